@@ -1,0 +1,125 @@
+# A machine with make and Python 3.11 or newer (with venv and pip) is enough; the rest is set up on demand.
+
+PYTHON ?= python3
+ARGS   ?=
+
+UV_VERSION := 0.13.8
+UV_STAMP   := .tools/uv-$(UV_VERSION)
+UV         := .tools/bin/uv
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# An interpreter of uv's own would need a network that CI lacks.
+export UV_PYTHON_DOWNLOADS := never
+export UV_HTTP_TIMEOUT := 180
+# The cache may be on another file system.
+export UV_LINK_MODE := copy
+# No look-up of newer versions: the pin decides.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH
+
+.PHONY: help setup test lint format types floors unit demo bench soak pins schema clean
+
+help:  ## list the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
+
+# ------------------------------------------------------------------------------------ environment
+
+setup: .venv/.ready  ## make .venv with the pinned tools and the project itself
+
+$(UV_STAMP):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("onrecord needs Python 3.11 or newer; set PYTHON=")'
+	rm -rf .tools
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.ready: requirements/dev.txt pyproject.toml $(UV_STAMP)
+	@test -x .venv/bin/python || $(PYTHON) -m venv --clear --without-pip .venv
+	$(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --python .venv/bin/python --no-deps --editable .
+	@$(UV) pip check --quiet --python .venv/bin/python || { echo "pyproject.toml and the pins disagree: make pins"; exit 1; }
+	@touch $@
+
+# ----------------------------------------------------------------------------------------- checks
+
+test: lint types floors unit  ## everything that CI checks
+
+lint: .venv/.ready  ## ruff: rules and format
+	ruff check
+	ruff format --check
+
+format: .venv/.ready  ## ruff: mend what it can
+	ruff check --fix-only --quiet
+	ruff format
+
+types: .venv/.ready  ## pyright, strict
+	pyright
+
+floors: .venv/.ready  ## import-linter: imports go down
+	lint-imports --no-cache --no-logo
+
+unit: .venv/.ready  ## pytest; pass it arguments with ARGS="-k ledger"
+	python -m pytest $(ARGS)
+
+# ------------------------------------------------------------------------------------ long runners
+
+# Each environment of the demonstration is apart from ours, as a user's would be:
+#   .demo/v2    a client and a git server of the current SDK
+#   .demo/v1    a SQLite server of the older SDK
+#   .demo/node  a file server in JavaScript, where node is at hand
+demo: .venv/.ready .demo/v2/.ready .demo/v1/.ready  ## run the demonstration against real servers
+	@$(MAKE) --no-print-directory --silent demo-node
+	python demo/demo.py $(ARGS)
+
+.demo/v2/.ready: requirements/demo.txt $(UV_STAMP)
+.demo/v1/.ready: requirements/demo-v1.txt $(UV_STAMP)
+.demo/%/.ready:
+	@test -x .demo/$*/bin/python || $(PYTHON) -m venv --clear --without-pip .demo/$*
+	$(UV) pip sync --quiet --python .demo/$*/bin/python --require-hashes $<
+	@touch $@
+
+NODE_SERVER := @modelcontextprotocol/server-filesystem
+
+.PHONY: demo-node
+demo-node:
+	if test -e .demo/node/node_modules/$(NODE_SERVER)/package.json; then \
+	    :; \
+	elif command -v node >/dev/null && command -v npm >/dev/null; then \
+	    npm install --prefix .demo/node --no-audit --no-fund --loglevel=error $(NODE_SERVER)@2026.8.31 \
+	        || echo "npm could not install the JavaScript server: the demonstration goes on without it"; \
+	else \
+	    echo "node is not at hand: the demonstration goes on without its JavaScript server"; \
+	fi
+
+bench: .venv/.ready  ## measure what being on the record costs
+	python bench/run.py $(ARGS)
+
+soak: .venv/.ready  ## run for long, and look for what grows or breaks
+	python soak/run.py $(ARGS)
+
+# -------------------------------------------------------------------------------- generated files
+
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+          --no-emit-index-url --no-emit-find-links --custom-compile-command "make pins" $(ARGS)
+
+pins: $(UV_STAMP)  ## write requirements/*.txt anew; ARGS=--upgrade for the newest
+	$(COMPILE) --group dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --output-file requirements/demo.txt requirements/demo.in
+	$(COMPILE) --output-file requirements/demo-v1.txt requirements/demo-v1.in
+	@! grep -nE '(https?|file)://' requirements/*.txt || { echo "a pin names a host"; exit 1; }
+
+SCHEMA := src/onrecord/event/event.schema.json
+
+schema: .venv/.ready  ## write the published event schema
+	python -m onrecord.event.schema > $(SCHEMA).new
+	mv $(SCHEMA).new $(SCHEMA)
+
+clean:  ## remove what the verbs above made
+	rm -rf .venv .tools .demo dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
+	find src tests demo bench soak -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord doctor`: what works, what doesn't, and what to do about it."""
+
+import os
+import shutil
+import stat
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from onrecord.cli.terminal import print_json
+from onrecord.config import build_redactor, home_folder, load
+from onrecord.errors import OnRecordError
+from onrecord.ledger.keys import read_keys, read_verifier, verifier_file
+from onrecord.ledger.place import Home
+from onrecord.ledger.presence import count_living
+from onrecord.ledger.tree import read_guard
+from onrecord.ledger.verify import SIGNING_S, verify
+from onrecord.rules.neutral import neutral
+
+_ROOM_BYTES = 256 * 1024 * 1024  # some 250,000 events; less is worth a warning
+_CANARY = "ghp_" + "0123456789abcdefghijABCDEFGHIJ" + "012345"  # a dummy of a known form
+_MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    state: str
+    about: str
+    text: str
+
+
+def doctor(options: Namespace) -> int:
+    """Look at everything, print what was found, and return 1 where something has failed."""
+    home = home_folder()
+    findings = [finding for check in _CHECKS for finding in _run(check, home)]
+    if options.json:
+        print_json(findings)
+    else:
+        for finding in findings:
+            print(f"{_MARKS[finding.state]}  {finding.about:<10}  {neutral(finding.text)}")
+    return int(any(finding.state == "fail" for finding in findings))
+
+
+def _run(check: Callable[[Home], Iterator[Finding]], home: Home) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        found.extend(check(home))
+    except OnRecordError as e:
+        found.append(Finding("fail", check.__name__.removeprefix("_check_"), str(e)))
+    except OSError as e:
+        text = f"cannot read {e.filename}: {os.strerror(e.errno or 0).lower()}"
+        found.append(Finding("fail", check.__name__.removeprefix("_check_"), text))
+    return found
+
+
+def _check_platform(_home: Home) -> Iterator[Finding]:
+    if sys.platform == "win32":
+        yield Finding("warn", "platform", "Windows: reading and verifying work; recording needs Linux or macOS")
+    else:
+        yield Finding("ok", "platform", f"{sys.platform}, Python {sys.version.split()[0]}")
+
+
+def _check_home(home: Home) -> Iterator[Finding]:
+    if not home.path.is_dir():
+        yield Finding("ok", "home", f"{home.path} is not there yet; the first onrecord run makes it")
+        return
+    open_to_others = [path for path in _private_parts(home) if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    for path in open_to_others:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        yield Finding("warn", "home", f"{path} is open to other accounts (mode {mode:04o}); chmod go= it")
+    if not open_to_others:
+        yield Finding("ok", "home", f"{home.path}, private")
+    room = shutil.disk_usage(home.path).free
+    state = "ok" if room > _ROOM_BYTES else "warn"
+    yield Finding(state, "room", f"{room // 1024**2} MiB free on the device of the ledger")
+    yield Finding("ok", "recorders", f"{count_living(home)} running")
+
+
+def _private_parts(home: Home) -> list[Path]:
+    parts = [home.path, home.keys, home.path / "ledger", home.path / "guard", home.running]
+    return [path for path in [*parts, *home.keys.glob("*")] if path.exists()]
+
+
+def _check_settings(home: Home) -> Iterator[Finding]:
+    loaded = load(home)
+    if loaded.path is None:
+        yield Finding("ok", "settings", f"no {home.config}: everything is recorded, nothing is denied")
+    else:
+        yield Finding("ok", "settings", f"{loaded.path}: {len(loaded.settings.tool)} tool rules")
+
+
+def _check_redaction(home: Home) -> Iterator[Finding]:
+    shown = build_redactor(os.urandom(32), load(home).settings).text(f"token {_CANARY} end")
+    if _CANARY in shown:
+        yield Finding("fail", "redaction", "a planted secret was not found")
+    else:
+        yield Finding("ok", "redaction", f"a planted secret becomes: {shown}")
+
+
+def _check_ledger(home: Home) -> Iterator[Finding]:
+    if not verifier_file(home).is_file():
+        yield Finding("ok", "ledger", "no key and no record yet")
+        return
+    read_keys(home)
+    began = time.monotonic()
+    key = read_verifier(str(verifier_file(home)))
+    report = verify(home.log(), [key], guard=read_guard(home.guard()), wait_s=SIGNING_S)
+    took_s = time.monotonic() - began
+    state = "ok" if report.verdict in ("intact", "unanchored") else "fail"
+    text = f"{report.verdict}, {report.entries} entries, {took_s:.1f} s; {'; '.join(report.reasons)}"
+    yield Finding(state, "ledger", text)
+
+
+_CHECKS = (_check_platform, _check_home, _check_settings, _check_redaction, _check_ledger)

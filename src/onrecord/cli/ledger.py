@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord ledger reopen`: end a log that can no longer be continued, and begin its successor."""
+
+import os
+from argparse import Namespace
+
+from onrecord.cli.terminal import print_json, say
+from onrecord.config import account, build_redactor, home_folder, load
+from onrecord.event.event import Event
+from onrecord.event.ids import uuid7
+from onrecord.event.redacted import Redacted
+from onrecord.ledger.clock import now_us
+from onrecord.ledger.keys import read_keys
+from onrecord.ledger.keystore import Keystore
+from onrecord.ledger.successor import Predecessor, reopen
+
+
+def ledger(options: Namespace) -> int:
+    """Set the log aside and begin a new one that says why."""
+    home = home_folder()
+    loaded = load(home)
+    keys = read_keys(home)
+    redactor = build_redactor(keys.digest_key, loaded.settings)
+    person = Keystore(home, keys.digest_key).pseudonym(
+        tenant=loaded.settings.tenant, source="os_account", subject=account()
+    )
+
+    def opening(old: Predecessor) -> Redacted:
+        event = Event(
+            event_id=uuid7(now_us() // 1000, os.urandom(10)),
+            event_type="log_open",
+            action="succeed",
+            user_id=person,
+            identity_source="os_account",
+            identity_assurance="os_account",
+            detail={"origin": old.origin, "size": old.size, "root": old.root, "kept_as": old.kept_as},
+        )
+        return redactor.fact(event, {"reason": options.reason})
+
+    old = reopen(home, opening)
+    if options.json:
+        print_json({"ended": old.origin, "entries": old.size, "kept_as": old.kept_as})
+    else:
+        print(f"ended {old.origin} at {old.size} entries; kept as {old.kept_as}")
+    say("the successor has a new key; give it to whoever verifies: onrecord keys")
+    return 0

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord`: the verbs, their options, and how they end.
+
+Standard output is data, standard error is talk. Exit codes: 0 well, 1 the answer is bad news, 2 it
+could not be done as asked; `run` ends as the wrapped server ends. An error is one line that says
+what, where and what to do; a traceback is a defect of ours.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from onrecord import __version__
+from onrecord.cli.terminal import say
+from onrecord.errors import CommandError, OnRecordError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    verb: Callable[[argparse.Namespace], int] | None = getattr(options, "verb", None)
+    if verb is None:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        return verb(options)
+    except CommandError as e:
+        say(str(e))
+        return e.exit_code
+    except OnRecordError as e:
+        say(str(e))
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader had enough, as with `| head`
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="onrecord",
+        description="The audit layer for MCP: every call on the record, redacted, chained, signed.",
+        epilog="ONRECORD_HOME names the folder of ledger and keys (default: the platform's data folder).",
+    )
+    parser.add_argument("--version", action="version", version=f"onrecord {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    for add in (_add_run, _add_tail, _add_show, _add_verify, _add_keys, _add_doctor, _add_ledger):
+        add(verbs)
+    return parser
+
+
+_Verbs: TypeAlias = argparse._SubParsersAction  # noqa: SLF001 - the type has no public name
+
+
+def _verb(verbs: "_Verbs[argparse.ArgumentParser]", name: str, about: str, module: str) -> argparse.ArgumentParser:
+    """Add a verb whose function is `main` in `onrecord.cli.<module>`, imported only when it is used."""
+
+    def run(options: argparse.Namespace) -> int:
+        from importlib import import_module
+
+        return int(getattr(import_module(f"onrecord.cli.{module}"), name)(options))
+
+    parser = verbs.add_parser(name, help=about, description=about)
+    parser.set_defaults(verb=run)
+    return parser
+
+
+def _add_run(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run")
+    parser.usage = "onrecord run [--server-id ID] [--config FILE] -- COMMAND…"
+    parser.add_argument("--server-id", metavar="ID", help="name of the server on the record (default: its command)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the server to start")
+
+
+def _add_tail(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "tail", "show the newest events", "read")
+    parser.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="how many (default: 20)")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as events come")
+    parser.add_argument("--user", metavar="NAME", help="only of this person; an account name or a pseudonym")
+    parser.add_argument("--tool", metavar="TOOL", help="only of this tool")
+    parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
+
+
+def _add_show(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "show", "show one event, or all events of one call", "read")
+    parser.add_argument("which", metavar="SEQ|EVENT_ID|CALL_ID")
+    parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
+
+
+def _add_verify(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "verify", "say what became of a log, offline", "verify")
+    parser.description = (
+        "Exit code 0: intact. 1: anything else, and the verdict says what. 2: it could not be told. "
+        "Without a view from outside the best verdict is unanchored."
+    )
+    parser.add_argument("path", nargs="?", type=Path, help="the log, or a copy of it (default: the one of this home)")
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="VKEY",
+        help="public key, or its file (default: this home's)",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a checkpoint kept elsewhere",
+    )
+    parser.add_argument("--allow-unanchored", action="store_true", help="exit 0 for that verdict too, and only for it")
+    parser.add_argument("--json", action="store_true")
+
+
+def _add_keys(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "keys", "show the public key that verifies this home's log", "keys")
+    parser.add_argument("--json", action="store_true")
+
+
+def _add_doctor(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "doctor", "check this installation, and say what to mend", "doctor")
+    parser.add_argument("--json", action="store_true")
+
+
+def _add_ledger(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "ledger", "close a log that can no longer be written, and begin a successor", "ledger")
+    parser.add_argument("action", choices=["reopen"])
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it goes on the record")
+    parser.add_argument("--json", action="store_true")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord run`: wrap one stdio server."""
+
+from argparse import Namespace
+from pathlib import PurePath
+
+from onrecord.cli.terminal import say
+from onrecord.config import build_recorder, home_folder, load
+from onrecord.doors import stdio
+from onrecord.errors import CommandError, KeyFileError, LedgerError
+
+# Programs that start the server that their arguments name.
+_LAUNCHERS = frozenset({"npx", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn", "node", "bun", "deno", "env", "docker"})
+_LAUNCHER_WORDS = frozenset({"run", "dlx", "exec", "tool", "x", "--", "-y", "--yes"})
+
+
+def run(options: Namespace) -> int:
+    """Start the server, and carry messages until it ends."""
+    command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        raise CommandError("nothing to run; say: onrecord run -- COMMAND…", 2)
+    home = home_folder()
+    loaded = load(home, options.config)
+    server_id = options.server_id or name_of(command)
+    try:
+        recorder, actor = build_recorder(home, loaded, say)
+        server = stdio.Server(command)
+    except LedgerError as e:
+        raise KeyFileError(f"the home {home.path} cannot be used: {e}") from e
+    code = stdio.run(
+        server,
+        recorder,
+        actor,
+        server_id,
+        command,
+        max_message=loaded.settings.run.max_message_bytes,
+        call_timeout_s=loaded.settings.run.call_timeout_s,
+        say=say,
+    )
+    stdio.end_as(code)
+    return code
+
+
+def name_of(command: list[str]) -> str:
+    """Return what to call the server that `command` starts, where nobody said."""
+    words = [PurePath(word).name or word for word in command]
+    program = words[0].removesuffix(".exe")
+    if program.startswith("python") and "-m" in command[:-1]:
+        return command[command.index("-m") + 1]
+    if program in _LAUNCHERS or program.startswith("python"):
+        named = [word for word in command[1:] if word not in _LAUNCHER_WORDS and not word.startswith("-")]
+        if named:
+            return _package(named[0])
+    return program
+
+
+def _package(word: str) -> str:
+    """Return the last part of a package name or path, without its version or ending."""
+    name = PurePath(word).name or word
+    name = name.partition("@")[0] or name
+    if name in ("index.js", "main.js", "cli.js", "__main__.py", "server.py", "main.py"):
+        parents = [part for part in PurePath(word).parts[:-1] if part not in ("dist", "build", "src", "bin")]
+        name = parents[-1] if parents else name
+    return name

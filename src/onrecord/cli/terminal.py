@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people see: talk on standard error, events as lines on standard output, never acting on them."""
+
+import sys
+from collections.abc import Iterator
+
+import msgspec
+
+from onrecord.event.event import Event
+from onrecord.rules.neutral import neutral
+
+
+def say(text: str) -> None:
+    """Tell the person something, on standard error."""
+    print(f"onrecord: {neutral(text)}", file=sys.stderr, flush=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value as one line of JSON."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def print_line(data: bytes) -> None:
+    """Print a line of the record as it is: JSON escapes what could act."""
+    sys.stdout.write(_ascii(data) + "\n")
+
+
+def _ascii(data: bytes) -> str:
+    text = data.decode(errors="replace")
+    return text if text.isascii() and text.isprintable() else "".join(_escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if character.isascii() and character.isprintable():
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i] << 8 | units[i + 1]:04x}" for i in range(0, len(units), 2))
+
+
+def one_line(event: Event) -> str:
+    """Return an event as one line of a timeline."""
+    when = event.timestamp[:23].replace("T", " ")
+    return neutral(f"{when}  {event.seq:>6}  {_what(event):<34}  {_how(event)}".rstrip())
+
+
+def _what(event: Event) -> str:
+    name = event.tool_name or event.resource_uri or event.prompt_name or event.method
+    if event.phase:
+        arrow = {"attempt": "→", "result": "←"}.get(event.phase, "·")
+        return f"{arrow} {event.server_id}/{name or event.event_type}"
+    return f"· {event.event_type}{' ' + event.action if event.action else ''}"
+
+
+def _how(event: Event) -> str:
+    return "  ".join(part for part in _facts(event) if part)
+
+
+def _facts(event: Event) -> Iterator[str]:
+    if event.phase == "attempt":
+        yield f"{event.policy_decision}  tier {event.risk_tier} {event.data_classification}"
+        yield event.input_summary or ("args " + ", ".join(event.arg_keys) if event.arg_keys else "")
+    elif event.phase == "result":
+        yield event.result_status + (f" ({event.error_type})" if event.error_type else "")
+        yield f"{event.latency_us / 1000:.1f} ms" if event.latency_us is not None else ""
+        yield (event.error_summary or event.output_summary or ", ".join((*event.output_type, *event.fields_returned)))
+    elif event.policy_reason:
+        yield event.policy_reason
+    else:
+        yield " ".join(f"{key}={value}" for key, value in event.detail.items())
+    if event.sensitive_fields:
+        yield "withheld " + ", ".join(event.sensitive_fields)
+    if event.redaction_error:
+        yield "REDACTION FAILED, values withheld"
+
+
+def full(event: Event) -> Iterator[str]:
+    """Yield an event as lines of `key  value`, leaving out what it does not say."""
+    fields = msgspec.to_builtins(event)
+    width = max(map(len, fields))
+    for key, value in fields.items():
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        yield f"{key:<{width}}  {neutral(text)}"

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord.toml` to built objects: the only place that wires parts together.
+
+Nothing has to be configured. Where a file exists, a key that is unknown or a value that does not
+fit is an error that names the file, the place and what is allowed there: a setting that silently
+does nothing would be a hole in the record.
+"""
+
+import getpass
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import platformdirs
+
+from onrecord import __version__
+from onrecord.errors import ConfigError, KeyFileError
+from onrecord.event.call import Actor
+from onrecord.event.redacted import own_fact
+from onrecord.guard import Guard
+from onrecord.ledger.keys import open_keys
+from onrecord.ledger.keystore import Keystore
+from onrecord.ledger.ledger import Ledger
+from onrecord.ledger.place import Home
+from onrecord.ledger.writer import Writer
+from onrecord.recorder import Recorder
+from onrecord.rules.classify import ToolRule
+from onrecord.rules.detectors import builtin_detectors
+from onrecord.rules.redact import Redactor
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[run]`: how `onrecord run` treats messages."""
+
+    max_message: str = "64MiB"
+    call_timeout: str = "1h"
+
+    @property
+    def max_message_bytes(self) -> int:
+        return int(_measure(self.max_message, _UNITS_BYTES, "run.max_message"))
+
+    @property
+    def call_timeout_s(self) -> float:
+        return _measure(self.call_timeout, _UNITS_S, "run.call_timeout")
+
+
+class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[ledger]`: how long an append may take."""
+
+    append_deadline: str = "2s"
+
+    @property
+    def append_deadline_s(self) -> float:
+        return _measure(self.append_deadline, _UNITS_S, "ledger.append_deadline")
+
+
+class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[redaction]`: how much of a long text stays."""
+
+    cut: int = 100
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of `onrecord.toml`."""
+
+    tenant: str = ""
+    run: RunSettings = RunSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    tool: tuple[ToolRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings in force, where they come from, and their digest."""
+
+    settings: Settings
+    path: Path | None
+    digest: str
+
+
+def home_folder(environ: Mapping[str, str] = os.environ) -> Home:
+    """Return the home that ONRECORD_HOME names, or the platform's data folder."""
+    named = environ.get("ONRECORD_HOME")
+    return Home(Path(named).absolute() if named else Path(platformdirs.user_data_dir("onrecord", appauthor=False)))
+
+
+def load(home: Home, path: Path | None = None) -> Loaded:
+    """Read the settings from `path`, else from the home, else take the defaults. Raises ConfigError."""
+    file = path or home.config
+    try:
+        text = file.read_bytes()
+    except FileNotFoundError:
+        if path is not None:
+            raise ConfigError(f"{file}: there is no such file") from None
+        return Loaded(Settings(), None, _digest(b""))
+    except OSError as e:
+        raise ConfigError(f"{file}: cannot be read: {os.strerror(e.errno or 0).lower()}") from e
+    try:
+        fields = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{file}: is not TOML: {e}") from e
+    try:
+        _refuse_unknown_keys(fields, Settings, "")
+        settings = msgspec.convert(fields, Settings)
+        _ = settings.run.max_message_bytes, settings.run.call_timeout_s, settings.ledger.append_deadline_s
+    except (ConfigError, msgspec.ValidationError) as e:
+        raise ConfigError(f"{file}: {str(e)[:1].lower()}{str(e)[1:]}") from e
+    return Loaded(settings, file, _digest(text))
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
+
+
+def _refuse_unknown_keys(fields: dict[str, Any], struct: type[msgspec.Struct], where: str) -> None:
+    known = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    for key, value in fields.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"unknown key {where}{key}; did you mean {where}{near}?")
+        inner: Any = known[key].type
+        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            _refuse_unknown_keys(value, inner, f"{where}{key}.")
+        elif isinstance(value, list) and key == "tool":
+            for number, rule in enumerate(value, 1):
+                if isinstance(rule, dict):
+                    _refuse_unknown_keys(rule, ToolRule, f"{where}{key} {number}: ")
+
+
+def _measure(text: str, units: Mapping[str, float], where: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text)
+    if match is None or match[2] not in units or not float(match[1]):
+        raise ConfigError(f"{where} is {text!r}; give a number above 0 and a unit: {', '.join(units)}")
+    return float(match[1]) * units[match[2]]
+
+
+def build_recorder(home: Home, loaded: Loaded, say: Callable[[str], None]) -> tuple[Recorder, Actor]:
+    """Wire a recorder for this process, and say who its person is.
+
+    Raises KeyFileError where keys or pseudonyms cannot be had: without them nothing may be written.
+    """
+    settings = loaded.settings
+    keys, created = open_keys(home)
+    actor = _os_account(Keystore(home, keys.digest_key), settings.tenant)
+    redactor = Redactor(digest_key=keys.digest_key, detectors=builtin_detectors(), cut=settings.redaction.cut)
+    wid = os.urandom(8).hex()
+    deadline_s = settings.ledger.append_deadline_s
+    writer = Writer(
+        lambda: Ledger.open(home, keys.signer, wid=wid, deadline_s=deadline_s),
+        gap=lambda: own_fact("gap", event_id=guard.new_id(), action="spooled"),
+        deadline_s=deadline_s,
+    )
+    guard = Guard(writer, redactor, settings.tool, policy_version=loaded.digest)
+    recorder = Recorder(
+        home,
+        wid,
+        writer,
+        redactor,
+        guard,
+        version=__version__,
+        configuration=loaded.digest,
+        key_created=created,
+        same_account=True,  # the wrapped server is our child and runs as we do
+        say=say,
+    )
+    return recorder, actor
+
+
+def build_redactor(digest_key: bytes, settings: Settings) -> Redactor:
+    """Return the redactor that `settings` ask for."""
+    return Redactor(digest_key=digest_key, detectors=builtin_detectors(), cut=settings.redaction.cut)
+
+
+def account() -> str:
+    """Return the name of the OS account that this process runs under. Raises KeyFileError."""
+    try:
+        return getpass.getuser() if os.name == "nt" else _account_of(os.getuid())
+    except (KeyError, OSError) as e:
+        raise KeyFileError("this process runs under an account without a name") from e
+
+
+def _account_of(uid: int) -> str:
+    import pwd  # POSIX only
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"  # containers often run under a number that no file names
+
+
+def _os_account(keystore: Keystore, tenant: str) -> Actor:
+    pseudonym = keystore.pseudonym(tenant=tenant, source="os_account", subject=account())
+    return Actor(user_id=pseudonym, tenant_id=tenant, identity_source="os_account", identity_assurance="os_account")

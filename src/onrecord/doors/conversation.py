@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one connection has told about itself so far: its two ends, its protocol era, its tools.
+
+Everything here is somebody's claim, kept raw until redaction. Tool definitions come from the
+client's own `tools/list` as it passes; until a tool was listed its schema is unknown, and its
+arguments are recorded by key only.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from onrecord.doors import protocol
+from onrecord.doors.wire import Request, Response
+from onrecord.event.call import Actor, Call, Connection, Definition, Direction, Raw
+from onrecord.event.event import Event, Transport
+
+
+class Conversation:
+    """One client and one server, from the first message to the last."""
+
+    def __init__(self, actor: Actor, server_id: str, transport: Transport, new_id: Callable[[], str]) -> None:
+        self._new_id = new_id
+        self._tools: dict[str, Definition] = {}
+        self._heard: dict[str, protocol.Claims] = {}
+        self.connection = Connection(session_id=new_id(), server_id=server_id, transport=transport, actor=actor)
+
+    def call(self, request: Request, size_bytes: int, direction: Direction) -> Call:
+        """Return `request` as a call of this connection."""
+        params, meta = request.params, protocol.meta_of(request.params)
+        name = protocol.name_of(request.method, params)
+        return Call(
+            event_type=protocol.event_type_of(request.method) or "request",
+            method=request.method,
+            name=name,
+            arguments=Raw(protocol.arguments_of(request.method, params)),
+            meta=Raw(meta),
+            request_id=request.id,
+            connection=self.connection,
+            size_bytes=size_bytes,
+            direction=direction,
+            definition=self._tools.get(name) if request.method == "tools/call" else None,
+            trace=protocol.trace_of(meta),
+            rounds=protocol.continues(request),
+        )
+
+    def hear_client(self, request: Request) -> None:
+        """Learn what the client says of itself in `request`."""
+        self._learn("client", protocol.client_claims(request.params))
+
+    def hear_server(self, request: Request, response: Response) -> list[tuple[Definition, Definition]]:
+        """Learn what the server says in answer to `request`; return the tools that changed, before and after."""
+        if protocol.opens(request.method):
+            self._learn("server", protocol.server_claims(response.result))
+        if request.method != "tools/list":
+            return []
+        changed: list[tuple[Definition, Definition]] = []
+        for definition in protocol.definitions_in(response.result):
+            known = self._tools.get(definition.name)
+            self._tools[definition.name] = definition
+            if known is not None and known.digest != definition.digest:
+                changed.append((known, definition))
+        return changed
+
+    def base(self) -> Event:
+        """Return what every event of this connection says, as a new event."""
+        known = self.connection
+        return Event(
+            event_id=self._new_id(),
+            user_id=known.actor.user_id,
+            tenant_id=known.actor.tenant_id,
+            identity_source=known.actor.identity_source,
+            identity_assurance=known.actor.identity_assurance,
+            session_id=known.session_id,
+            server_id=known.server_id,
+            transport=known.transport,
+        )
+
+    def _learn(self, side: str, claims: protocol.Claims) -> None:
+        if claims == self._heard.get(side):
+            return  # a modern client says it with every request
+        self._heard[side] = claims
+        known = self.connection
+        if claims.name and side == "client":
+            known = replace(known, client_name=claims.name, client_version=claims.version)
+        elif claims.name:
+            known = replace(known, server_name=claims.name, server_version=claims.version)
+        if claims.protocol_version:
+            known = replace(known, protocol_version=claims.protocol_version)
+        self.connection = known

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines on their way to one peer, in order, where some must wait for their record first.
+
+A line that may go at once is written by the thread that brings it. One that has to wait lets the
+lines behind it wait too, so nothing overtakes, and is written by a thread of its own: the thread
+that reads messages is never held up by a disk. Many that wait are settled by one flush.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Condition, Thread
+from typing import TypeAlias
+
+from onrecord.ledger.durable import write_all
+
+Ready: TypeAlias = Callable[[], bytes | None]
+"""Waits until a line may go, and returns it, or another in its place, or None to send nothing."""
+
+
+class Outbox:
+    """The way to one file descriptor, which it owns."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd = fd
+        self._name = name
+        self._cond = Condition()
+        self._queue: deque[bytes | Ready] = deque()
+        self._busy = False
+        self._closing = False
+        self._thread: Thread | None = None
+        self.broken = False
+
+    def send(self, line: bytes | Ready) -> None:
+        """Send a line after those before it. A peer that is gone is remembered in `broken`."""
+        with self._cond:
+            if self._closing:
+                return
+            if isinstance(line, bytes) and not self._queue and not self._busy:
+                self._write(line)
+                return
+            self._queue.append(line)
+            if self._thread is None:
+                self._thread = Thread(target=self._send_forever, name=f"onrecord-{self._name}", daemon=True)
+                self._thread.start()
+            self._cond.notify_all()
+
+    def close(self, deadline_s: float | None = None) -> None:
+        """Send what waits, then close the descriptor."""
+        with self._cond:
+            if self._closing:
+                return
+            self._closing = True
+            self._cond.notify_all()
+        if self._thread is not None:
+            self._thread.join(deadline_s)
+        with suppress(OSError):
+            os.close(self._fd)
+
+    def _send_forever(self) -> None:
+        while True:
+            with self._cond:
+                self._busy = False
+                self._cond.wait_for(lambda: self._queue or self._closing)
+                if not self._queue:
+                    return
+                self._busy = True
+                line = self._queue.popleft()
+            ready = line if isinstance(line, bytes) else line()
+            if ready is not None:
+                self._write(ready)
+
+    def _write(self, line: bytes) -> None:
+        if not self.broken:
+            try:
+                write_all(self._fd, line)
+            except OSError:
+                self.broken = True

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What MCP messages mean: which request is a call, what it is about, and how it ended. Pure.
+
+Protocol revisions up to 2025-11-25 open with `initialize`; 2026-07-28 has no handshake and names
+version and client in `params._meta` of each request. Both are read here, so nothing above this file
+needs to know which era it serves. Nothing here judges: a claim of a peer stays a claim.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from onrecord.doors.wire import Object, Request, Response, is_object
+from onrecord.event.call import Definition, Json, Outcome, Raw, Result, Trace
+from onrecord.event.event import EventType
+
+_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+_CLIENT_KEY = "io.modelcontextprotocol/clientInfo"
+_SERVER_KEY = "io.modelcontextprotocol/serverInfo"
+
+_HEX = frozenset("0123456789abcdef")
+
+_NAMED_BY: Mapping[str, tuple[str, ...]] = {
+    "tools/call": ("name",),
+    "prompts/get": ("name",),
+    "resources/read": ("uri",),
+    "tasks/get": ("taskId",),
+    "tasks/result": ("taskId",),
+    "tasks/update": ("taskId",),
+    "tasks/cancel": ("taskId",),
+}
+
+CALLS: Mapping[str, EventType] = {
+    "tools/call": "tool_call",
+    "resources/read": "resource_read",
+    "prompts/get": "prompt_get",
+    "completion/complete": "completion",
+    "sampling/createMessage": "sampling",
+    "elicitation/create": "elicitation",
+    "tasks/get": "task",
+    "tasks/result": "task",
+    "tasks/update": "task",
+    "tasks/cancel": "task",
+    "tasks/list": "task",
+}
+
+# Requests that only set up, describe or watch. Whatever is neither here nor above is recorded as an
+# unknown request: nobody can say what it does.
+QUIET = frozenset(
+    {
+        "initialize",
+        "server/discover",
+        "ping",
+        "tools/list",
+        "resources/list",
+        "resources/templates/list",
+        "prompts/list",
+        "roots/list",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "subscriptions/listen",
+    }
+)
+
+_OPENINGS = frozenset({"initialize", "server/discover"})
+
+
+def event_type_of(method: str) -> EventType | None:
+    """Return what kind of event a request makes, or None where it is not one to record by itself."""
+    return None if method in QUIET else CALLS.get(method, "request")
+
+
+def opens(method: str) -> bool:
+    """Say whether a request opens a conversation."""
+    return method in _OPENINGS
+
+
+def name_of(method: str, params: Object) -> str:
+    """Return which tool, prompt, resource or task a request is about; empty where it names none."""
+    for key in _NAMED_BY.get(method, ()):
+        name = params.get(key)
+        if isinstance(name, str):
+            return name
+    return ""
+
+
+def arguments_of(method: str, params: Object) -> Json:
+    """Return what a request hands over: the arguments of a tool or prompt, else all of its params but `_meta`."""
+    if method in ("tools/call", "prompts/get"):
+        given = {"arguments": params.get("arguments", {})}
+        answers = params.get("inputResponses")
+        arguments = given["arguments"]
+        return arguments if answers is None else {"arguments": arguments, "inputResponses": answers}
+    return {key: value for key, value in params.items() if key not in ("_meta", "requestState")}
+
+
+def meta_of(params: Object) -> Object:
+    """Return the `_meta` of a request; empty where it has none."""
+    meta = params.get("_meta")
+    return meta if is_object(meta) else {}
+
+
+def trace_of(meta: Object) -> Trace:
+    """Return the W3C trace context in `_meta`; empty where there is none or it is malformed.
+
+    W3C Trace Context, 3.2: version-traceid-parentid-flags, hex, not all zeros.
+    """
+    header = meta.get("traceparent")
+    if not isinstance(header, str) or len(header) > 512:
+        return Trace()
+    parts = header.split("-")
+    if len(parts) < 4 or [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
+        return Trace()
+    if not all(set(part) <= _HEX for part in parts[:4]) or set(parts[1]) == {"0"} or set(parts[2]) == {"0"}:
+        return Trace()
+    return Trace(trace_id=parts[1], span_id=parts[2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What one side of a connection says of itself; empty where it says nothing."""
+
+    name: str = ""
+    version: str = ""
+    protocol_version: str = ""
+
+
+def client_claims(params: Object) -> Claims:
+    """Return what a client says of itself in `initialize`, or in the `_meta` of any later revision."""
+    meta = meta_of(params)
+    return _claims(params.get("clientInfo", meta.get(_CLIENT_KEY)), meta.get(_VERSION_KEY))
+
+
+def server_claims(result: Json) -> Claims:
+    """Return what a server says of itself in the result of `initialize`, or in the `_meta` of any result."""
+    if not is_object(result):
+        return Claims()
+    return _claims(result.get("serverInfo", meta_of(result).get(_SERVER_KEY)), result.get("protocolVersion"))
+
+
+def _claims(info: Json, version: Json) -> Claims:
+    about: Object = info if is_object(info) else {}
+    return Claims(name=_text(about.get("name")), version=_text(about.get("version")), protocol_version=_text(version))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def definitions_in(result: Json) -> list[Definition]:
+    """Return the tools that a `tools/list` result describes."""
+    tools = result.get("tools") if is_object(result) else None
+    listed = cast(list[object], tools) if isinstance(tools, list) else []
+    return [_definition(tool) for tool in listed if is_object(tool) and isinstance(tool.get("name"), str)]
+
+
+def _definition(tool: Object) -> Definition:
+    hints: Object = tool["annotations"] if is_object(tool.get("annotations")) else {}
+    canonical = json.dumps(tool, sort_keys=True, separators=(",", ":"))
+    return Definition(
+        name=tool["name"],
+        digest=hashlib.sha256(canonical.encode()).hexdigest(),
+        input_schema=Raw(tool.get("inputSchema")),
+        output_schema=Raw(tool.get("outputSchema")),
+        read_only=_flag(hints.get("readOnlyHint")),
+        destructive=_flag(hints.get("destructiveHint")),
+        open_world=_flag(hints.get("openWorldHint")),
+    )
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+# how a request ended
+
+
+def result_of(request: Request, response: Response, size_bytes: int) -> Result:
+    """Return how `request` ended by the response to it."""
+    if response.error is not None:
+        code = response.error.get("code")
+        kind = f"jsonrpc:{code}" if isinstance(code, int) else "jsonrpc"
+        return Result(status="failed", body=Raw(response.error), error_type=kind, size_bytes=size_bytes)
+    body = response.result
+    status = _status_of(body)
+    return Result(
+        status=status,
+        body=Raw(body),
+        error_type="tool_error" if status == "failed" else "",
+        size_bytes=size_bytes,
+        rounds=_asked(request, body) if status == "input_required" and is_object(body) else (),
+    )
+
+
+def _status_of(body: Json) -> Outcome:
+    if not is_object(body):
+        return "succeeded"
+    if body.get("resultType") == "input_required":
+        return "input_required"
+    if body.get("isError") is True:
+        return "failed"
+    if body.get("resultType") == "task" or is_object(body.get("task")):
+        return "accepted"
+    return "succeeded"
+
+
+def continues(request: Request) -> tuple[str, ...]:
+    """Return the keys by which `request` may continue an earlier round of the same call.
+
+    A server that asks for input hands out `requestState`, which the client brings back verbatim;
+    without it, the questions asked, the method and the arguments must do.
+    """
+    state = request.params.get("requestState")
+    if isinstance(state, str):
+        return (_key("state", state),)
+    answers = request.params.get("inputResponses")
+    return (_question_key(request, answers),) if is_object(answers) else ()
+
+
+def _asked(request: Request, body: Object) -> tuple[str, ...]:
+    state, questions = body.get("requestState"), body.get("inputRequests")
+    if isinstance(state, str):
+        return (_key("state", state),)
+    return (_question_key(request, questions),) if is_object(questions) else ()
+
+
+def _question_key(request: Request, questions: Object) -> str:
+    about = [request.method, name_of(request.method, request.params), request.params.get("arguments")]
+    return _key("questions", json.dumps([*about, sorted(questions)], sort_keys=True))
+
+
+def _key(kind: str, text: str) -> str:
+    return hashlib.sha256(f"{kind}:{text}".encode(errors="surrogatepass")).hexdigest()

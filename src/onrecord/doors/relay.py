@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages between one client and one server, on the record: what passes, what waits, what is refused.
+
+Each message is decoded once from a copy; what is forwarded are the bytes that came. A call goes
+through the guard on its way in and its result on the way out; everything else passes. Toward the
+client there is nothing but JSON-RPC. Nothing is ever sent to the server that the client did not
+send, so a server that locks its protocol era on the first request locks the client's.
+
+Two threads may be in here, one for each direction. This file opens no file and starts no process.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+
+from msgspec.structs import replace
+
+from onrecord.doors import protocol, wire
+from onrecord.doors.conversation import Conversation
+from onrecord.doors.outbox import Outbox
+from onrecord.doors.wire import Notification, Request, Response
+from onrecord.errors import EndNotRecorded, MessageRefused, NotRecorded
+from onrecord.event.call import Direction, Outcome, RequestId, Result
+from onrecord.guard import Delivery, Guard, Permit
+from onrecord.rules.redact import Redactor
+
+GRACE_S = 2.0  # how long a cancelled call may still answer before it is closed as cancelled
+REMEMBERED = 1_000  # closed calls whose late answers are still recognised
+
+
+@dataclass(slots=True)
+class _Open:
+    """A call that waits for its answer."""
+
+    permit: Permit
+    request: Request
+    expires: float  # by time.monotonic(); a sign of progress moves it
+    cancelled_at: float | None = None
+    timed_out: bool = False  # by the client's own word
+    answered: bool = False  # by us, in place of the peer
+
+
+@dataclass(slots=True)
+class _Side:
+    """The requests of one side that wait for the other side's answer."""
+
+    direction: Direction
+    asker: Outbox  # the way back to who asked
+    answerer: Outbox  # the way to who is asked
+    calls: dict[RequestId, _Open] = field(default_factory=dict[RequestId, _Open])
+    quiet: dict[RequestId, Request] = field(default_factory=dict[RequestId, Request])
+    closed: OrderedDict[RequestId, _Open] = field(default_factory=OrderedDict[RequestId, _Open])
+
+
+class Relay:
+    """The two directions between one client and one server."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        redactor: Redactor,
+        conversation: Conversation,
+        to_client: Outbox,
+        to_server: Outbox,
+        *,
+        call_timeout_s: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """`say` tells the person at the terminal; it must never be given a value from a message."""
+        self._guard = guard
+        self._redactor = redactor
+        self._conversation = conversation
+        self._to_client = to_client
+        self._to_server = to_server
+        self._call_timeout_s = call_timeout_s
+        self._say = say
+        self._lock = Lock()
+        self._client = _Side("client_to_server", asker=to_client, answerer=to_server)
+        self._server = _Side("server_to_client", asker=to_server, answerer=to_client)
+        self._opened = False
+        self.calls = 0
+
+    # client to server
+
+    def from_client(self, line: bytes) -> None:
+        """Take one line from the client."""
+        try:
+            message = wire.decode(line)
+            match message:
+                case Request():
+                    self._take_request_of_client(message, line)
+                case Notification():
+                    self._note_cancellation(message, self._client)
+                    self._to_server.send(line)
+                case Response():
+                    self._take_answer(message, line, self._server)
+        except MessageRefused as e:
+            self.refuse(e, len(line))
+
+    def refuse(self, refusal: MessageRefused, size_bytes: int) -> None:
+        """Record that a message of the client is not forwarded, and answer it."""
+        self._guard.refuse_message(self._conversation.base(), reason=refusal.reason, size_bytes=size_bytes)
+        self._to_client.send(wire.error_line(refusal.request_id, refusal.code, f"not forwarded: {refusal.reason}"))
+
+    def _take_request_of_client(self, request: Request, line: bytes) -> None:
+        self._conversation.hear_client(request)
+        if not self._opened:
+            self._opened = True
+            self._note_connection("open")
+        with self._lock:
+            if request.id in self._client.calls or request.id in self._client.quiet:
+                raise MessageRefused("a request with this id is still open", wire.AMBIGUOUS)
+        self._take_request(request, line, self._client)
+
+    # server to client
+
+    def from_server(self, line: bytes) -> None:
+        """Take one line from the server."""
+        try:
+            message = wire.decode(line, lone_surrogates="forgive")
+        except MessageRefused as e:
+            self.withhold(e, len(line))
+            return
+        match message:
+            case Request():
+                self._take_request(message, line, self._server)
+            case Notification():
+                self._note_progress(message)
+                self._note_cancellation(message, self._server)
+                self._to_client.send(line)
+            case Response():
+                self._take_answer(message, line, self._client)
+
+    def withhold(self, refusal: MessageRefused, size_bytes: int) -> None:
+        """Keep from the client what the server sent with no single reading, and say so."""
+        with self._lock:
+            call = None if refusal.request_id is None else self._client.calls.pop(refusal.request_id, None)
+        if call is None:
+            reason = f"from the server: {refusal.reason}"
+            self._say(f"dropped {size_bytes} bytes {reason}")
+            self._guard.refuse_message(self._conversation.base(), reason=reason, size_bytes=size_bytes)
+            return
+        self._end(call, "failed", "unreadable_result")
+        text = f"it ran, but its answer is withheld: {refusal.reason}"
+        self._to_client.send(wire.error_line(call.request.id, wire.UNREADABLE_RESULT, text))
+
+    # both ways
+
+    def _take_request(self, request: Request, line: bytes, side: _Side) -> None:
+        if protocol.event_type_of(request.method) is None:
+            with self._lock:
+                side.quiet[request.id] = request
+            side.answerer.send(line)
+            return
+        try:
+            permit = self._guard.begin(self._conversation.call(request, len(line), side.direction))
+        except NotRecorded as e:
+            side.asker.send(wire.error_line(request.id, wire.NOT_RECORDED, str(e)))
+            return
+        with self._lock:  # before it goes out: the answer may be back at once
+            self.calls += 1
+            left = side.calls.get(request.id)
+            side.calls[request.id] = _Open(permit, request, time.monotonic() + self._call_timeout_s)
+        if left is not None:
+            self._end(left, "unknown", "id_reused")
+
+        def release() -> bytes | None:
+            return self._redeem(permit, request.id, line, side)
+
+        outgoing = release() if permit.settled else release
+        if outgoing is not None:
+            side.answerer.send(outgoing)
+
+    def _redeem(self, permit: Permit, request_id: RequestId, line: bytes, side: _Side) -> bytes | None:
+        """Return the line once its attempt is durable; else answer it and return nothing."""
+        try:
+            permit.redeem()
+        except NotRecorded as e:
+            with self._lock:
+                side.calls.pop(request_id, None)
+            side.asker.send(wire.error_line(request_id, wire.NOT_RECORDED, str(e)))
+            return None
+        return line
+
+    def _take_answer(self, response: Response, line: bytes, side: _Side) -> None:
+        """Record how a call ended, then hand its answer on to who asked."""
+        quiet = call = None
+        if response.id is not None:
+            with self._lock:
+                quiet = side.quiet.pop(response.id, None)
+                call = side.calls.pop(response.id, None) or side.closed.pop(response.id, None)
+        if quiet is not None and side is self._client:
+            self._hear_server(quiet, response)
+        if call is None:
+            side.asker.send(line)
+            return
+        result = protocol.result_of(call.request, response, len(line))
+        if call.cancelled_at is not None and response.error is not None:
+            result = Result(status="timed_out" if call.timed_out else "cancelled", size_bytes=len(line))
+        try:
+            delivery = self._guard.end(call.permit, result)
+        except EndNotRecorded as e:
+            side.asker.send(wire.error_line(call.request.id, wire.END_NOT_RECORDED, str(e)))
+            return
+        if not call.answered:  # a second answer would confuse who asked
+            side.asker.send(line if delivery.settled else lambda: _delivered(delivery, call.request.id, line))
+
+    def _end(self, call: _Open, status: Outcome, error_type: str) -> None:
+        """Record the end of a call that the peer did not answer, or not readably."""
+        try:
+            self._guard.end(call.permit, Result(status=status, error_type=error_type))
+        except EndNotRecorded as e:
+            self._say(str(e))
+
+    # what nobody answered
+
+    def sweep(self) -> None:
+        """Close the calls that were cancelled, or that nobody answered in time."""
+        now = time.monotonic()
+        for side in (self._client, self._server):
+            for call in self._take_due(side, now):
+                if call.cancelled_at is not None:
+                    self._end(call, "timed_out" if call.timed_out else "cancelled", "")
+                    continue
+                self._end(call, "timed_out", "no_answer")
+                text = f"no answer within {self._call_timeout_s:g} s; the call may still be running, do not retry"
+                side.asker.send(wire.error_line(call.request.id, wire.TIMED_OUT, text))
+
+    def _take_due(self, side: _Side, now: float) -> list[_Open]:
+        with self._lock:
+            due = [
+                call
+                for call in side.calls.values()
+                if now > call.expires or (call.cancelled_at is not None and now > call.cancelled_at + GRACE_S)
+            ]
+            for call in due:
+                call.answered = call.cancelled_at is None
+                side.closed[call.request.id] = side.calls.pop(call.request.id)
+                if len(side.closed) > REMEMBERED:
+                    side.closed.popitem(last=False)
+        return due
+
+    def finish(self, why: str) -> None:
+        """Close every call that is still open, and tell the client `why` no answer will come."""
+        for side in (self._client, self._server):
+            with self._lock:
+                left = [*side.calls.values()]
+                side.calls.clear()
+            for call in left:
+                if call.cancelled_at is not None:
+                    self._end(call, "timed_out" if call.timed_out else "cancelled", "")
+                    continue
+                self._end(call, "unknown", "server_exited" if side is self._client else "client_gone")
+                if side is self._client:
+                    self._to_client.send(wire.error_line(call.request.id, wire.SERVER_GONE, why))
+        if self._opened:
+            self._note_connection("close")
+
+    # what is said beside the calls
+
+    def _note_cancellation(self, notification: Notification, side: _Side) -> None:
+        if notification.method != "notifications/cancelled":
+            return
+        request_id, reason = notification.params.get("requestId"), notification.params.get("reason")
+        with self._lock:
+            call = side.calls.get(request_id) if isinstance(request_id, (int, str)) else None
+            if call is not None and call.cancelled_at is None:
+                call.cancelled_at = time.monotonic()
+                said = reason.casefold() if isinstance(reason, str) else ""
+                call.timed_out = "timed out" in said or "timeout" in said
+
+    def _note_progress(self, notification: Notification) -> None:
+        if notification.method != "notifications/progress":
+            return
+        token = notification.params.get("progressToken")
+        with self._lock:
+            for call in self._client.calls.values():
+                if token is not None and protocol.meta_of(call.request.params).get("progressToken") == token:
+                    call.expires = time.monotonic() + self._call_timeout_s
+
+    def _hear_server(self, request: Request, response: Response) -> None:
+        for before, after in self._conversation.hear_server(request, response):
+            event = replace(
+                self._conversation.base(),
+                event_type="tool_definition",
+                action="changed",
+                tool_definition_hash=after.digest,
+                detail={"before": before.digest},
+            )
+            self._guard.note(self._redactor.fact(event, {"tool_name": after.name}))
+
+    def _note_connection(self, action: str) -> None:
+        known = self._conversation.connection
+        event = replace(self._conversation.base(), event_type="connection", action=action)
+        said = {
+            "client_name": known.client_name,
+            "client_version": known.client_version,
+            "server_name": known.server_name,
+            "server_version": known.server_version,
+            "protocol_version": known.protocol_version,
+        }
+        self._guard.note(self._redactor.fact(event, {key: text for key, text in said.items() if text}))
+
+
+def _delivered(delivery: Delivery, request_id: RequestId, line: bytes) -> bytes:
+    """Return the answer once its record is durable, or the error that stands for it."""
+    try:
+        delivery.redeem()
+    except EndNotRecorded as e:
+        return wire.error_line(request_id, wire.END_NOT_RECORDED, str(e))
+    return line

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The errors of OnRecord: one type for each different thing that a caller does next.
+
+    OnRecordError
+    ├── ConfigError          a setting is wrong: mend the file that the message names
+    ├── CommandError         the server's command cannot be started
+    ├── MessageRefused       a protocol message has no single reading: it is not forwarded
+    ├── NotRecorded          the attempt could not be recorded, so the call was not made
+    ├── EndNotRecorded       the call was made, but its end could not be recorded: do not retry
+    ├── NotVerified          a proof, signature or log does not hold
+    ├── NotSupported         this platform lacks what the step needs
+    ├── KeyFileError         a key is missing, unreadable, or open to others
+    └── LedgerError          the ledger cannot be written as it stands
+        ├── LedgerBusy       the deadline passed while waiting; a later append may succeed
+        ├── LedgerFull       no room; the append was undone
+        ├── LedgerUnwritable the file system refused the write or the flush
+        ├── LedgerMoved      the live log was deleted, replaced or cut while it was open
+        └── LedgerRefused    what is on disk contradicts what was recorded: rolled back, forked, altered
+
+Messages say what, where and why, in lower case, without a full stop. They never carry values
+that came from outside: an error is a carrier like any other.
+"""
+
+
+class OnRecordError(Exception):
+    """Base of every error that OnRecord raises on purpose."""
+
+
+class ConfigError(OnRecordError):
+    """A setting is wrong; the message names the file, the place and what is allowed there."""
+
+
+class CommandError(OnRecordError):
+    """The server's command cannot be started; `exit_code` is what a shell would say."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class MessageRefused(OnRecordError):
+    """A message from the client has no single reading, so nobody could say what it asked for.
+
+    `request_id` is the JSON-RPC id to answer, or None where none could be read.
+    """
+
+    def __init__(self, reason: str, code: int, request_id: int | str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.request_id = request_id
+
+
+class NotRecorded(OnRecordError):
+    """The attempt is not on the record, so the call was not made."""
+
+
+class EndNotRecorded(OnRecordError):
+    """The call was made, and its end is not on the record; it must not be retried blindly."""
+
+
+class NotVerified(OnRecordError):
+    """A proof, a signature or a log does not hold."""
+
+
+class NotSupported(OnRecordError):
+    """This platform lacks what the step needs; reading and verifying still work."""
+
+
+class KeyFileError(OnRecordError):
+    """A key is missing, unreadable, malformed, or readable by other accounts."""
+
+
+class LedgerError(OnRecordError):
+    """The ledger cannot be written as it stands."""
+
+
+class LedgerBusy(LedgerError):
+    """The deadline passed while waiting for the lock or the disk; a later append may succeed."""
+
+
+class LedgerFull(LedgerError):
+    """There is no room on the device; what was written of the line was undone."""
+
+
+class LedgerUnwritable(LedgerError):
+    """The file system refused a write or a flush."""
+
+
+class LedgerMoved(LedgerError):
+    """The live log was deleted, replaced or cut while this process had it open."""
+
+
+class LedgerRefused(LedgerError):
+    """What lies on disk contradicts what was recorded before: rolled back, forked or altered."""

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A call and its result as they came: raw values, in memory only, with no way onto a disk.
+
+`Raw` wraps every value that somebody else chose. It has no encoder: msgspec, orjson, json and
+pickle all refuse it, and its repr shows nothing, so a raw value reaches a log line only through
+`rules.redact`, which is the one place that opens it for writing. Doors make these; `guard` reads
+them; nothing stores them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, NoReturn, TypeAlias, final
+
+from onrecord.event.event import EventType, IdentityAssurance, IdentitySource, Transport
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+RequestId: TypeAlias = int | str
+Direction: TypeAlias = Literal["client_to_server", "server_to_client"]
+
+
+@final
+class Raw:
+    """A value from outside. Opening it is explicit, and printing or encoding it fails."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Json) -> None:
+        self._value = value
+
+    def open(self) -> Json:
+        """Return the value. Only code that redacts, digests or forwards may call this."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<raw>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("raw values cannot be serialised; redact them first")
+
+
+NOTHING = Raw(None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who is behind a connection, and how far that is known.
+
+    `user_id` is a pseudonym, never a raw account name.
+    """
+
+    user_id: str = ""
+    tenant_id: str = ""
+    identity_source: IdentitySource = "none"
+    identity_assurance: IdentityAssurance = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """What is known of the two ends of a connection at the time of a call.
+
+    Client and server names and versions are their own claims, so they are raw text.
+    """
+
+    session_id: str
+    server_id: str
+    transport: Transport
+    actor: Actor
+    protocol_version: str = ""
+    client_name: str = ""
+    client_version: str = ""
+    server_name: str = ""
+    server_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A tool as its server described it. `digest` is the SHA-256 of the canonical definition, in hex."""
+
+    name: str
+    digest: str
+    input_schema: Raw = NOTHING
+    output_schema: Raw = NOTHING
+    read_only: bool | None = None
+    destructive: bool | None = None
+    open_world: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """W3C trace context of a call; empty where the caller sent none."""
+
+    trace_id: str = ""
+    span_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, raw, as a door read it.
+
+    `name` is the tool, prompt or resource URI; `arguments` what it is called with. `rounds` holds
+    what links this request to earlier rounds of the same call (see `wire.round_keys`).
+    `size_bytes` counts the whole message.
+    """
+
+    event_type: EventType
+    method: str
+    name: str
+    arguments: Raw
+    meta: Raw
+    request_id: RequestId
+    connection: Connection
+    size_bytes: int
+    direction: Direction = "client_to_server"
+    definition: Definition | None = None
+    trace: Trace = field(default_factory=Trace)
+    rounds: tuple[str, ...] = ()
+
+
+Outcome: TypeAlias = Literal[
+    "accepted",
+    "succeeded",
+    "failed",
+    "blocked",
+    "cancelled",
+    "timed_out",
+    "input_required",
+    "unknown",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a call ended, raw, as a door read it.
+
+    `body` is the JSON-RPC result, or the error object where `error_type` says so. `rounds` are the
+    keys by which a following request is known to continue this call.
+    """
+
+    status: Outcome
+    body: Raw = NOTHING
+    error_type: str = ""
+    size_bytes: int = 0
+    rounds: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Redacted`: an event that is fit to be written, and the only thing that a ledger takes.
+
+Two places make one: `rules.redact`, from values that came from outside, and `own_fact`, for facts
+that OnRecord states about itself from values of its own. A test names both and finds no third.
+"""
+
+from typing import final
+
+import msgspec
+
+from onrecord.event.event import Event, EventType, encode
+
+OWN_FACTS: frozenset[EventType] = frozenset(
+    {"log_open", "log_recovered", "gap", "key", "heartbeat", "recorder_stop", "connection"}
+)
+
+
+@final
+class Redacted:
+    """An event, encoded once. `body` is its JSON object without the keys that the ledger sets."""
+
+    __slots__ = ("body", "event")
+
+    def __init__(self, event: Event, body: bytes) -> None:
+        self.event = event
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<redacted {self.event.event_type} {self.event.event_id}>"
+
+
+def own_fact(
+    event_type: EventType,
+    *,
+    event_id: str,
+    action: str = "",
+    detail: dict[str, str | int | bool] | None = None,
+) -> Redacted:
+    """Make the event of a fact about OnRecord itself; `detail` must hold no value from outside."""
+    if event_type not in OWN_FACTS:
+        raise ValueError(f"{event_type} events may hold values from outside; make them in rules.redact")
+    event = Event(
+        event_id=event_id,
+        event_type=event_type,
+        action=action,
+        retention_class="standard",
+        detail=dict(detail or {}),
+    )
+    return Redacted(event, encode(event))
+
+
+def with_detail(entry: Redacted, **more: str | int | bool) -> Redacted:
+    """Return `entry` with further facts of our own in its detail."""
+    event = msgspec.structs.replace(entry.event, detail={**entry.event.detail, **more})
+    return Redacted(event, encode(event))
+
+
+def closing_of(attempt: Event, *, event_id: str, error_type: str) -> Redacted:
+    """Make the closing event of an attempt whose recorder died; its values come from the record itself.
+
+    Whether the call took effect is unknown, and the event says so.
+    """
+    event = msgspec.structs.replace(ended(attempt, event_id=event_id), result_status="unknown", error_type=error_type)
+    return Redacted(event, encode(event))
+
+
+def ended(attempt: Event, *, event_id: str) -> Event:
+    """Return what of an attempt stands on its result too: who, what, where, how risky; not what was asked."""
+    return msgspec.structs.replace(
+        attempt,
+        schema_version=0,
+        seq=-1,
+        prev_hash="",
+        timestamp="",
+        wid="",
+        wseq=-1,
+        event_id=event_id,
+        phase="result",
+        input_summary="",
+        arg_keys=(),
+        input_size=None,
+        policy_decision="",
+        policy_reason="",
+        policy_id="",
+        data_kinds=(),
+        sensitive_fields=(),
+        redaction_error=False,
+    )

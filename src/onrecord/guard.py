@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""READ FIRST. The life of one call, and the law that it upholds: nothing takes effect before its event.
+
+    begin(call)             classify, decide, redact, write the attempt   → Permit
+    permit.redeem()         wait until the attempt is as durable as its tier demands   → the Call, to forward
+        …the tool runs…
+    end(permit, result)     redact, write the result   → Delivery
+    delivery.redeem()       wait until the result is as durable as its tier demands; then answer the caller
+
+A door can forward only what `redeem` hands it, so a call that is not on the record cannot run:
+`begin` and `redeem` raise NotRecorded, and from tier 2 up that means "not run". Once it ran, the
+same failure is another error, EndNotRecorded, because the caller must do another thing: not retry.
+Calls of tiers 0 and 1 run even then; their events wait in a bounded spool and the gap is reported.
+
+Neither half blocks: only `redeem` waits, for a bounded time, in a thread of the door's choice. A
+permit is used once and ended once. What failed, was cancelled, timed out or never answered gets
+its result too; what a crash left open is closed when a recorder next starts (`recorder.py`).
+
+With no policy configured everything is recorded and nothing is denied. This file forwards nothing,
+knows no protocol, and never sees a message's bytes.
+"""
+
+import os
+import time
+from collections import OrderedDict
+from threading import Lock
+from typing import TypeVar
+
+from msgspec.structs import replace as _replaced
+
+from onrecord.errors import EndNotRecorded, LedgerError, NotRecorded
+from onrecord.event.call import Call, Result
+from onrecord.event.event import Event
+from onrecord.event.ids import uuid7
+from onrecord.event.redacted import Redacted, ended
+from onrecord.ledger.clock import NowUs, now_us
+from onrecord.ledger.writer import Durability, Ticket, Writer
+from onrecord.rules.classify import Manifest, Treatment, classify
+from onrecord.rules.redact import Redactor, Secrets
+
+REMEMBERED = 10_000  # open rounds and traces; a client that opens more loses only the link between them
+
+NO_POLICY = "no policy is configured: everything is recorded, nothing is denied"
+
+_V = TypeVar("_V")
+
+
+class Permit:
+    """The right to make one call, once. Whoever holds it owes the guard its end."""
+
+    __slots__ = (
+        "_guard",
+        "_ticket",
+        "_used",
+        "attempt",
+        "call",
+        "ended",
+        "secrets",
+        "started_ns",
+        "treatment",
+    )
+
+    def __init__(
+        self,
+        guard: "Guard",
+        call: Call,
+        treatment: Treatment,
+        attempt: Event,
+        secrets: Secrets,
+        ticket: Ticket | None,
+        started_ns: int,
+    ) -> None:
+        self._guard = guard
+        self._ticket = ticket
+        self._used = False
+        self.call = call
+        self.treatment = treatment
+        self.attempt = attempt
+        self.secrets = secrets
+        self.started_ns = started_ns
+        self.ended = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether `redeem` returns at once."""
+        return self._ticket is None or self._ticket.settled
+
+    def redeem(self) -> Call:
+        """Return the call that may be forwarded now. Raises NotRecorded: then it must not be."""
+        if self._used:
+            raise NotRecorded("this permit was used before")
+        self._used = True
+        if self._ticket is not None:
+            try:
+                self._ticket.wait()
+            except LedgerError as e:
+                self._guard.close_unrun(self)
+                raise NotRecorded(f"not recorded, so not run: {e}") from e
+        return self.call
+
+
+class Delivery:
+    """A result on its way to the caller."""
+
+    __slots__ = ("_ticket",)
+
+    def __init__(self, ticket: Ticket | None) -> None:
+        self._ticket = ticket
+
+    @property
+    def settled(self) -> bool:
+        """Whether `redeem` returns at once."""
+        return self._ticket is None or self._ticket.settled
+
+    def redeem(self) -> None:
+        """Return once the result may be handed on. Raises EndNotRecorded: then it must be withheld."""
+        if self._ticket is not None:
+            try:
+                self._ticket.wait()
+            except LedgerError as e:
+                raise _end_not_recorded(e) from e
+
+
+class Guard:
+    """Decides and records every call of one process. Threads may share it."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        redactor: Redactor,
+        manifest: Manifest,
+        *,
+        policy_version: str,
+        clock: NowUs = now_us,
+    ) -> None:
+        self._writer = writer
+        self._redactor = redactor
+        self._manifest = manifest
+        self._policy_version = policy_version
+        self._clock = clock
+        self._lock = Lock()
+        self._rounds: OrderedDict[str, tuple[str, int, str]] = OrderedDict()  # key → call, round, correlation
+        self._traces: OrderedDict[str, str] = OrderedDict()  # trace id → correlation
+
+    def begin(self, call: Call) -> Permit:
+        """Decide on `call` and write its attempt. Raises NotRecorded where it must not run."""
+        started_ns = time.perf_counter_ns()
+        treatment = classify(call, self._manifest)
+        entry, secrets = self._redactor.attempt(call, treatment, self._attempt_of(call))
+        try:
+            ticket = self._writer.append(entry, treatment.attempt_durability)
+        except LedgerError as e:
+            if treatment.fails_closed:
+                raise NotRecorded(f"not recorded, so not run: {e}") from e
+            self._writer.spool(entry)
+            ticket = None
+        return Permit(self, call, treatment, entry.event, secrets, ticket, started_ns)
+
+    def end(self, permit: Permit, result: Result) -> Delivery:
+        """Write how the call ended. Raises EndNotRecorded where the result must be withheld.
+
+        A second end of the same call is recorded as a late answer, and changes nothing.
+        """
+        base = self._result_of(permit, result)
+        entry = self._redactor.result(permit.attempt, permit.secrets, permit.call, permit.treatment, result, base)
+        try:
+            return Delivery(self._writer.append(entry, permit.treatment.result_durability))
+        except LedgerError as e:
+            self._writer.spool(entry)  # of any tier: it happened, and the record must say so when it can
+            if permit.treatment.fails_closed:
+                raise _end_not_recorded(e) from e
+            return Delivery(None)
+
+    def refuse_message(self, base: Event, *, reason: str, size_bytes: int) -> None:
+        """Record that a message with no single reading was not forwarded; `base` says on which connection."""
+        event = _replaced(
+            base,
+            event_id=self.new_id(),
+            event_type="security",
+            action="message_refused",
+            policy_decision="deny",
+            policy_reason=reason,
+            policy_version=self._policy_version,
+            result_status="blocked",
+            error_type="ambiguous_message",
+            input_size=size_bytes,
+        )
+        self.note(self._redactor.fact(event, {}))
+
+    def note(self, entry: Redacted, durability: Durability = "written") -> None:
+        """Write an event that no call waits for; where it cannot be written now, it is spooled."""
+        try:
+            self._writer.append(entry, durability)
+        except LedgerError:
+            self._writer.spool(entry)
+
+    def close_unrun(self, permit: Permit) -> None:
+        """Record that an attempt did not become durable in time and so was not forwarded."""
+        permit.ended = True
+        event = _replaced(
+            ended(permit.attempt, event_id=self.new_id()), result_status="blocked", error_type="not_recorded"
+        )
+        self.note(self._redactor.fact(event, {}))
+
+    def new_id(self) -> str:
+        """Return a fresh UUIDv7."""
+        return uuid7(self._clock() // 1000, os.urandom(10))
+
+    def _attempt_of(self, call: Call) -> Event:
+        call_id, number, correlation_id = self._link(call)
+        return Event(
+            event_id=self.new_id(),
+            event_type=call.event_type,
+            phase="attempt",
+            call_id=call_id,
+            round=number,
+            correlation_id=correlation_id,
+            policy_decision="allow",
+            policy_reason=NO_POLICY,
+            policy_id="none",
+            policy_version=self._policy_version,
+        )
+
+    def _link(self, call: Call) -> tuple[str, int, str]:
+        """Return call id, round and correlation id: those of the call that this request continues, or new ones."""
+        call_id = self.new_id()
+        with self._lock:
+            for key in call.rounds:
+                if key in self._rounds:
+                    return self._rounds.pop(key)
+            correlation_id = call_id
+            if call.trace.trace_id:
+                correlation_id = self._traces.get(call.trace.trace_id, call_id)
+                _remember(self._traces, call.trace.trace_id, correlation_id)
+        return call_id, 0, correlation_id
+
+    def _result_of(self, permit: Permit, result: Result) -> Event:
+        attempt = permit.attempt
+        with self._lock:
+            late, permit.ended = permit.ended, True
+            for key in result.rounds:
+                _remember(self._rounds, key, (attempt.call_id, attempt.round + 1, attempt.correlation_id))
+        return _replaced(
+            ended(attempt, event_id=self.new_id()),
+            result_status=result.status,
+            error_type=result.error_type,
+            latency_us=(time.perf_counter_ns() - permit.started_ns) // 1000,
+            late=late,
+        )
+
+
+def _end_not_recorded(error: LedgerError) -> EndNotRecorded:
+    return EndNotRecorded(f"it ran, do not retry; its end is not recorded: {error}")
+
+
+def _remember(table: "OrderedDict[str, _V]", key: str, value: _V) -> None:
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > REMEMBERED:
+        table.popitem(last=False)

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How this operating system makes bytes last, keeps them private, and lets one process at a time write.
+
+Everything in the ledger that touches a disk goes through here, so that what "durable" means is
+written down once. Reading and verifying need none of it: on a platform without `fcntl` the module
+imports, and a step that needs a lock says so.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+import time
+from pathlib import Path
+
+from onrecord.errors import LedgerBusy, LedgerError, LedgerFull, LedgerMoved, LedgerUnwritable, NotSupported
+
+try:
+    import fcntl
+except ImportError:  # Windows: reading and verifying work there, writing does not yet
+    fcntl = None
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+_F_FULLFSYNC = 51  # macOS <fcntl.h>: fsync there does not reach the platter
+_FIRST_NAP_S = 0.000_05
+_LONGEST_NAP_S = 0.002  # long against the ~20 us that a writer holds the lock, short against a deadline
+
+
+def disk_error(error: OSError, doing: str, path: Path) -> LedgerError:
+    """Return the typed error for a failed system call on `path`."""
+    kind = LedgerFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else LedgerUnwritable
+    return kind(f"cannot {doing} {path}: {os.strerror(error.errno or 0).lower()}")
+
+
+def make_folder(path: Path) -> None:
+    """Create `path` and its missing parents, readable by this account alone whatever the umask."""
+    missing: list[Path] = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            folder.mkdir()
+            folder.chmod(FOLDER_MODE)
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open `path` and return its descriptor; a file that this creates is mode 0600 whatever the umask."""
+    created = bool(flags & os.O_CREAT) and not path.exists()
+    fd = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), FILE_MODE)
+    if created and hasattr(os, "fchmod"):
+        os.fchmod(fd, FILE_MODE)
+    return fd
+
+
+def sync_data(fd: int) -> None:
+    """Return once the file's bytes and length are on the device. Raises OSError."""
+    if sys.platform == "darwin" and fcntl is not None:
+        fcntl.fcntl(fd, _F_FULLFSYNC)
+    elif hasattr(os, "fdatasync"):
+        os.fdatasync(fd)
+    else:
+        os.fsync(fd)
+
+
+def sync_folder(path: Path) -> None:
+    """Return once the names in `path` are on the device."""
+    if sys.platform == "win32":
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
+    """Put `data` at `path` so that a reader sees the old bytes or the new ones, never a part.
+
+    `durable` says whether to return only once the new bytes are on the device. Raises LedgerError.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fd = open_private(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            write_all(fd, data)
+            if durable:
+                sync_data(fd)
+        finally:
+            os.close(fd)
+        os.replace(scratch, path)
+        if durable:
+            sync_folder(path.parent)
+    except OSError as e:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise disk_error(e, "replace", path) from e
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data`, in as many writes as it takes. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+class FileLock:
+    """An exclusive lock between processes, held through an open file; it dies with its holder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._fd = open_private(path, os.O_RDWR | os.O_CREAT)
+        except OSError as e:
+            raise disk_error(e, "open the lock", path) from e
+
+    def acquire(self, deadline: float) -> None:
+        """Take the lock. Raises LedgerBusy when `time.monotonic()` passes `deadline`."""
+        if self.try_acquire():
+            return
+        nap_s = _FIRST_NAP_S
+        while not self.try_acquire():
+            if time.monotonic() > deadline:
+                raise LedgerBusy(f"another process holds {self._path} and does not let go")
+            time.sleep(nap_s)
+            nap_s = min(nap_s * 2, _LONGEST_NAP_S)
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free, and say whether it was."""
+        if fcntl is None:
+            raise NotSupported("writing a ledger needs POSIX file locks; this platform can read and verify")
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as e:
+            raise disk_error(e, "lock", self._path) from e
+        return True
+
+    def release(self) -> None:
+        """Let others have the lock."""
+        if fcntl is not None:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def check_in_place(self) -> None:
+        """Raise LedgerMoved unless the locked file is the one that others would lock."""
+        check_in_place(self._fd, self._path)
+
+    def close(self) -> None:
+        """Release the lock and close the file."""
+        os.close(self._fd)
+
+
+def check_in_place(fd: int, path: Path) -> None:
+    """Raise LedgerMoved where `path` is no longer the file behind `fd`."""
+    held = os.fstat(fd)
+    try:
+        named = os.stat(path)
+    except OSError as e:
+        raise LedgerMoved(f"{path} was deleted or moved away while it was open") from e
+    if (held.st_ino, held.st_dev) != (named.st_ino, named.st_dev) or held.st_nlink == 0:
+        raise LedgerMoved(f"{path} was replaced by another file while it was open")

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the parts of one log lie on disk.
+
+    <home>/
+      ledger/<log>/
+        log/000000000000000000.ndjson   the lines; the name is the first seq in the file
+        tile/<L>/<N>                    hash tiles (C2SP tlog-tiles), rebuilt from the lines when lost
+        checkpoint                      the latest signed note
+        checkpoints.ndjson              every checkpoint that was published
+        torn/                           bytes that a dying process left behind, set aside
+        writer.lock  publish.lock
+      guard/<log>                       the size that the log had reached, kept outside the ledger folder
+      run/<wid>                         one file a living recorder, locked while it lives
+      keys/                             signing key, its public half, the key for digests, pseudonyms
+
+This file names places. It opens nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SEGMENT_GLOB = "*.ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class LogFolder:
+    """One log, wherever it lies: under its home, or copied to another disk."""
+
+    path: Path
+
+    @property
+    def segments(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def first_segment(self) -> Path:
+        return self.segments / f"{0:018d}.ndjson"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints.ndjson"
+
+    @property
+    def torn(self) -> Path:
+        return self.path / "torn"
+
+    @property
+    def writer_lock(self) -> Path:
+        return self.path / "writer.lock"
+
+    @property
+    def publish_lock(self) -> Path:
+        return self.path / "publish.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that ONRECORD_HOME names."""
+
+    path: Path
+
+    def log(self, name: str = "calls") -> LogFolder:
+        """Return the folder of one log."""
+        return LogFolder(self.path / "ledger" / name)
+
+    def guard(self, name: str = "calls") -> Path:
+        """Return the file that remembers how large a log had become."""
+        return self.path / "guard" / name
+
+    @property
+    def running(self) -> Path:
+        return self.path / "run"
+
+    @property
+    def keys(self) -> Path:
+        return self.path / "keys"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "onrecord.toml"

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which recorders live, and what those that died left open.
+
+A recorder holds a lock on a file of its own, `run/<wid>`, for as long as it lives; the file names
+the place in the log where its entries begin. A file that nobody locks belongs to a recorder that
+was killed: its attempts without a result can be found from that place on, without reading the
+whole log. The files are a convenience; a verifier finds open attempts in the lines alone.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from onrecord.errors import LedgerError, NotVerified
+from onrecord.event.event import Event
+from onrecord.event.schema import read_event
+from onrecord.ledger.durable import FileLock, disk_error, make_folder
+from onrecord.ledger.lines import offset_of, segment_files, whole_lines
+from onrecord.ledger.place import Home, LogFolder
+
+
+class _Start(msgspec.Struct, frozen=True):
+    wid: str
+    seq: int
+
+
+@dataclass(slots=True)
+class Presence:
+    """The sign that a recorder lives."""
+
+    home: Home
+    wid: str
+    _lock: FileLock | None = None
+
+    def begin(self, seq: int) -> None:
+        """Say that this recorder lives and that its entries begin at `seq`. Raises LedgerError."""
+        path = self.home.running / self.wid
+        try:
+            make_folder(self.home.running)
+            self._lock = FileLock(path)
+            self._lock.try_acquire()
+            path.write_bytes(msgspec.json.encode(_Start(self.wid, seq)))
+        except OSError as e:
+            raise disk_error(e, "write", path) from e
+
+    def end(self) -> None:
+        """Take the sign away: every call of this recorder is closed."""
+        if self._lock is not None:
+            with suppress(OSError):
+                (self.home.running / self.wid).unlink()
+            self._lock.close()
+            self._lock = None
+
+
+@contextmanager
+def dead_recorders(home: Home) -> Generator[list[tuple[str, int]]]:
+    """Yield `(wid, seq)` of each recorder that died, and forget them when the block ends well.
+
+    While the block runs nobody else gets the same ones.
+    """
+    held: list[tuple[FileLock, _Start]] = []
+    try:
+        for path in sorted(home.running.glob("*")) if home.running.is_dir() else ():
+            lock = FileLock(path)
+            if not lock.try_acquire():
+                lock.close()
+                continue
+            try:
+                held.append((lock, msgspec.json.decode(path.read_bytes(), type=_Start)))
+            except (OSError, msgspec.MsgspecError):
+                lock.close()  # it died before it wrote anything, or somebody else is just clearing it up
+        yield [(start.wid, start.seq) for _, start in held]
+        for _, start in held:
+            with suppress(OSError):
+                (home.running / start.wid).unlink()
+    finally:
+        for lock, _ in held:
+            lock.close()
+
+
+def open_attempts(folder: LogFolder, wid: str, seq: int) -> list[Event]:
+    """Return the attempts that the recorder `wid` wrote at `seq` or later and that have no result.
+
+    Raises LedgerError where the lines cannot be read.
+    """
+    attempts: dict[tuple[str, int], Event] = {}
+    try:
+        for path in segment_files(folder):
+            for line in whole_lines(path, offset_of(path, seq)):
+                if b'"phase":' not in line.data:
+                    continue
+                event = read_event(line.data)
+                if event.phase == "attempt" and event.wid == wid:
+                    attempts[event.call_id, event.round] = event
+                elif event.phase == "result":
+                    attempts.pop((event.call_id, event.round), None)
+    except (OSError, NotVerified) as e:
+        raise LedgerError(f"cannot look for open calls in {folder.path}: {e}") from e
+    return list(attempts.values())
+
+
+def count_living(home: Home) -> int:
+    """Return how many recorders live."""
+    count = 0
+    for path in sorted(home.running.glob("*")) if home.running.is_dir() else ():
+        lock = FileLock(path)
+        count += not lock.try_acquire()
+        lock.close()
+    return count

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ends a log that can no longer be continued, and begins one that names the old head.
+
+A log that was rolled back, cut or replaced is never mended: it is set aside as it is, with what its
+guard knew of it, and nothing is deleted but the private key, so that nobody can sign for the old
+log any more. The successor has its own name and key, as no two logs may share one, and its second
+entry says which log it follows, how large that had become, and why it ended.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from onrecord.errors import LedgerError, LedgerRefused
+from onrecord.event.redacted import Redacted
+from onrecord.ledger.durable import disk_error, make_folder
+from onrecord.ledger.keys import open_keys, read_keys, retire_signer
+from onrecord.ledger.ledger import Ledger
+from onrecord.ledger.place import Home
+from onrecord.ledger.tree import read_checkpoint, read_guard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predecessor:
+    """What is known of the log that ended."""
+
+    origin: str
+    size: int
+    root: str
+    kept_as: str
+
+
+def reopen(home: Home, opening: Callable[[Predecessor], Redacted], *, log: str = "calls") -> Predecessor:
+    """Set the log of `home` aside, begin a successor, and write `opening` as its second entry.
+
+    Raises LedgerRefused where the log can be continued as it is, and LedgerError where the disk refuses.
+    """
+    signer = read_keys(home).signer
+    _refuse_if_sound(home, log)
+    guard = read_guard(home.guard(log))
+    checkpoint = read_checkpoint(home.log(log), signer)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    kept = home.log(log).path.with_name(f"{log}.ended-{stamp}")
+    old = Predecessor(
+        origin=signer.name,
+        size=guard.size if guard else checkpoint.size if checkpoint else 0,
+        root=guard.root if guard else "",
+        kept_as=kept.name,
+    )
+    _set_aside(home.log(log).path, kept)
+    _set_aside(home.guard(log), home.guard(kept.name))
+    retire_signer(home, stamp)
+    ledger = Ledger.open(home, open_keys(home)[0].signer, log=log)
+    ledger.append(opening(old))
+    ledger.publish(durable=True)
+    ledger.close()
+    return old
+
+
+def _refuse_if_sound(home: Home, log: str) -> None:
+    try:
+        Ledger.open(home, read_keys(home).signer, log=log).close()
+    except LedgerError:
+        return
+    raise LedgerRefused(f"{home.log(log).path} is sound and can be continued; a successor is for one that is not")
+
+
+def _set_aside(path: Path, kept: Path) -> None:
+    if not path.exists():
+        return
+    try:
+        make_folder(kept.parent)
+        os.rename(path, kept)
+    except OSError as e:
+        raise disk_error(e, "set aside", path) from e

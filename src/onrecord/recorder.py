@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of one recorder: what it says of itself when it starts and stops.
+
+Starting, stopping, keys and configuration are events like any other. A recorder that starts also
+closes the calls of recorders that died: nobody knows whether those calls took effect, and the
+record says exactly that.
+
+A ledger that cannot be written does not keep a recorder from starting: calls of tier 2 and above
+are refused one by one, with the reason, and everything else goes on.
+"""
+
+import platform
+import sys
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from onrecord.errors import LedgerError
+from onrecord.event.event import Event
+from onrecord.event.redacted import closing_of, own_fact
+from onrecord.guard import Guard
+from onrecord.ledger.place import Home
+from onrecord.ledger.presence import Presence, dead_recorders, open_attempts
+from onrecord.ledger.writer import Writer
+from onrecord.rules.redact import Redactor
+
+
+class Recorder:
+    """One process that records: its guard, its writer, and its own events."""
+
+    def __init__(
+        self,
+        home: Home,
+        wid: str,
+        writer: Writer,
+        redactor: Redactor,
+        guard: Guard,
+        *,
+        version: str,
+        configuration: str,
+        key_created: bool,
+        same_account: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        """`configuration` is the digest of the settings; `say` tells the person at the terminal."""
+        self.guard = guard
+        self.redactor = redactor
+        self._home = home
+        self._writer = writer
+        self._version = version
+        self._configuration = configuration
+        self._key_created = key_created
+        self._same_account = same_account
+        self._say = say
+        self._presence = Presence(home, wid)
+
+    def start(self, base: Event, command: list[str]) -> None:
+        """Record the start, and close what dead recorders left open. `base` says who and which server."""
+        event = replace(
+            base,
+            event_id=self.guard.new_id(),
+            event_type="recorder_start",
+            action="start",
+            detail={
+                "version": self._version,
+                "python": platform.python_version(),
+                "platform": sys.platform,
+                "configuration": self._configuration,
+                "fail_closed_from_tier": 2,
+                "same_account": self._same_account,
+            },
+        )
+        try:
+            ticket = self._writer.append(self.redactor.fact(event, {"command": command}))
+            self._presence.begin(ticket.receipt.seq)
+            if self._key_created:
+                self._writer.append(own_fact("key", event_id=self.guard.new_id(), action="create"))
+            closed = self._close_orphans()
+        except LedgerError as e:
+            self._say(f"nothing can be recorded: {e}; calls of tier 2 and above are refused until it can")
+            return
+        if closed:
+            self._say(f"{closed} calls were left open by a recorder that died; recorded as unknown")
+
+    def _close_orphans(self) -> int:
+        closed = 0
+        with dead_recorders(self._home) as dead:
+            for wid, seq in dead:
+                for attempt in open_attempts(self._home.log(), wid, seq):
+                    entry = closing_of(attempt, event_id=self.guard.new_id(), error_type="recorder_died")
+                    self._writer.append(entry)
+                    closed += 1
+        return closed
+
+    def stop(self, reason: str, calls: int) -> None:
+        """Record the stop, and make all of it durable and signed. Says what could not be."""
+        fact = own_fact(
+            "recorder_stop",
+            event_id=self.guard.new_id(),
+            action="stop",
+            detail={"reason": reason, "calls": calls},
+        )
+        self.guard.note(fact)
+        try:
+            self._writer.close()
+            self._presence.end()
+        except LedgerError as e:
+            self._say(f"the last entries may not be on the record: {e}")
+        if self._writer.unwritten:
+            self._say(f"{self._writer.unwritten} events could not be recorded, and this process ends")

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that hold for every test: no timing limits on properties, one async backend."""
+
+import pytest
+from hypothesis import settings
+
+# A property's time says more about the machine than about the code. The rest is hypothesis's own choice,
+# which under CI is repeatable.
+settings.register_profile("onrecord", deadline=None)
+settings.load_profile("onrecord")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, as the SDK's servers are run."""
+    return "asyncio"

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this version promises, and that a test stands behind each promise.
+
+The ids are those of the product's requirements and keep their numbers for good; the lines are a reminder, not
+the definition. An id joins the list in the change that fulfils it.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+
+PROMISED = {
+    "A1": "one published, versioned event schema; events of an older version stay readable",
+    "A2": "an event says who asked, what was aimed at, what was decided and why, and what came of it",
+    "A3": "calls, connections, starts, stops, refusals and changes each have an event type of their own",
+    "A4": "an attempt is on disk before the tool runs, and every call gets a closing event, however it ends",
+    "B1": "no secret reaches the disk, whatever carries it",
+    "B2": "a property that its schema marks as sensitive is replaced and named; the tool gets the real value",
+    "B4": "the classification of a tool says how much of a call is kept; long text is cut",
+    "B5": "users are pseudonyms; destroying one key unlinks that user, and the log still verifies",
+    "B6": "each event names the redaction policy; a redaction that fails withholds the value",
+    "B7": "text from a tool never acts on the screen, the spreadsheet or the page that shows it",
+    "C2": "a decision is on disk before the tool runs; the caller gets a safe reason, the record a full one",
+    "D1": "one event a line, append-only, each line with the hash of the line before it",
+    "D2": "signed checkpoints over a Merkle tree show any edit, reordering, deletion, cut or fork",
+    "D3": "what was acknowledged is never lost; what can't be recorded and is risky does not run",
+    "F1": "on by default, with nothing to configure",
+    "F2": "every way in behaves alike, and the wrapped server conforms as it did before",
+    "F4": "every protocol revision that clients use",
+}
+
+
+def marks(tree: ast.AST) -> Iterator[ast.Call]:
+    """Yield each `pytest.mark.requirement(...)` of a file: on a test, a class, a parameter, a module."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="requirement", value=ast.Attribute(attr="mark"))):
+                yield node
+            case _:
+                pass
+
+
+def backed() -> dict[str, list[str]]:
+    """Return the test files that carry each id; an id that is not written out as text is an error."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        name = path.relative_to(TESTS).as_posix()
+        for mark in marks(ast.parse(path.read_text(encoding="utf-8"))):
+            assert mark.args, f"{name}:{mark.lineno}: the mark names no requirement"
+            for argument in mark.args:
+                assert isinstance(argument, ast.Constant), f"{name}:{mark.lineno}: write the id out"
+                found.setdefault(str(argument.value), []).append(f"{name}:{mark.lineno}")
+    return found
+
+
+def test_every_promised_requirement_has_a_test() -> None:
+    carried = backed()
+    assert {name: promise for name, promise in PROMISED.items() if name not in carried} == {}
+
+
+def test_no_test_carries_an_unknown_requirement() -> None:
+    assert {name: places for name, places in backed().items() if name not in PROMISED} == {}
