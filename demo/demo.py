@@ -170,8 +170,9 @@ def show_tampering() -> bool:
     copy = OUTSIDE / "copy"
     shutil.copytree(HOME / "ledger" / "calls", copy)
     (log,) = (copy / "log").glob("*.ndjson")
-    log.write_bytes(log.read_bytes().replace(b'"result_status":"failed"', b'"result_status":"Failed"', 1))
+    log.write_bytes(log.read_bytes().replace(b'"tool_name":"git_commit"', b'"tool_name":"git_commiX"', 1))
     altered = onrecord("verify", str(copy), "--key", str(OUTSIDE / "ledger.vkey"))
+    print("   and in one whose last three entries were cut off")
     log.write_bytes(b"".join((HOME / "ledger" / "calls" / "log" / log.name).read_bytes().splitlines(True)[:-3]))
     cut = onrecord("verify", str(copy), "--key", str(OUTSIDE / "ledger.vkey"))
     return altered == 1 and cut == 1
@@ -180,7 +181,11 @@ def show_tampering() -> bool:
 def onrecord(*arguments: str) -> int:
     print(f"   $ onrecord {' '.join(a.replace(str(ROOT) + '/', '') for a in arguments)}", flush=True)
     done = subprocess.run(
-        [str(ONRECORD), *arguments], env={**os.environ, "ONRECORD_HOME": str(HOME)}, capture_output=True, text=True
+        [str(ONRECORD), *arguments],
+        env={**os.environ, "ONRECORD_HOME": str(HOME)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     for line in (done.stdout + done.stderr).replace(str(ROOT) + "/", "").splitlines():
         print(f"   {line}")

@@ -15,12 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import msgspec
 import platformdirs
 
-from onrecord import __version__
 from onrecord.errors import ConfigError, KeyFileError
 from onrecord.event.call import Actor
 from onrecord.event.redacted import own_fact
@@ -30,10 +29,11 @@ from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.ledger import Ledger
 from onrecord.ledger.place import Home
 from onrecord.ledger.writer import Writer
-from onrecord.recorder import Recorder
+from onrecord.recorder import Configuration, Recorder
 from onrecord.rules.classify import ToolRule
 from onrecord.rules.detectors import builtin_detectors
 from onrecord.rules.redact import Redactor
+from onrecord.version import __version__
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _UNITS_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -123,19 +123,23 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _refuse_unknown_keys(fields: dict[str, Any], struct: type[msgspec.Struct], where: str) -> None:
+def _refuse_unknown_keys(fields: Mapping[str, object], struct: type[msgspec.Struct], where: str) -> None:
     known = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     for key, value in fields.items():
         if key not in known:
             near = get_close_matches(key, known, n=1, cutoff=0.0)[0]
             raise ConfigError(f"unknown key {where}{key}; did you mean {where}{near}?")
         inner: Any = known[key].type
-        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+        if _is_table(value) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             _refuse_unknown_keys(value, inner, f"{where}{key}.")
-        elif isinstance(value, list) and key == "tool":
-            for number, rule in enumerate(value, 1):
-                if isinstance(rule, dict):
+        elif key == "tool" and isinstance(value, list):
+            for number, rule in enumerate(cast(list[object], value), 1):
+                if _is_table(rule):
                     _refuse_unknown_keys(rule, ToolRule, f"{where}{key} {number}: ")
+
+
+def _is_table(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict)
 
 
 def _measure(text: str, units: Mapping[str, float], where: str) -> float:
@@ -169,7 +173,7 @@ def build_recorder(home: Home, loaded: Loaded, say: Callable[[str], None]) -> tu
         redactor,
         guard,
         version=__version__,
-        configuration=loaded.digest,
+        configuration=Configuration(digest=loaded.digest, file=str(loaded.path or ""), tool_rules=len(settings.tool)),
         key_created=created,
         same_account=True,  # the wrapped server is our child and runs as we do
         say=say,

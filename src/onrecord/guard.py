@@ -22,7 +22,7 @@ knows no protocol, and never sees a message's bytes.
 
 import os
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from threading import Lock
 from typing import TypeVar
 
@@ -39,6 +39,8 @@ from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.redact import Redactor, Secrets
 
 REMEMBERED = 10_000  # open rounds and traces; a client that opens more loses only the link between them
+
+_ID_BYTES, _IDS = 10, 100
 
 NO_POLICY = "no policy is configured: everything is recorded, nothing is denied"
 
@@ -139,6 +141,7 @@ class Guard:
         self._policy_version = policy_version
         self._clock = clock
         self._lock = Lock()
+        self._random: deque[bytes] = deque()  # its own pop and extend are atomic
         self._rounds: OrderedDict[str, tuple[str, int, str]] = OrderedDict()  # key → call, round, correlation
         self._traces: OrderedDict[str, str] = OrderedDict()  # trace id → correlation
 
@@ -204,7 +207,13 @@ class Guard:
 
     def new_id(self) -> str:
         """Return a fresh UUIDv7."""
-        return uuid7(self._clock() // 1000, os.urandom(10))
+        try:
+            random = self._random.pop()
+        except IndexError:
+            block = os.urandom(_ID_BYTES * _IDS)  # one system call for many
+            self._random.extend(block[at : at + _ID_BYTES] for at in range(0, len(block), _ID_BYTES))
+            random = self._random.pop()
+        return uuid7(self._clock() // 1000, random)
 
     def _attempt_of(self, call: Call) -> Event:
         call_id, number, correlation_id = self._link(call)

@@ -12,17 +12,28 @@ are refused one by one, with the reason, and everything else goes on.
 import platform
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from onrecord.errors import LedgerError
 from onrecord.event.event import Event
-from onrecord.event.redacted import closing_of, own_fact
+from onrecord.event.redacted import Redacted, closing_of, own_fact
 from onrecord.guard import Guard
 from onrecord.ledger.place import Home
 from onrecord.ledger.presence import Presence, dead_recorders, open_attempts
 from onrecord.ledger.writer import Writer
+from onrecord.rules.classify import FAIL_CLOSED
 from onrecord.rules.redact import Redactor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What a recorder says of its settings. `digest` is the SHA-256 of their file, in hex."""
+
+    digest: str
+    file: str
+    tool_rules: int
 
 
 class Recorder:
@@ -37,12 +48,12 @@ class Recorder:
         guard: Guard,
         *,
         version: str,
-        configuration: str,
+        configuration: Configuration,
         key_created: bool,
         same_account: bool,
         say: Callable[[str], None],
     ) -> None:
-        """`configuration` is the digest of the settings; `say` tells the person at the terminal."""
+        """`say` tells the person at the terminal."""
         self.guard = guard
         self.redactor = redactor
         self._home = home
@@ -65,14 +76,13 @@ class Recorder:
                 "version": self._version,
                 "python": platform.python_version(),
                 "platform": sys.platform,
-                "configuration": self._configuration,
-                "fail_closed_from_tier": 2,
                 "same_account": self._same_account,
             },
         )
         try:
             ticket = self._writer.append(self.redactor.fact(event, {"command": command}))
             self._presence.begin(ticket.receipt.seq)
+            self._writer.append(self._configured(base))
             if self._key_created:
                 self._writer.append(own_fact("key", event_id=self.guard.new_id(), action="create"))
             closed = self._close_orphans()
@@ -81,6 +91,19 @@ class Recorder:
             return
         if closed:
             self._say(f"{closed} calls were left open by a recorder that died; recorded as unknown")
+
+    def _configured(self, base: Event) -> Redacted:
+        """Return the event that says which settings are in force."""
+        said = self._configuration
+        event = replace(
+            base,
+            event_id=self.guard.new_id(),
+            event_type="configuration",
+            action="load",
+            policy_version=said.digest,
+            detail={"tool_rules": said.tool_rules, "fail_closed_from_tier": FAIL_CLOSED},
+        )
+        return self.redactor.fact(event, {"file": said.file} if said.file else {})
 
     def _close_orphans(self) -> int:
         closed = 0

@@ -10,11 +10,11 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
-from onrecord import __version__
 from onrecord.cli.terminal import say
 from onrecord.errors import CommandError, OnRecordError
+from onrecord.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,10 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Verbs: TypeAlias = argparse._SubParsersAction  # noqa: SLF001 - the type has no public name
+class _Verbs(Protocol):  # what `add_subparsers` returns has no public name
+    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser: ...  # noqa: A002
 
 
-def _verb(verbs: "_Verbs[argparse.ArgumentParser]", name: str, about: str, module: str) -> argparse.ArgumentParser:
+def _verb(verbs: _Verbs, name: str, about: str, module: str) -> argparse.ArgumentParser:
     """Add a verb whose function is `main` in `onrecord.cli.<module>`, imported only when it is used."""
 
     def run(options: argparse.Namespace) -> int:
@@ -69,7 +70,7 @@ def _verb(verbs: "_Verbs[argparse.ArgumentParser]", name: str, about: str, modul
     return parser
 
 
-def _add_run(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+def _add_run(verbs: _Verbs) -> None:
     parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run")
     parser.usage = "onrecord run [--server-id ID] [--config FILE] -- COMMAND…"
     parser.add_argument("--server-id", metavar="ID", help="name of the server on the record (default: its command)")
@@ -77,7 +78,7 @@ def _add_run(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the server to start")
 
 
-def _add_tail(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+def _add_tail(verbs: _Verbs) -> None:
     parser = _verb(verbs, "tail", "show the newest events", "read")
     parser.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="how many (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on as events come")
@@ -86,13 +87,13 @@ def _add_tail(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
-def _add_show(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+def _add_show(verbs: _Verbs) -> None:
     parser = _verb(verbs, "show", "show one event, or all events of one call", "read")
     parser.add_argument("which", metavar="SEQ|EVENT_ID|CALL_ID")
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
-def _add_verify(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+def _add_verify(verbs: _Verbs) -> None:
     parser = _verb(verbs, "verify", "say what became of a log, offline", "verify")
     parser.description = (
         "Exit code 0: intact. 1: anything else, and the verdict says what. 2: it could not be told. "
@@ -118,17 +119,17 @@ def _add_verify(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
     parser.add_argument("--json", action="store_true")
 
 
-def _add_keys(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+def _add_keys(verbs: _Verbs) -> None:
     parser = _verb(verbs, "keys", "show the public key that verifies this home's log", "keys")
     parser.add_argument("--json", action="store_true")
 
 
-def _add_doctor(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+def _add_doctor(verbs: _Verbs) -> None:
     parser = _verb(verbs, "doctor", "check this installation, and say what to mend", "doctor")
     parser.add_argument("--json", action="store_true")
 
 
-def _add_ledger(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+def _add_ledger(verbs: _Verbs) -> None:
     parser = _verb(verbs, "ledger", "close a log that can no longer be written, and begin a successor", "ledger")
     parser.add_argument("action", choices=["reopen"])
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it goes on the record")

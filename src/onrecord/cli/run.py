@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`onrecord run`: wrap one stdio server."""
 
+import gc
 from argparse import Namespace
 from pathlib import PurePath
 
@@ -27,6 +28,8 @@ def run(options: Namespace) -> int:
         server = stdio.Server(command)
     except LedgerError as e:
         raise KeyFileError(f"the home {home.path} cannot be used: {e}") from e
+    gc.freeze()  # what was made so far lives as long as the process: the collector need not look at it again
+    gc.set_threshold(50_000)  # a call makes some 200 objects and no cycles
     code = stdio.run(
         server,
         recorder,

@@ -9,6 +9,8 @@ import msgspec
 from onrecord.event.event import Event
 from onrecord.rules.neutral import neutral
 
+_WIDTH = 240  # characters of a timeline's line; `show` has the rest
+
 
 def say(text: str) -> None:
     """Tell the person something, on standard error."""
@@ -40,7 +42,7 @@ def _escaped(character: str) -> str:
 def one_line(event: Event) -> str:
     """Return an event as one line of a timeline."""
     when = event.timestamp[:23].replace("T", " ")
-    return neutral(f"{when}  {event.seq:>6}  {_what(event):<34}  {_how(event)}".rstrip())
+    return neutral(f"{when}  {event.seq:>6}  {_what(event):<32}  {_how(event)}".rstrip(), limit=_WIDTH)
 
 
 def _what(event: Event) -> str:
@@ -65,6 +67,9 @@ def _facts(event: Event) -> Iterator[str]:
         yield (event.error_summary or event.output_summary or ", ".join((*event.output_type, *event.fields_returned)))
     elif event.policy_reason:
         yield event.policy_reason
+    elif event.event_type == "connection":
+        yield f"{event.client_name or 'a client'} to {event.server_name or event.server_id}"
+        yield event.protocol_version
     else:
         yield " ".join(f"{key}={value}" for key, value in event.detail.items())
     if event.sensitive_fields:

@@ -13,8 +13,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from typing import BinaryIO
@@ -67,6 +69,10 @@ class Server:
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             self._child.send_signal(number)
+
+    def stop(self) -> None:
+        """End the server at once."""
+        self._child.kill()
 
     def wait(self) -> int:
         """Return the server's exit code, or the negative number of the signal that ended it."""
@@ -128,7 +134,7 @@ def run(
 
     server.pass_signals_on()
     for work in (carry_up, carry_down, await_end):
-        Thread(target=work, name=f"onrecord-{work.__name__}", daemon=True).start()
+        Thread(target=_or_stop, args=(work, server, say), name=f"onrecord-{work.__name__}", daemon=True).start()
     while not ended.wait(SWEEP_S):
         relay.sweep()
     said_all.wait(DRAIN_S)
@@ -137,6 +143,16 @@ def run(
     to_client.close(DRAIN_S)
     recorder.stop(_how(codes[0]), relay.calls)
     return codes[0]
+
+
+def _or_stop(work: Callable[[], None], server: Server, say: Callable[[str], None]) -> None:
+    """Do `work`; where it fails by a defect of ours, stop the server: nothing may go on unrecorded."""
+    try:
+        work()
+    except Exception as e:  # noqa: BLE001 - the top of a thread
+        place = traceback.extract_tb(e.__traceback__)[-1]  # without the message, which may hold values
+        say(f"internal error: {type(e).__name__} in {Path(place.filename).name}:{place.lineno}; stopping the server")
+        server.stop()
 
 
 def _how(code: int) -> str:

@@ -105,7 +105,7 @@ def decode(line: bytes, *, lone_surrogates: Literal["refuse", "forgive"] = "refu
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
+        return _STRICT.decode(body.decode())
     except UnicodeDecodeError as e:
         raise MessageRefused("a message must be UTF-8", PARSE_ERROR) from e
     except RecursionError as e:
@@ -132,6 +132,9 @@ def _float(text: str) -> float:
     if math.isinf(value):
         raise MessageRefused("a number is larger than readers can keep", AMBIGUOUS)
     return value
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
 
 
 def _lone_id(body: bytes) -> RequestId | None:

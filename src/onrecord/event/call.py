@@ -3,8 +3,8 @@
 
 `Raw` wraps every value that somebody else chose. It has no encoder: msgspec, orjson, json and
 pickle all refuse it, and its repr shows nothing, so a raw value reaches a log line only through
-`rules.redact`, which is the one place that opens it for writing. Doors make these; `guard` reads
-them; nothing stores them.
+`rules.redact`, which is the one place that opens it for writing. What holds raw values or names
+from outside shows none of them either. Doors make these; `guard` reads them; nothing stores them.
 """
 
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class Actor:
     identity_assurance: IdentityAssurance = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Connection:
     """What is known of the two ends of a connection at the time of a call.
 
@@ -70,8 +70,11 @@ class Connection:
     server_name: str = ""
     server_version: str = ""
 
+    def __repr__(self) -> str:
+        return f"<connection {self.session_id}>"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Definition:
     """A tool as its server described it. `digest` is the SHA-256 of the canonical definition, in hex."""
 
@@ -83,6 +86,9 @@ class Definition:
     destructive: bool | None = None
     open_world: bool | None = None
 
+    def __repr__(self) -> str:
+        return f"<definition {self.digest}>"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
@@ -92,7 +98,7 @@ class Trace:
     span_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Call:
     """One request, raw, as a door read it.
 
@@ -114,6 +120,9 @@ class Call:
     trace: Trace = field(default_factory=Trace)
     rounds: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<call {self.event_type}>"
+
 
 Outcome: TypeAlias = Literal[
     "accepted",
@@ -127,7 +136,7 @@ Outcome: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result:
     """How a call ended, raw, as a door read it.
 
@@ -141,3 +150,6 @@ class Result:
     size_bytes: int = 0
     rounds: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<result {self.status}>"

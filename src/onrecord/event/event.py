@@ -90,6 +90,10 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     wseq: int
 
 
+def _unnamed() -> EventType:
+    return "request"  # from a function, so that it is written out: a reader is never left to guess
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One fact on the record."""
 
@@ -103,7 +107,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     # what it is
     event_id: Annotated[str, _about("UUIDv7 of this event")] = ""
-    event_type: Annotated[EventType, _about("what kind of fact this is")] = "request"
+    event_type: Annotated[EventType, _about("what kind of fact this is")] = msgspec.field(default_factory=_unnamed)
     phase: Annotated[Phase, _about("which part of a call this is; absent where it is not one of a call")] = ""
     action: Annotated[str, _about("what was done, for events that are not calls: open, close, rotate…")] = ""
     call_id: Annotated[str, _about("UUIDv7 shared by all events of one call")] = ""
@@ -210,6 +214,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     detail: Annotated[dict[str, Any], _about("typed facts of events that are not calls")] = {}
     ext: Annotated[dict[str, Any], _about("a product's own fields")] = {}
 
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON, no UTF-8, or nested without end."""
 
 _encoder = msgspec.json.Encoder()
 

@@ -7,12 +7,9 @@ Clock and randomness are arguments; nothing here reads either.
 
 def uuid7(unix_ms: int, random: bytes) -> str:
     """Return a UUIDv7 as text, from milliseconds since the epoch and 10 random bytes."""
-    tail = int.from_bytes(random, "big")
-    value = (unix_ms & 0xFFFF_FFFF_FFFF) << 80 | tail
-    value = value & ~(0xF << 76) | 0x7 << 76  # version 7
-    value = value & ~(0x3 << 62) | 0x2 << 62  # variant 10
-    digits = f"{value:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    time, tail = f"{unix_ms & 0xFFFF_FFFF_FFFF:012x}", random.hex()
+    variant = "89ab"[random[9] & 3]  # two fixed bits, two random ones
+    return f"{time[:8]}-{time[8:]}-7{tail[:3]}-{variant}{tail[3:6]}-{tail[6:18]}"
 
 
 def unix_ms_of(identifier: str) -> int:

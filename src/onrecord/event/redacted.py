@@ -23,6 +23,8 @@ class Redacted:
     __slots__ = ("body", "event")
 
     def __init__(self, event: Event, body: bytes) -> None:
+        if not body.startswith(b'{"event_id":'):
+            raise ValueError("the keys that the ledger sets are not set yet, and the first of the others is event_id")
         self.event = event
         self.body = body
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onrecord.errors import NotVerified
-from onrecord.event.event import SCHEMA_VERSION, Event
+from onrecord.event.event import SCHEMA_VERSION, UNREADABLE, Event
 
 Fields: TypeAlias = dict[str, Any]
 Upcast: TypeAlias = Callable[[Fields], Fields]
@@ -34,11 +34,11 @@ def read_event(line: bytes, *, upcasts: Mapping[int, Upcast] = UPCASTS, current:
         event = _event.decode(line)
         if event.schema_version >= current:
             return event
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         pass  # perhaps an older shape: the typed reading fails, the lifted one need not
     try:
         return msgspec.convert(lift(_fields.decode(line), upcasts, current), Event)
-    except msgspec.MsgspecError as e:
+    except UNREADABLE as e:
         raise NotVerified(f"the line is not an event: {e}") from e
 
 

@@ -23,6 +23,7 @@ except ImportError:  # Windows: reading and verifying work there, writing does n
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG: the limit of a process or a file system on one file
 _F_FULLFSYNC = 51  # macOS <fcntl.h>: fsync there does not reach the platter
 _FIRST_NAP_S = 0.000_05
 _LONGEST_NAP_S = 0.002  # long against the ~20 us that a writer holds the lock, short against a deadline
@@ -30,20 +31,25 @@ _LONGEST_NAP_S = 0.002  # long against the ~20 us that a writer holds the lock, 
 
 def disk_error(error: OSError, doing: str, path: Path) -> LedgerError:
     """Return the typed error for a failed system call on `path`."""
-    kind = LedgerFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else LedgerUnwritable
+    kind = LedgerFull if error.errno in _NO_ROOM else LedgerUnwritable
     return kind(f"cannot {doing} {path}: {os.strerror(error.errno or 0).lower()}")
 
 
-def make_folder(path: Path) -> None:
-    """Create `path` and its missing parents, readable by this account alone whatever the umask."""
+def make_folder(path: Path, *, durable: bool = True) -> None:
+    """Create `path` and its missing parents, readable by this account alone whatever the umask.
+
+    `durable` says whether their names are on the device on return. Raises OSError.
+    """
     missing: list[Path] = []
     while not path.exists():
         missing.append(path)
         path = path.parent
     for folder in reversed(missing):
         with contextlib.suppress(FileExistsError):  # another process was quicker
-            folder.mkdir()
-            folder.chmod(FOLDER_MODE)
+            folder.mkdir(FOLDER_MODE)  # never open to others, not even for a moment
+            folder.chmod(FOLDER_MODE)  # an umask may have taken more than that
+        if durable:
+            sync_folder(folder.parent)
 
 
 def open_private(path: Path, flags: int) -> int:
@@ -101,9 +107,11 @@ def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
 
 def write_all(fd: int, data: bytes) -> None:
     """Write all of `data`, in as many writes as it takes. Raises OSError."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    written = os.write(fd, data)
+    if written < len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            rest = rest[os.write(fd, rest) :]
 
 
 class FileLock:

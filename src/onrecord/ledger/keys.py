@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from onrecord.errors import KeyFileError, NotVerified
+from onrecord.errors import KeyFileError, LedgerError, NotVerified
 from onrecord.ledger.durable import FileLock, make_folder, replace_file
 from onrecord.ledger.note import SignerKey, VerifierKey
 from onrecord.ledger.place import Home
@@ -47,17 +47,10 @@ def open_keys(home: Home) -> tuple[Keys, bool]:
 
     Raises KeyFileError where one is missing beside others, malformed, or readable by other accounts.
     """
-    created = False
-    if not _has_signer(home):
-        make_folder(home.keys)
-        lock = FileLock(home.keys / "create.lock")
-        lock.acquire(time.monotonic() + DEADLINE_S)
-        try:
-            created = not _has_signer(home)  # unless another process made them meanwhile
-            if created:
-                _create(home)
-        finally:
-            lock.close()
+    try:
+        created = bool(_missing(home)) and _complete(home)
+    except (LedgerError, OSError) as e:
+        raise KeyFileError(f"cannot make keys in {home.keys}: {e}") from e
     return read_keys(home), created
 
 
@@ -72,13 +65,16 @@ def read_keys(home: Home) -> Keys:
 def retire_signer(home: Home, stamp: str) -> None:
     """Destroy the signing key, and keep its public half under `stamp`, so that the next open makes a new pair.
 
-    Destroying is best effort: a file system may keep old blocks.
+    Destroying is best effort: a file system may keep old blocks. Raises KeyFileError.
     """
-    make_folder(home.keys / "retired")
     public = verifier_file(home)
-    if public.exists():
-        os.rename(public, home.keys / "retired" / f"ledger-{stamp}.vkey")
-    _key_file(home).unlink(missing_ok=True)
+    try:
+        make_folder(home.keys / "retired")
+        if public.exists():
+            os.rename(public, home.keys / "retired" / f"ledger-{stamp}.vkey")
+        _key_file(home).unlink(missing_ok=True)
+    except OSError as e:
+        raise KeyFileError(f"cannot retire the key in {home.keys}: {os.strerror(e.errno or 0).lower()}") from e
 
 
 def verifier_file(home: Home) -> Path:
@@ -110,16 +106,36 @@ def _has_signer(home: Home) -> bool:
     return _key_file(home).exists() or verifier_file(home).exists()
 
 
+def _complete(home: Home) -> bool:
+    """Make what is missing and can be made, and say whether it was a new pair."""
+    make_folder(home.keys)
+    lock = FileLock(home.keys / "create.lock")
+    try:
+        lock.acquire(time.monotonic() + DEADLINE_S)
+        if not _has_signer(home):  # unless another process made them meanwhile
+            _create(home)
+            return True
+        if _key_file(home).exists() and not verifier_file(home).exists():
+            _write_public_half(home, _read_signer(_key_file(home)))
+        return False
+    finally:
+        lock.close()
+
+
 def _create(home: Home) -> None:
+    """Make a pair, and the key for digests. The public half comes last: it can be made again from the private one."""
     name = f"onrecord/{os.urandom(6).hex()}/calls"  # the log's origin: unique, and says nothing of the host
     signer = SignerKey(name=name, private=Ed25519PrivateKey.generate())
-    vkey = str(signer.vkey)
-    key_id = vkey.split("+")[1]
+    key_id = signer.vkey.key_id.hex()
     seed = base64.b64encode(_ED25519 + signer.private.private_bytes_raw()).decode()
     if not _digest_file(home).exists():  # it outlives a signing key: pseudonyms depend on it
         replace_file(_digest_file(home), os.urandom(_SEED_BYTES), durable=True)
-    replace_file(verifier_file(home), f"{vkey}\n".encode(), durable=True)
     replace_file(_key_file(home), f"{_PREFIX}{name}+{key_id}+{seed}\n".encode(), durable=True)
+    _write_public_half(home, signer)
+
+
+def _write_public_half(home: Home, signer: SignerKey) -> None:
+    replace_file(verifier_file(home), f"{signer.vkey}\n".encode(), durable=True)
 
 
 def _read_signer(path: Path) -> SignerKey:

@@ -57,10 +57,13 @@ class Keystore:
         return str(found)
 
     def find(self, *, tenant: str, source: str, subject: str) -> str | None:
-        """Return the pseudonym of a subject that has one."""
+        """Return the pseudonym of a subject that has one. Raises KeyFileError."""
         lookup = self._lookup(tenant, source, subject)
-        with self._connect() as db:
-            row = db.execute("select pseudonym from subjects where lookup = ?", (lookup,)).fetchone()
+        try:
+            with self._connect() as db:
+                row = db.execute("select pseudonym from subjects where lookup = ?", (lookup,)).fetchone()
+        except sqlite3.Error as e:
+            raise KeyFileError(f"cannot use the keystore {self._path}: {e}") from e
         return None if row is None else str(row[0])
 
     def _lookup(self, tenant: str, source: str, subject: str) -> bytes:

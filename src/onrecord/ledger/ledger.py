@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import Protocol, Self
 
 from onrecord.errors import LedgerBusy, LedgerError, LedgerFull, LedgerMoved, LedgerRefused, NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH, SCHEMA_VERSION
@@ -34,17 +34,17 @@ from onrecord.ledger.durable import (
     open_private,
     replace_file,
     sync_data,
-    sync_folder,
 )
 from onrecord.ledger.lines import MAX_LINE, read_header, whole_lines
-from onrecord.ledger.merkle import EdgeTiles, leaf_hash
-from onrecord.ledger.note import Checkpoint, SignerKey
+from onrecord.ledger.merkle import leaf_hash
+from onrecord.ledger.note import SignerKey
 from onrecord.ledger.place import Home
-from onrecord.ledger.recovery import find_stand, rolled_back
-from onrecord.ledger.tree import Tree, guard_of, read_checkpoint, read_guard, write_guard
+from onrecord.ledger.recovery import begin_log, check_grown, find_stand
+from onrecord.ledger.tree import Tree, read_checkpoint, read_guard, read_last_signed
 
 DEADLINE_S = 2.0  # an append that takes longer is refused; a person would have given up by then
-_APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT
+_HEADER_BYTES = 512  # at most, of what the ledger sets on a line; it takes some 200
+_APPEND = os.O_RDWR | os.O_APPEND
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,15 @@ class Receipt:
     leaf: bytes
 
 
+def fits(entry: Redacted) -> bool:
+    """Say whether a line can hold `entry`."""
+    return len(entry.body) <= MAX_LINE - _HEADER_BYTES
+
+
+class _Step(Protocol):
+    def __call__(self, leaves: list[bytes], *, at: str, deadline: float) -> int | None: ...
+
+
 class Ledger:
     """One log, open for appending. Threads may share it; so may processes, each with its own."""
 
@@ -63,19 +72,23 @@ class Ledger:
     _writer_lock: FileLock
     _tree: Tree
 
-    def __init__(self, home: Home, signer: SignerKey, *, log: str, wid: str, clock: NowUs) -> None:
+    def __init__(self, home: Home, signer: SignerKey, *, log: str, wid: str, wseq: int, clock: NowUs) -> None:
         self.folder = home.log(log)
         self.wid = wid
+        self._home = home
+        self._log = log
         self._guard_path = home.guard(log)
         self._signer = signer
         self._clock = clock
         self._mutex = Lock()
-        self._wseq = 0
+        self._publishing = Lock()  # the lock between processes does not keep two threads of one apart
+        self._wseq = wseq
         self._size = 0  # entries
         self._end = 0  # bytes
         self._last_leaf = GENESIS_PREV_HASH
         self._last_us = 0
         self._leaves: list[bytes] = []  # of the lines from tree.size to self._size
+        self._fd = -1
         self._broken: LedgerError | None = None
         self._times = TimeText()
 
@@ -87,30 +100,47 @@ class Ledger:
         *,
         log: str = "calls",
         wid: str | None = None,
+        wseq: int = 0,
         clock: NowUs = now_us,
         deadline_s: float = DEADLINE_S,
     ) -> Self:
         """Open the log of `home`, or begin it where there is none.
 
         Lines that a dead process left unsigned are taken in; a torn tail is set aside and recorded.
-        Raises LedgerRefused where the log contradicts its checkpoint or its guard, and other
-        LedgerErrors where the disk or a lock stands in the way.
+        `wseq` is how many lines `wid` has written before. Raises LedgerRefused where the log
+        contradicts its checkpoint or its guard, and other LedgerErrors where the disk or a lock
+        stands in the way.
         """
-        self = cls(home, signer, log=log, wid=wid or os.urandom(8).hex(), clock=clock)
+        self = cls(home, signer, log=log, wid=wid or os.urandom(8).hex(), wseq=wseq, clock=clock)
         try:
             for folder in (self.folder.segments, self._guard_path.parent):
                 make_folder(folder)
         except OSError as e:
             raise disk_error(e, "create", Path(e.filename or self.folder.path)) from e
         self._writer_lock = FileLock(self.folder.writer_lock)
-        self._writer_lock.acquire(time.monotonic() + deadline_s)
         try:
+            self._writer_lock.acquire(time.monotonic() + deadline_s)
             self._open_under_lock()
+        except OSError as e:
+            self._writer_lock.close()
+            raise disk_error(e, "open", Path(e.filename or self.folder.path)) from e
         except BaseException:
             self._writer_lock.close()
             raise
         self._writer_lock.release()
         return self
+
+    def again(self, *, deadline_s: float = DEADLINE_S) -> Self:
+        """Open the log anew in place of this object, and go on with its `wid` and count. Raises LedgerError."""
+        return self.open(
+            self._home,
+            self._signer,
+            log=self._log,
+            wid=self.wid,
+            wseq=self._wseq,
+            clock=self._clock,
+            deadline_s=deadline_s,
+        )
 
     @property
     def size(self) -> int:
@@ -123,7 +153,7 @@ class Ledger:
         return self._broken is None
 
     @property
-    def published(self) -> int:
+    def signed(self) -> int:
         """How many of them this process knows to be covered by a signed checkpoint."""
         return self._tree.size
 
@@ -154,44 +184,69 @@ class Ledger:
         so the descriptor is never flushed again, and the log has to be opened anew.
         """
         size = self._size
+        end = self._end  # in this order: it is never less than the end of those entries
         self._check_usable()
         try:
             sync_data(self._fd)
             check_in_place(self._fd, self._path)
             self._writer_lock.check_in_place()
+            self._check_length(os.fstat(self._fd), end)
         except OSError as e:
             raise self._break(disk_error(e, "flush", self._path)) from e
         except LedgerMoved as e:
             raise self._break(e) from e
         return size
 
-    def publish(self, *, durable: bool, deadline_s: float = DEADLINE_S) -> int:
-        """Sign a checkpoint over every flushed line, and return how many lines it covers.
+    def sign(self, *, deadline_s: float = DEADLINE_S) -> int:
+        """Flush and sign every line so far, durably, and return how many that is."""
+        return self._cover(self._tree.sign, deadline_s)
 
-        `durable` says whether the checkpoint itself is on the device on return.
-        """
+    def publish(self, *, deadline_s: float = DEADLINE_S) -> int:
+        """Flush and sign every line so far, and write tiles and checkpoint for whoever reads the log."""
+        return self._cover(self._tree.publish, deadline_s)
+
+    def _cover(self, step: _Step, deadline_s: float) -> int:
         deadline = time.monotonic() + deadline_s
-        with self._mutex:
-            self._writer_lock.acquire(deadline)
-            try:
-                self._catch_up()  # what others wrote may be published already
-            finally:
-                self._writer_lock.release()
-            leaves = list(self._leaves)
-        self.flush()  # before the signature: a power cut must never look like a rollback
+        if not self._publishing.acquire(timeout=deadline_s):
+            raise LedgerBusy(f"another thread is signing {self.folder.path} and does not get done")
         try:
-            size = self._tree.publish(leaves, at=self._times.of(self._clock()), deadline=deadline, durable=durable)
+            size = None
+            while size is None:  # another process was quicker, and knows lines that we have still to read
+                leaves = self._unsigned(deadline)
+                self.flush()  # before the signature: a power cut must never look like a rollback
+                size = step(leaves, at=self._times.of(self._clock()), deadline=deadline)
+                if size is None and time.monotonic() > deadline:
+                    raise LedgerBusy(f"other processes keep signing {self.folder.path}")
+            with self._mutex:
+                del self._leaves[: size - (self._size - len(self._leaves))]
+            return size
         except LedgerRefused as e:
             raise self._break(e) from e
-        with self._mutex:
-            del self._leaves[: size - (self._size - len(self._leaves))]
-        return size
+        finally:
+            self._publishing.release()
+
+    def _unsigned(self, deadline: float) -> list[bytes]:
+        """Return the leaves since the signed ones, those of other processes among them."""
+        if not self._mutex.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise LedgerBusy(f"other threads keep {self.folder.path} busy")
+        try:
+            self._writer_lock.acquire(deadline)
+            try:
+                self._catch_up()
+            finally:
+                self._writer_lock.release()
+            return list(self._leaves)
+        finally:
+            self._mutex.release()
 
     def close(self) -> None:
         """Close the files. Lines that were not flushed or published stay as they are."""
-        with self._mutex:
+        with self._publishing, self._mutex:
+            if self._fd < 0:
+                return
             self._broken = LedgerError("the ledger is closed")
             os.close(self._fd)
+            self._fd = -1
             self._writer_lock.close()
             self._tree.close()
 
@@ -202,34 +257,31 @@ class Ledger:
         if guard is not None and guard.origin != self._signer.name:
             raise LedgerRefused(f"the guard {self._guard_path} belongs to another log: {guard.origin}")
         self._path = self.folder.first_segment
-        checkpoint = read_checkpoint(self.folder, self._signer)
-        if guard is None and checkpoint is None and not self._path.exists():
-            checkpoint = self._begin()
-        elif guard is not None and guard.size and not self._path.exists():
-            raise rolled_back(self.folder, 0, guard.size)
-        try:
-            self._fd = open_private(self._path, _APPEND)
-        except OSError as e:
-            raise disk_error(e, "open", self._path) from e
+        signed = read_last_signed(self.folder, self._signer)
+        checkpoint = read_checkpoint(self.folder, self._signer) or signed
+        seen = [each for each in (checkpoint, signed, guard and guard.seen) if each is not None]
+        if not self._path.exists():
+            checkpoint = begin_log(self.folder, self._guard_path, self._signer, seen)
+        self._fd = open_private(self._path, _APPEND)
         try:
             stand = find_stand(self.folder, self._path, checkpoint, guard)
             self._size, self._end, self._last_leaf, self._last_us = stand.size, stand.end, stand.leaf, stand.at_us
+            torn = self._read_on()
+            for before in seen:  # nobody has signed the lines behind the stand: what was seen of them decides
+                check_grown(self.folder, self._path, stand.edge, self._leaves, before)
             self._tree = Tree(self.folder, self._guard_path, self._signer, stand.edge)
-            self._catch_up()
-            if guard is not None and self._size < guard.size:
-                raise rolled_back(self.folder, self._size, guard.size)
-            if self._size == 0:
-                self._write(self._opening())
         except BaseException:
             os.close(self._fd)
             raise
-
-    def _begin(self) -> Checkpoint:
-        """Sign the empty tree before there is a line, so that a log without a signature is never ours."""
-        checkpoint = Checkpoint(origin=self._signer.name, size=0, root=EdgeTiles().root())
-        write_guard(self._guard_path, guard_of(EdgeTiles(), self._signer.name), durable=True)
-        sync_folder(self.folder.path)
-        return checkpoint
+        try:
+            if torn:
+                self._set_torn_tail_aside(torn)
+            elif not self._size:
+                self._write(self._opening())
+        except BaseException:
+            os.close(self._fd)
+            self._tree.close()
+            raise
 
     def _opening(self) -> Redacted:
         return own_fact(
@@ -250,22 +302,32 @@ class Ledger:
 
     def _catch_up(self) -> None:
         """Read what other processes wrote since, and set a torn tail aside."""
-        if self._broken is not None:
-            raise self._broken
+        if torn := self._read_on():
+            self._set_torn_tail_aside(torn)
+
+    def _read_on(self) -> int:
+        """Take in the lines that other processes wrote since, and return how many bytes lie behind the last."""
+        self._check_usable()
         held = os.fstat(self._fd)
-        if held.st_nlink == 0:
-            raise self._break(LedgerMoved(f"{self._path} was deleted while it was open"))
-        if held.st_size == self._end:
-            return
-        if held.st_size < self._end:
-            raise self._break(LedgerMoved(f"{self._path} was cut to {held.st_size} bytes while it was open"))
+        if held.st_size == self._end and held.st_nlink:
+            return 0
         try:
-            for line in whole_lines(self._path, self._end, held.st_size):
+            self._check_length(held, self._end)
+            for line in whole_lines(self._fd, self._end, held.st_size):
                 self._take(line.data)
+        except LedgerMoved as e:
+            raise self._break(e) from e
         except NotVerified as e:
             raise self._break(LedgerRefused(f"altered: {self._path}, after entry {self._size - 1}: {e}")) from e
-        if self._end < held.st_size:
-            self._set_torn_tail_aside(held.st_size - self._end)
+        except OSError as e:
+            raise disk_error(e, "read", self._path) from e
+        return held.st_size - self._end
+
+    def _check_length(self, held: os.stat_result, end: int) -> None:
+        if held.st_nlink == 0:
+            raise LedgerMoved(f"{self._path} was deleted while it was open")
+        if held.st_size < end:
+            raise LedgerMoved(f"{self._path} was cut to {held.st_size} bytes while it was open")
 
     def _take(self, line: bytes) -> None:
         header = read_header(line)
@@ -278,8 +340,8 @@ class Ledger:
         self._leaves.append(leaf)
         self._last_leaf = leaf.hex()
         self._last_us = at_us
-        self._size += 1
         self._end += len(line) + 1
+        self._size += 1  # after the end: see `flush`
         return leaf
 
     def _write(self, entry: Redacted) -> Receipt:
@@ -293,7 +355,7 @@ class Ledger:
             self._wseq,
             entry.body[1:],
         )
-        if len(line) > MAX_LINE:
+        if not fits(entry):
             raise LedgerError(f"an entry of {len(line)} bytes is longer than a line may be ({MAX_LINE})")
         try:
             written = os.write(self._fd, line + b"\n")
@@ -315,11 +377,16 @@ class Ledger:
 
     def _set_torn_tail_aside(self, count: int) -> None:
         """Keep the bytes that a dying process left after the last line feed, cut them off, and say so."""
-        torn = os.pread(self._fd, count, self._end)
-        make_folder(self.folder.torn)
         kept = self.folder.torn / f"{self._size:018d}-{os.urandom(4).hex()}"
-        replace_file(kept, torn, durable=True)  # before the cut: nothing is ever dropped unseen
-        os.ftruncate(self._fd, self._end)
+        try:
+            torn = os.pread(self._fd, count, self._end)
+            make_folder(kept.parent)
+            replace_file(kept, torn, durable=True)  # before the cut: nothing is ever dropped unseen
+            os.ftruncate(self._fd, self._end)
+        except OSError as e:
+            raise disk_error(e, "set a torn line aside in", kept.parent) from e
+        if not self._size:
+            self._write(self._opening())  # it was this one that was cut off
         detail: dict[str, str | int | bool] = {
             "torn_bytes": count,
             "torn_sha256": hashlib.sha256(torn).hexdigest(),

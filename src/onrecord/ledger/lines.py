@@ -6,6 +6,7 @@ Lines of one log never shrink, move or change, so a reader needs no lock: it rea
 feed and may come back for more. Nothing here judges what a line says, and nothing writes.
 """
 
+import os
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import NamedTuple
 import msgspec
 
 from onrecord.errors import NotVerified
-from onrecord.event.event import Header
+from onrecord.event.event import UNREADABLE, Header
 from onrecord.ledger.place import SEGMENT_GLOB, LogFolder
 
 CHUNK = 1 << 17  # bytes a read; more costs page faults and gains nothing
 MAX_LINE = 32 * 1024  # bytes without the line feed; C2SP entries end at 65,535
+_LONGEST = 1 << 20  # bytes; whatever goes on for longer was never a line of ours, and is not held in memory
 
 _header = msgspec.json.Decoder(Header)
 
@@ -34,7 +36,7 @@ def read_header(line: bytes) -> Header:
     """Return what the ledger set on a line. Raises NotVerified where it is not one."""
     try:
         return _header.decode(line)
-    except msgspec.MsgspecError as e:
+    except UNREADABLE as e:
         raise NotVerified(f"not an event: {e}") from e
 
 
@@ -43,33 +45,46 @@ def segment_files(folder: LogFolder) -> list[Path]:
     return sorted(folder.segments.glob(SEGMENT_GLOB))
 
 
-def whole_lines(path: Path, offset: int = 0, end: int | None = None) -> Iterator[Line]:
-    """Yield the entries of one file from `offset`, up to its last line feed before `end`."""
-    with path.open("rb", buffering=0) as file:
-        file.seek(offset)
+def whole_lines(file: Path | int, offset: int = 0, end: int | None = None) -> Iterator[Line]:
+    """Yield the entries of one file from `offset`, up to its last line feed before `end`.
+
+    `file` may be a descriptor, which is left open. Raises NotVerified where a line has no end in sight.
+    """
+    with open(file, "rb", buffering=0, closefd=isinstance(file, Path)) as source:
+        source.seek(offset)
         rest = b""
-        while chunk := file.read(CHUNK if end is None else min(CHUNK, end - offset - len(rest))):
+        while chunk := source.read(CHUNK if end is None else min(CHUNK, end - offset - len(rest))):
             block = rest + chunk
             cut = block.rfind(b"\n") + 1
             for data in block[:cut].split(b"\n")[:-1]:
                 yield Line(data, offset)
                 offset += len(data) + 1
             rest = block[cut:]
+            if len(rest) > _LONGEST:
+                break
+        if len(rest) > _LONGEST:
+            last = os.fstat(source.fileno()).st_size if end is None else end
+            if _find_line_feed(source, offset + len(rest), last) is not None:
+                raise NotVerified(f"what begins at byte {offset} is too long to be a line")
+
+
+def ends(path: Path) -> tuple[int, int]:
+    """Return where the last entry of a file ends, and where the file does."""
+    with path.open("rb", buffering=0) as file:
+        size = start = os.fstat(file.fileno()).st_size  # once: the file may be growing
+        while start:
+            stop, start = start, max(0, start - CHUNK)
+            file.seek(start)
+            cut = file.read(stop - start).rfind(b"\n") + 1
+            if cut:
+                return start + cut, size
+    return 0, size
 
 
 def torn_bytes(path: Path) -> int:
     """Return how many bytes lie after the last line feed of a file."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        while size:
-            start = max(0, size - CHUNK)
-            file.seek(start)
-            block = file.read(size - start)
-            cut = block.rfind(b"\n") + 1
-            if cut:
-                return path.stat().st_size - start - cut
-            size = start
-    return path.stat().st_size
+    whole, size = ends(path)
+    return size - whole
 
 
 def offset_of(path: Path, seq: int) -> int:
@@ -78,7 +93,7 @@ def offset_of(path: Path, seq: int) -> int:
     A binary search, since lines carry their own `seq` in order. Raises NotVerified where a line is
     not an event.
     """
-    end = path.stat().st_size - torn_bytes(path)
+    end, _ = ends(path)
     with path.open("rb", buffering=0) as file:
         low, high = 0, end  # the first position after which no line has a smaller seq lies in [low, high]
         while low < high:
@@ -110,6 +125,8 @@ def _find_line_feed(file: FileIO, offset: int, end: int) -> int | None:
     file.seek(offset)
     while offset < end:
         block = file.read(min(4096, end - offset))
+        if not block:
+            return None  # the file was cut meanwhile
         at = block.find(b"\n")
         if at >= 0:
             return offset + at

@@ -7,18 +7,22 @@ was killed: its attempts without a result can be found from that place on, witho
 whole log. The files are a convenience; a verifier finds open attempts in the lines alone.
 """
 
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
-from onrecord.errors import LedgerError, NotVerified
-from onrecord.event.event import Event
+from onrecord.errors import LedgerError, LedgerMoved, NotVerified
+from onrecord.event.event import UNREADABLE, Event
 from onrecord.event.schema import read_event
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
 from onrecord.ledger.lines import offset_of, segment_files, whole_lines
 from onrecord.ledger.place import Home, LogFolder
+
+DEADLINE_S = 2.0  # for somebody who looks whether we live
 
 
 class _Start(msgspec.Struct, frozen=True):
@@ -39,8 +43,7 @@ class Presence:
         path = self.home.running / self.wid
         try:
             make_folder(self.home.running)
-            self._lock = FileLock(path)
-            self._lock.try_acquire()
+            self._lock = _lock_in_place(path)
             path.write_bytes(msgspec.json.encode(_Start(self.wid, seq)))
         except OSError as e:
             raise disk_error(e, "write", path) from e
@@ -52,6 +55,22 @@ class Presence:
                 (self.home.running / self.wid).unlink()
             self._lock.close()
             self._lock = None
+
+
+def _lock_in_place(path: Path) -> FileLock:
+    """Create and lock `path`, also where somebody who looks for the dead was quicker. Raises LedgerError."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        lock = FileLock(path)
+        try:
+            lock.acquire(deadline)
+            lock.check_in_place()
+            return lock
+        except LedgerMoved:
+            lock.close()  # it was cleared away while it was empty; the next one is ours
+        except BaseException:
+            lock.close()
+            raise
 
 
 @contextmanager
@@ -69,8 +88,10 @@ def dead_recorders(home: Home) -> Generator[list[tuple[str, int]]]:
                 continue
             try:
                 held.append((lock, msgspec.json.decode(path.read_bytes(), type=_Start)))
-            except (OSError, msgspec.MsgspecError):
-                lock.close()  # it died before it wrote anything, or somebody else is just clearing it up
+            except (OSError, *UNREADABLE):
+                with suppress(OSError):
+                    path.unlink()  # it died before it had written anything
+                lock.close()
         yield [(start.wid, start.seq) for _, start in held]
         for _, start in held:
             with suppress(OSError):

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from onrecord.errors import NotVerified
-from onrecord.event.event import GENESIS_PREV_HASH, SCHEMA_VERSION, Event
+from onrecord.event.event import GENESIS_PREV_HASH, SCHEMA_VERSION, UNREADABLE, Event
 from onrecord.ledger.lines import read_header, segment_files, torn_bytes, whole_lines
 from onrecord.ledger.merkle import Frontier, leaf_hash
 from onrecord.ledger.place import LogFolder
@@ -72,6 +72,7 @@ class Reading:
             for number in range(segment, len(files)):
                 for data, start in whole_lines(files[number], offset):
                     if self.entries == until:
+                        self._at = (number, offset)
                         return
                     self._take(data)
                     offset = start + len(data) + 1
@@ -79,6 +80,8 @@ class Reading:
                 offset = 0
         except Break as e:
             self.broken = e
+        except NotVerified as e:
+            self.broken = Break("form", self.entries, f"entry {self.entries} is not an event: {e}")
         self.torn = torn_bytes(files[-1]) if files else 0
 
     def _take(self, data: bytes) -> None:
@@ -86,7 +89,7 @@ class Reading:
         try:
             event = _decode(data)
             plain = _encode(event) == data  # then no key stands twice in it
-        except msgspec.MsgspecError as e:
+        except UNREADABLE as e:
             raise Break("form", seq, f"entry {seq} is not an event: {e}") from e
         if not plain:
             _check_form(data, event, seq)
@@ -118,11 +121,10 @@ class Reading:
         """Return the seqs of all lines, in the order in which they stand; -1 for a line that is no event."""
         seqs: list[int] = []
         for file in segment_files(self._folder):
-            for line in whole_lines(file):
-                try:
-                    seqs.append(read_header(line.data).seq)
-                except NotVerified:
-                    seqs.append(-1)
+            try:
+                seqs.extend(_seq_of(line.data) for line in whole_lines(file))
+            except NotVerified:
+                seqs.append(-1)  # it goes on without an end
         return seqs
 
     def remarks(self) -> list[str]:
@@ -161,6 +163,13 @@ class _Leaves:
             data = b""
             self.size = 0  # no hint from here on
         self._tile = [data[at : at + 32] for at in range(0, len(data), 32)]
+
+
+def _seq_of(data: bytes) -> int:
+    try:
+        return read_header(data).seq
+    except NotVerified:
+        return -1
 
 
 def _check_form(data: bytes, event: Event, seq: int) -> None:

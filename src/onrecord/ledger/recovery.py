@@ -7,17 +7,20 @@ not fit, all lines are read once. What the lines cannot give again is refused, n
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH
 from onrecord.ledger.clock import parse_time
+from onrecord.ledger.durable import replace_file
 from onrecord.ledger.lines import offset_of, read_header, whole_lines
-from onrecord.ledger.merkle import EdgeTiles, leaf_hash
-from onrecord.ledger.note import Checkpoint
+from onrecord.ledger.merkle import EdgeTiles, Frontier, leaf_hash, reader_over_tiles, tree_root
+from onrecord.ledger.note import Checkpoint, SignerKey, sign_checkpoint
 from onrecord.ledger.place import LogFolder
-from onrecord.ledger.tree import Guard, guard_of, last_leaf, load_edge, rebuild_edge
+from onrecord.ledger.tree import Guard, guard_of, last_leaf, load_edge, read_tile, rebuild_edge, write_guard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,24 @@ class Stand:
     end: int = 0  # bytes
     leaf: str = GENESIS_PREV_HASH  # of the last line, in hex
     at_us: int = 0
+
+
+def begin_log(folder: LogFolder, guard: Path, signer: SignerKey, seen: Sequence[Checkpoint]) -> Checkpoint:
+    """Begin a log, unless one was `seen` here before, and return the checkpoint over nothing.
+
+    The empty tree is signed before there is a line, so that a log without a signature is never ours. The
+    file of the lines comes last: what a crash leaves half done is done again. Raises LedgerError.
+    """
+    if before := max((each.size for each in seen), default=0):
+        raise rolled_back(folder, 0, before)
+    if folder.checkpoint.exists() and not seen:
+        raise LedgerRefused(f"{folder.path} holds a checkpoint that is not ours, and no lines")
+    empty = EdgeTiles()
+    checkpoint = Checkpoint(origin=signer.name, size=0, root=empty.root())
+    write_guard(guard, guard_of(empty, signer.name), durable=True)
+    replace_file(folder.checkpoint, sign_checkpoint(checkpoint, signer), durable=True)
+    replace_file(folder.first_segment, b"", durable=True)
+    return checkpoint
 
 
 def find_stand(folder: LogFolder, path: Path, checkpoint: Checkpoint | None, guard: Guard | None) -> Stand:
@@ -68,19 +89,13 @@ def _rebuilt(folder: LogFolder, path: Path, checkpoint: Checkpoint | None, guard
             f"{folder.path} holds lines but neither a checkpoint of ours nor a guard; "
             "is this the right key, and the right ledger?"
         )
-    leaves: list[bytes] = []
-    for line in whole_lines(path):
-        if len(leaves) == size:
-            break
-        leaves.append(leaf_hash(line.data))
-    if len(leaves) < size:
-        raise rolled_back(folder, len(leaves), size)
-    edge = rebuild_edge(folder, leaves)
-    if not _fits(edge, checkpoint, guard):
-        raise LedgerRefused(
-            f"altered: the lines of {folder.path} do not give the tree that was signed; run: onrecord verify"
-        )
     try:
+        leaves = [leaf_hash(line.data) for line in islice(whole_lines(path), size)]
+        if len(leaves) < size:
+            raise rolled_back(folder, len(leaves), size)
+        edge = rebuild_edge(folder, leaves)
+        if not _fits(edge, checkpoint, guard):
+            raise NotVerified("the lines do not give the tree that was signed")
         return _behind(path, edge, leaves[-1] if leaves else b"")
     except NotVerified as e:
         raise LedgerRefused(f"altered: {path}: {e}; run: onrecord verify") from e
@@ -90,3 +105,35 @@ def _fits(edge: EdgeTiles, checkpoint: Checkpoint | None, guard: Guard | None) -
     if checkpoint is not None:
         return edge.root() == checkpoint.root
     return guard is not None and guard_of(edge, guard.origin) == guard
+
+
+def check_grown(folder: LogFolder, path: Path, edge: EdgeTiles, leaves: Sequence[bytes], before: Checkpoint) -> None:
+    """Raise LedgerRefused unless the log in `path` goes on from where it was `before`.
+
+    `edge` is the tree up to its stand, and `leaves` are those of the lines after it.
+    """
+    size = edge.size + len(leaves)
+    if size < before.size:
+        raise rolled_back(folder, size, before.size)
+    if _root_at(folder, path, edge, leaves, before) != before.root:
+        raise LedgerRefused(
+            f"forked: the first {before.size} entries of {folder.path} are not those that were signed here; "
+            "run: onrecord verify"
+        )
+
+
+def _root_at(folder: LogFolder, path: Path, edge: EdgeTiles, leaves: Sequence[bytes], before: Checkpoint) -> bytes:
+    """Return the root over as many lines as there were `before`."""
+    if before.size >= edge.size:
+        grown = edge.copy()
+        for leaf in leaves[: before.size - edge.size]:
+            grown.push(leaf)
+        return grown.root()
+    with contextlib.suppress(NotVerified):
+        read = reader_over_tiles(lambda level, index, width: read_tile(folder, level, index, width), edge.size)
+        root = tree_root(before.size, read)
+        if root == before.root:
+            return root
+    frontier = Frontier()  # the tiles may be at fault
+    frontier.extend(leaf_hash(line.data) for line in islice(whole_lines(path), before.size))
+    return frontier.root()

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from onrecord.errors import LedgerError, LedgerRefused
+from onrecord.errors import LedgerRefused
 from onrecord.event.redacted import Redacted
 from onrecord.ledger.durable import disk_error, make_folder
 from onrecord.ledger.keys import open_keys, read_keys, retire_signer
 from onrecord.ledger.ledger import Ledger
 from onrecord.ledger.place import Home
-from onrecord.ledger.tree import read_checkpoint, read_guard
+from onrecord.ledger.tree import Guard, read_checkpoint, read_guard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +39,23 @@ def reopen(home: Home, opening: Callable[[Predecessor], Redacted], *, log: str =
     """
     signer = read_keys(home).signer
     _refuse_if_sound(home, log)
-    guard = read_guard(home.guard(log))
+    guard = _known_guard(home, log)
     checkpoint = read_checkpoint(home.log(log), signer)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     kept = home.log(log).path.with_name(f"{log}.ended-{stamp}")
     old = Predecessor(
-        origin=signer.name,
+        origin=guard.origin if guard else signer.name,
         size=guard.size if guard else checkpoint.size if checkpoint else 0,
         root=guard.root if guard else "",
         kept_as=kept.name,
     )
     _set_aside(home.log(log).path, kept)
-    _set_aside(home.guard(log), home.guard(kept.name))
     retire_signer(home, stamp)
+    _set_aside(home.guard(log), home.guard(kept.name))  # last: until then nothing can begin under the old name
     ledger = Ledger.open(home, open_keys(home)[0].signer, log=log)
     ledger.append(opening(old))
-    ledger.publish(durable=True)
+    ledger.sign()
+    ledger.publish()
     ledger.close()
     return old
 
@@ -62,9 +63,16 @@ def reopen(home: Home, opening: Callable[[Predecessor], Redacted], *, log: str =
 def _refuse_if_sound(home: Home, log: str) -> None:
     try:
         Ledger.open(home, read_keys(home).signer, log=log).close()
-    except LedgerError:
+    except LedgerRefused:
         return
     raise LedgerRefused(f"{home.log(log).path} is sound and can be continued; a successor is for one that is not")
+
+
+def _known_guard(home: Home, log: str) -> Guard | None:
+    try:
+        return read_guard(home.guard(log))
+    except LedgerRefused:
+        return None  # unreadable: the guard may be why the log ends
 
 
 def _set_aside(path: Path, kept: Path) -> None:

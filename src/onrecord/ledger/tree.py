@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tree over a log, as far as it was published: tiles, a signed checkpoint, and the guard.
 
-Life of a leaf: *sequence* (the line is on disk; `ledger.py`), *integrate* (its hash is in a tile),
-*publish* (a signed checkpoint covers it). The last two happen here, in this order, and everything
-they write can be made again from the lines; a crash between two steps costs nothing.
+Life of a leaf: *sequence* (the line is on disk; `ledger.py`), *sign* (a signed checkpoint covers it,
+in the history), *publish* (tiles and checkpoint are where third parties look). The last two happen
+here; everything they write can be made again from the lines, and a crash between two steps costs
+nothing.
 
 The guard is a `(size, root)` record outside the ledger folder. It only grows, so a log that is
 smaller than its guard was rolled back, whoever signed it.
@@ -13,16 +14,29 @@ import base64
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from onrecord.errors import LedgerRefused, NotVerified
-from onrecord.ledger.durable import FileLock, disk_error, make_folder, open_private, replace_file, write_all
+from onrecord.event.event import UNREADABLE
+from onrecord.ledger.durable import (
+    FileLock,
+    disk_error,
+    make_folder,
+    open_private,
+    replace_file,
+    sync_data,
+    sync_folder,
+    write_all,
+)
+from onrecord.ledger.lines import ends
 from onrecord.ledger.merkle import EdgeTiles, tile_path
 from onrecord.ledger.note import Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 
 HASH_BYTES = 32
+_HISTORY_LINE = 4096  # bytes; a line with a note of one signature takes some 450
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -30,18 +44,25 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """How large a log had become, and its root then, base64."""
 
     origin: str
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=0)]
     root: str
+
+    @property
+    def seen(self) -> Checkpoint:
+        """What the guard has seen. Raises ValueError where its root is not base64."""
+        return Checkpoint(origin=self.origin, size=self.size, root=base64.b64decode(self.root, validate=True))
 
 
 def read_guard(path: Path) -> Guard | None:
     """Return the guard of a log, or None where there never was one. Raises LedgerRefused if unreadable."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Guard)
+        guard = msgspec.json.decode(path.read_bytes(), type=Guard)
+        _ = guard.seen
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError) as e:
+    except (OSError, ValueError, *UNREADABLE) as e:
         raise LedgerRefused(f"the size guard {path} cannot be read: {e}") from e
+    return guard
 
 
 def guard_of(edge: EdgeTiles, origin: str) -> Guard:
@@ -83,66 +104,83 @@ class Tree:
         self._guard = guard
         self._signer = signer
         self._edge = edge
+        self._note = b""  # the latest that this process signed
+        self._signed_size = 0
+        self._shown = b""  # the latest that it wrote to where readers look
         self._lock = FileLock(folder.publish_lock)
 
     @property
     def size(self) -> int:
-        """How many leaves this process knows to be published."""
+        """How many leaves this process knows to be signed."""
         return self._edge.size
 
-    def publish(self, leaves: list[bytes], *, at: str, deadline: float, durable: bool) -> int:
-        """Publish the tree that `leaves` extend, and return its size.
+    def sign(self, leaves: list[bytes], *, at: str, deadline: float) -> int | None:
+        """Sign the tree that `leaves` extend, durably, and return its size; None asks for more leaves.
 
-        `leaves` follow the published ones directly, and their lines are flushed. `at` is the time
-        for the history of checkpoints. Other processes publish too: what they did since is checked
-        against our own leaves. Raises LedgerRefused where theirs is another tree, LedgerError where
-        the disk refuses; nothing is lost then, and the next publication covers the same leaves.
+        The signature goes to the history alone, which one flush makes last; readers see it with the
+        next publication. `leaves` follow the signed ones directly, and their lines are flushed. `at`
+        is the time for the history. Raises LedgerRefused where another process published another
+        tree, LedgerError where the disk refuses; nothing is lost then. Where another process
+        published more lines than `leaves` tell of, there is nothing to add before they are read.
         """
+        return self._extend(leaves, at, deadline, show=False)
+
+    def publish(self, leaves: list[bytes], *, at: str, deadline: float) -> int | None:
+        """Write the tiles and the checkpoint of the tree that `leaves` extend, and return its size.
+
+        They are where third parties look, and can be made again from the lines. As for `sign`.
+        """
+        return self._extend(leaves, at, deadline, show=True)
+
+    def _extend(self, leaves: list[bytes], at: str, deadline: float, *, show: bool) -> int | None:
         self._lock.acquire(deadline)
         try:
-            rest = self._follow_others(leaves)
-            if rest is None or (not rest and not durable):
-                return self.size
+            if not self._knows_all(leaves):
+                return None
             edge = self._edge.copy()
-            for leaf in rest:
+            for leaf in leaves:
                 edge.push(leaf)
-            write_tiles(self._folder, edge)
-            self._write_checkpoint(edge, at, durable=durable)
+            if edge.size > self._signed_size or not self._note:
+                self._sign(edge, at)
+            if show and self._note != self._shown:
+                self._show(edge)
             self._edge = edge
             return edge.size
         finally:
             self._lock.release()
 
-    def _follow_others(self, leaves: list[bytes]) -> list[bytes] | None:
-        """Advance to what another process published since, and return the leaves beyond it.
-
-        None means that they know lines which we have not read yet: there is nothing to add.
-        """
-        theirs = read_checkpoint(self._folder, self._signer)
-        if theirs is None or theirs.size <= self.size:
-            return leaves
-        known = theirs.size - self.size
-        if known > len(leaves):
-            return None
-        edge = self._edge.copy()
-        for leaf in leaves[:known]:
-            edge.push(leaf)
-        if edge.root() != theirs.root:
-            raise LedgerRefused(
-                f"forked: the checkpoint of size {theirs.size} in {self._folder.path} signs another tree"
-            )
-        edge.take_full()  # they wrote these
-        self._edge = edge
-        return leaves[known:]
-
-    def _write_checkpoint(self, edge: EdgeTiles, at: str, *, durable: bool) -> None:
+    def _sign(self, edge: EdgeTiles, at: str) -> None:
         checkpoint = Checkpoint(origin=self._signer.name, size=edge.size, root=edge.root())
         note = sign_checkpoint(checkpoint, self._signer)
-        replace_file(self._folder.checkpoint, note, durable=durable)
         append_history(self._folder, checkpoint, note, at)
-        write_guard(
-            self._guard, guard_of(edge, self._signer.name), durable=durable
-        )  # last: it must never be ahead of the log
+        self._note, self._signed_size = note, edge.size
+
+    def _show(self, edge: EdgeTiles) -> None:
+        write_tiles(self._folder, edge)
+        replace_file(self._folder.checkpoint, self._note, durable=False)
+        # last: it must never be ahead of the log
+        write_guard(self._guard, guard_of(edge, self._signer.name), durable=False)
+        self._shown = self._note
+
+    def _knows_all(self, leaves: list[bytes]) -> bool:
+        """Check what other processes signed since, and say whether `leaves` go at least as far."""
+        if self._note and _last_note(self._folder.checkpoints) == self._note:
+            return True  # nobody signed since we did
+        for read in (read_checkpoint, read_last_signed):
+            theirs = read(self._folder, self._signer)
+            if theirs is None or theirs.size < self.size:
+                continue
+            if theirs.size > self.size + len(leaves):
+                return False
+            self._check(theirs, leaves)
+        return True
+
+    def _check(self, theirs: Checkpoint, leaves: list[bytes]) -> None:
+        edge = self._edge.copy()
+        for leaf in leaves[: theirs.size - edge.size]:
+            edge.push(leaf)
+        if edge.root() != theirs.root:
+            raise LedgerRefused(f"forked: a checkpoint of size {theirs.size} in {self._folder.path} signs another tree")
 
     def close(self) -> None:
         """Close the lock's file."""
@@ -159,30 +197,62 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def append_history(folder: LogFolder, checkpoint: Checkpoint, note: bytes, at: str) -> None:
-    """Add a published checkpoint to the history."""
+    """Add a signed checkpoint to the history, durably."""
+    path = folder.checkpoints
     line = Published(
         size=checkpoint.size,
         root=base64.b64encode(checkpoint.root).decode(),
         timestamp=at,
         note=note.decode(),
     )
-    fd = -1
+    fd, created = -1, not path.exists()
     try:
-        fd = open_private(folder.checkpoints, _APPEND)
-        write_all(fd, msgspec.json.encode(line) + b"\n")
+        fd = open_private(path, _APPEND)
+        whole, end = (0, 0) if created else ends(path)
+        torn = b"\n" if whole < end else b""  # a line that was cut off stays one of its own
+        write_all(fd, torn + msgspec.json.encode(line) + b"\n")
+        sync_data(fd)
+        if created:
+            sync_folder(path.parent)
     except OSError as e:
-        raise disk_error(e, "append to", folder.checkpoints) from e
+        raise disk_error(e, "append to", path) from e
     finally:
         if fd >= 0:
             os.close(fd)
 
 
 def read_checkpoint(folder: LogFolder, signer: SignerKey) -> Checkpoint | None:
-    """Return the latest checkpoint if it is ours and whole, else None: it can be made again."""
+    """Return the published checkpoint if it is ours and whole, or None: it can be made again."""
+    return _ours(_bytes_of(folder.checkpoint), signer)
+
+
+def read_last_signed(folder: LogFolder, signer: SignerKey) -> Checkpoint | None:
+    """Return the newest checkpoint of the history if it is ours and whole; it may not be published yet."""
+    return _ours(_last_note(folder.checkpoints), signer)
+
+
+def _ours(note: bytes, signer: SignerKey) -> Checkpoint | None:
     try:
-        return open_checkpoint(folder.checkpoint.read_bytes(), [signer.vkey])
-    except (OSError, NotVerified):
+        return open_checkpoint(note, [signer.vkey])
+    except NotVerified:
         return None
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _last_note(history: Path) -> bytes:
+    try:
+        with history.open("rb") as file:
+            file.seek(max(0, history.stat().st_size - _HISTORY_LINE))
+            last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+        return msgspec.json.decode(last, type=Published).note.encode()
+    except (OSError, *UNREADABLE):
+        return b""
 
 
 def load_edge(folder: LogFolder, checkpoint: Checkpoint) -> EdgeTiles:
@@ -204,16 +274,19 @@ def rebuild_edge(folder: LogFolder, leaves: Iterable[bytes]) -> EdgeTiles:
 
 def write_tiles(folder: LogFolder, edge: EdgeTiles) -> None:
     """Write the tiles that `edge` has filled since they were last taken, and the partial ones at its end."""
-    for level, index, data in edge.take_full():
-        _write_tile(folder, tile_path(level, index), data)
-        for part in (folder.path / f"{tile_path(level, index)}.p").glob("*"):
-            part.unlink(missing_ok=True)
-    for level, index, width, data in edge.partials():
-        _write_tile(folder, tile_path(level, index, width), data)
+    try:
+        for level, index, data in edge.take_full():
+            _write_tile(folder, tile_path(level, index), data)
+            for part in (folder.path / f"{tile_path(level, index)}.p").glob("*"):
+                part.unlink(missing_ok=True)
+        for level, index, width, data in edge.partials():
+            _write_tile(folder, tile_path(level, index, width), data)
+    except OSError as e:
+        raise disk_error(e, "write a tile to", folder.path) from e
 
 
 def _write_tile(folder: LogFolder, name: str, data: bytes) -> None:
     path = folder.path / name
     if not path.parent.exists():
-        make_folder(path.parent)
+        make_folder(path.parent, durable=False)
     replace_file(path, data, durable=False)  # a tile can be made again from the lines

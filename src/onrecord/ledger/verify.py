@@ -15,11 +15,13 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from onrecord.errors import NotVerified
+from onrecord.event.event import UNREADABLE
 from onrecord.ledger.lines import whole_lines
 from onrecord.ledger.note import (
     BadSignature,
@@ -82,8 +84,12 @@ def verify(
     """
     checkpoint, doubt = _signed_state(folder, keys)
     history = _history(folder)
+    if checkpoint is not None:
+        checkpoint = _newest_signed(checkpoint, history, keys)
+    checkpoint = _newest(checkpoint, history, keys)
+    outside = [view for view in outside if view.size]  # the empty tree is a view of nothing
     reading = Reading(folder, checkpoint.size if checkpoint else 0, progress)
-    reading.want([c.size for c in (*outside, *history.values()) if c.size] + ([guard.size] if guard else []))
+    reading.want([view.size for view in (*outside, *history.values())] + ([guard.size] if guard else []))
     reading.read()
     if checkpoint and reading.entries > checkpoint.size and reading.broken is None and wait_s:
         checkpoint = _await_signature(folder, keys, reading, checkpoint, wait_s)
@@ -125,13 +131,37 @@ def _signed_state(folder: LogFolder, keys: Sequence[VerifierKey]) -> tuple[Check
 def _history(folder: LogFolder) -> dict[bytes, Checkpoint]:
     """Return what the history of checkpoints says, by its notes; lines that say nothing are left out."""
     found: dict[bytes, Checkpoint] = {}
-    if folder.checkpoints.is_file():
+    if not folder.checkpoints.is_file():
+        return found
+    with contextlib.suppress(NotVerified):
         for line in whole_lines(folder.checkpoints):
-            with contextlib.suppress(msgspec.MsgspecError, ValueError):
+            with contextlib.suppress(ValueError, *UNREADABLE):
                 published = msgspec.json.decode(line.data, type=Published)
                 root = base64.b64decode(published.root, validate=True)
-                found[published.note.encode()] = Checkpoint(origin="", size=published.size, root=root)
+                if published.size > 0:  # the empty tree says nothing
+                    found[published.note.encode()] = Checkpoint(origin="", size=published.size, root=root)
     return found
+
+
+def _newest(
+    checkpoint: Checkpoint | None, history: dict[bytes, Checkpoint], keys: Sequence[VerifierKey]
+) -> Checkpoint | None:
+    """Return `checkpoint`, or a later one that the history ends in: after a crash the file may lag behind it."""
+    note, said = next(reversed(history.items()), (b"", None))
+    if checkpoint is not None and said is not None and said.size > checkpoint.size:
+        with contextlib.suppress(NotVerified):
+            return open_checkpoint(note, keys)
+    return checkpoint
+
+
+def _newest_signed(checkpoint: Checkpoint, history: dict[bytes, Checkpoint], keys: Sequence[VerifierKey]) -> Checkpoint:
+    """Return the newest checkpoint that is validly signed: the history may be ahead of what is published."""
+    for note, said in sorted(history.items(), key=lambda item: item[1].size, reverse=True):
+        if said.size <= checkpoint.size:
+            break
+        with contextlib.suppress(NotVerified):
+            return open_checkpoint(note, keys)
+    return checkpoint
 
 
 def _await_signature(
@@ -141,6 +171,7 @@ def _await_signature(
     end = time.monotonic() + wait_s
     while time.monotonic() < end:
         newer, _ = _signed_state(folder, keys)
+        newer = _newest_signed(newer, _history(folder), keys) if newer else None
         if newer is not None and newer.size >= reading.entries:
             reading.want([newer.size])
             reading.read(until=newer.size)
@@ -197,13 +228,12 @@ def _check_lines(evidence: _Evidence, reading: Reading) -> _Finding | None:
         return verdict, [broken.reason, reason], seqs
     if broken.kind == "form":
         return "altered", [broken.reason], (broken.seq,)
-    if reading.off_tile is not None:
-        return (
-            "altered",
-            [broken.reason, f"entry {reading.off_tile} is not what was hashed"],
-            (reading.off_tile,),
-        )
-    return "altered", [broken.reason], tuple(seq for seq in (broken.seq - 1, broken.seq) if seq >= 0)
+    either = tuple(seq for seq in (broken.seq - 1, broken.seq) if seq >= 0)
+    off_tile = reading.off_tile
+    if off_tile is None:
+        return "altered", [broken.reason], either
+    seqs = (off_tile,) if off_tile in either else (off_tile, *either)  # the tiles may have been altered too
+    return "altered", [broken.reason, f"entry {off_tile} is not what was hashed"], seqs
 
 
 def _judge_order(seqs: list[int]) -> tuple[Verdict, str, tuple[int, ...]]:
@@ -211,10 +241,13 @@ def _judge_order(seqs: list[int]) -> tuple[Verdict, str, tuple[int, ...]]:
     wrong = [seq for place, seq in enumerate(seqs) if place != seq]
     if sorted(seqs) == list(range(len(seqs))):
         return "reordered", f"all {len(seqs)} entries are there, {len(wrong)} of them out of place", _some(wrong)
-    missing = sorted(set(range(max(seqs) + 1)) - set(seqs))
-    if missing:
-        return "altered", f"missing, with no deletion on the record: {_listed(missing)}", _some(missing)
-    return "altered", f"out of place, or there twice: {_listed(wrong)}", _some(wrong)
+    known = sorted({-1, *(seq for seq in seqs if seq >= 0)})
+    gaps = [range(seq + 1, following) for seq, following in pairwise(known) if following > seq + 1]
+    if gaps:
+        first = [seq for gap in gaps[:100] for seq in gap[:100]]  # a forger may claim a seq beyond any memory
+        count = sum(gap.stop - gap.start for gap in gaps)
+        return "altered", f"missing, with no deletion on the record: {_listed(first, count)}", _some(first)
+    return "altered", f"out of place, or there twice: {_listed(wrong, len(wrong))}", _some(wrong)
 
 
 def _check_signed(evidence: _Evidence, reading: Reading) -> _Finding | None:
@@ -228,7 +261,7 @@ def _check_signed(evidence: _Evidence, reading: Reading) -> _Finding | None:
         return (
             "truncated",
             [f"{reason}: the last {signed.size - reading.entries} are gone"],
-            _some(list(range(reading.entries, signed.size))),
+            _some(range(reading.entries, signed.size)),
         )
     if reading.entries < signed.size or reading.root(signed.size) != signed.root:
         where = "" if off_tile is None else f"; entry {off_tile} is the first that is not what was hashed"
@@ -258,23 +291,24 @@ def _check_guard(evidence: _Evidence, reading: Reading) -> _Finding | None:
 def _check_history(evidence: _Evidence, reading: Reading) -> _Finding | None:
     for note, said in evidence.history.items():
         finding = _compare(said.size, said.root, "an earlier checkpoint of this log", reading)
-        if finding is not None and said.size and _is_signed(note, evidence.keys):
+        if finding is not None and _has_signed(note, said, evidence.keys):
             return finding
     return None
 
 
-def _is_signed(note: bytes, keys: Sequence[VerifierKey]) -> bool:
+def _has_signed(note: bytes, said: Checkpoint, keys: Sequence[VerifierKey]) -> bool:
+    """Say whether `note` is signed, and says what its line in the history does."""
     try:
-        open_checkpoint(note, keys)
+        signed = open_checkpoint(note, keys)
     except NotVerified:
         return False
-    return True
+    return (signed.size, signed.root) == (said.size, said.root)
 
 
 def _compare(size: int, root: bytes, source: str, reading: Reading) -> _Finding | None:
     if size > reading.entries:
         reason = f"{source} covers {size} entries, and this log holds {reading.entries}"
-        return "rolled back", [reason], _some(list(range(reading.entries, size)))
+        return "rolled back", [reason], _some(range(reading.entries, size))
     if reading.root(size) != root:
         return "forked", [f"{source} covers the first {size} entries, and they were others"], ()
     return None
@@ -288,14 +322,14 @@ def _check_tail(evidence: _Evidence, reading: Reading) -> _Finding | None:
         f"the first {signed} entries are validly signed, the last {reading.entries - signed} not yet: "
         "a recorder that was killed leaves them so, and the next one to start signs them"
     )
-    return "unsigned", [reason], _some(list(range(signed, reading.entries)))
+    return "unsigned", [reason], _some(range(signed, reading.entries))
 
 
 def _some(seqs: Sequence[int]) -> tuple[int, ...]:
     return tuple(seqs[:100])  # enough to look at; the reason says how many there are
 
 
-def _listed(seqs: Sequence[int]) -> str:
+def _listed(seqs: Sequence[int], count: int) -> str:
     head = ", ".join(map(str, seqs[:5]))
-    more = f" and {len(seqs) - 5} more" if len(seqs) > 5 else ""
-    return f"entry {head}{more}" if len(seqs) == 1 else f"entries {head}{more}"
+    more = f" and {count - 5} more" if count > 5 else ""
+    return f"entry {head}{more}" if count == 1 else f"entries {head}{more}"

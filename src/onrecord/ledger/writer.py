@@ -3,39 +3,41 @@
 
 An append returns a `Ticket` as soon as its line is written. Waiting for a ticket waits for as much
 durability as was asked for: written, flushed, or signed. What nobody waits for is flushed within
-50 ms and signed within 250 ms all the same.
+50 ms, and signed and published within half a second all the same.
 
 A ledger that fails is opened again, at most once a second, so that a full disk or a wrong
-permission heals when its cause does; one that was rolled back or replaced keeps being refused.
-Entries of harmless calls that cannot be written meanwhile wait in a bounded spool, and what the
-spool could not hold is counted: both come onto the record with the next line that succeeds.
+permission heals when its cause does; one that was rolled back or replaced keeps being refused. A
+ticket is for the ledger that it was written with: a later one never vouches for it. Entries of
+harmless calls that cannot be written meanwhile wait in the spool, and come onto the record with
+the next line that succeeds.
 """
 
+import math
 import time
-from collections import deque
 from collections.abc import Callable
-from threading import Condition, Lock, Thread
-from typing import Literal, TypeAlias
+from threading import Condition, Thread
+from typing import Literal, NamedTuple, TypeAlias
 
 from onrecord.errors import LedgerBusy, LedgerError
-from onrecord.event.redacted import Redacted, with_detail
+from onrecord.event.redacted import Redacted
 from onrecord.ledger.ledger import DEADLINE_S, Ledger, Receipt
+from onrecord.ledger.spool import Spool
 
 Durability: TypeAlias = Literal["written", "flushed", "signed"]
 
 FLUSH_S = 0.05  # the longest that a line stays with the operating system alone
-SIGN_S = 0.25  # the longest that a flushed line stays unsigned; a signature costs some 0.5 ms of writes
+PUBLISH_S = 0.5  # the longest that a flushed line stays unsigned; a publication costs some 1.5 ms of file names
 RETRY_S = 1.0  # between two attempts to open a ledger that failed
-SPOOL = 1_000  # entries; some 2 MB
 
 
 class Ticket:
     """An entry that was written, and the way to wait until it is as durable as it must be."""
 
-    __slots__ = ("_writer", "durability", "receipt")
+    __slots__ = ("_ledger", "_writer", "durability", "receipt")
 
-    def __init__(self, writer: "Writer", receipt: Receipt, durability: Durability) -> None:
+    def __init__(self, writer: "Writer", ledger: Ledger, receipt: Receipt, durability: Durability) -> None:
         self._writer = writer
+        self._ledger = ledger
         self.receipt = receipt
         self.durability: Durability = durability
 
@@ -47,7 +49,17 @@ class Ticket:
     def wait(self, deadline_s: float = DEADLINE_S) -> None:
         """Return once the entry is durable. Raises a LedgerError where it isn't in time."""
         if not self.settled:
-            self._writer.wait_until(self.receipt.seq, self.durability, deadline_s)
+            self._writer.wait_until(self._ledger, self.receipt.seq, self.durability, deadline_s)
+
+
+class _Step(NamedTuple):
+    """What the committing thread does next."""
+
+    ledger: Ledger | None
+    retired: list[Ledger]
+    sign: bool
+    publish: bool
+    last: bool
 
 
 class Writer:
@@ -60,22 +72,21 @@ class Writer:
         gap: Callable[[], Redacted],
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        """`open_ledger` opens the log anew; `gap` makes the event that reports what the spool held."""
+        """`open_ledger` opens the log for the first time; `gap` makes the event that reports what was spooled."""
         self._open_ledger = open_ledger
-        self._gap = gap
         self.deadline_s = deadline_s
         self._cond = Condition()
         self._ledger: Ledger | None = None
-        self._opened_at = -RETRY_S
+        self._former: Ledger | None = None  # the one that broke last: its successor goes on with its count
+        self._retired: list[Ledger] = []  # broken ones, for the committing thread to close: it may be flushing one
+        self._tried_at = -math.inf
         self._last_error: LedgerError | None = None
-        self._flushed = self._signed = 0  # entries
-        self._appended = 0
+        self._failures = 0  # of the committing thread
+        self._appended = self._flushed = self._signed = self._published = 0  # entries
         self._flush_to = self._sign_to = 0  # as far as somebody waits for
+        self._unflushed_at = self._publish_at = 0.0
         self._closing = False
-        self._retired: list[Ledger] = []  # broken ones; their files close with us, as a flush may be under way
-        self._spool: deque[Redacted] = deque()
-        self._lost = 0
-        self._spool_lock = Lock()
+        self._spool = Spool(gap)
         self._thread = Thread(target=self._commit_forever, name="onrecord-writer", daemon=True)
         self._thread.start()
 
@@ -83,143 +94,189 @@ class Writer:
         """Write `entry` and return its ticket. Raises a LedgerError where nothing of it was written."""
         ledger = self._usable()
         try:
-            if self._spool or self._lost:
-                self._drain(ledger)
+            if self._spool:
+                self._note_appended(ledger, self._spool.drain(ledger, deadline_s=self.deadline_s))
             receipt = ledger.append(entry, deadline_s=self.deadline_s)
         except LedgerError as e:
             self._drop_if_broken(ledger, e)
             raise
-        with self._cond:
-            idle = self._appended <= self._signed
-            self._appended = receipt.seq + 1
-            if idle:
-                self._cond.notify_all()
-        return Ticket(self, receipt, durability)
+        self._note_appended(ledger, receipt.seq + 1)
+        return Ticket(self, ledger, receipt, durability)
 
     def spool(self, entry: Redacted) -> None:
         """Keep the entry of a harmless call until the ledger can be written again, if there is room."""
-        with self._spool_lock:
-            if len(self._spool) < SPOOL:
-                self._spool.append(entry)
-            else:
-                self._lost += 1
+        self._spool.add(entry)
 
     @property
     def unwritten(self) -> int:
         """How many entries are not on the record yet, or never will be."""
-        return len(self._spool) + self._lost
+        return len(self._spool)
 
-    def wait_until(self, seq: int, durability: Durability, deadline_s: float) -> None:
-        """Return once the entry at `seq` is flushed or signed. Raises a LedgerError where it isn't in time."""
+    def wait_until(self, ledger: Ledger, seq: int, durability: Durability, deadline_s: float) -> None:
+        """Return once the entry at `seq` of `ledger` is flushed or signed. Raises a LedgerError where it isn't.
+
+        That is at once where the disk refuses, and otherwise when the deadline passes.
+        """
         with self._cond:
-            ledger = self._ledger
-            if durability == "signed":
-                self._sign_to = max(self._sign_to, seq + 1)
-            self._flush_to = max(self._flush_to, seq + 1)
-            self._cond.notify_all()
+            failures = self._failures
+            if self._ledger is ledger:
+                self._flush_to = max(self._flush_to, seq + 1)
+                if durability == "signed":
+                    self._sign_to = max(self._sign_to, seq + 1)
+                self._cond.notify_all()
 
-            def reached() -> bool:
-                done = self._signed if durability == "signed" else self._flushed
-                return done > seq or self._ledger is not ledger
+            def done() -> bool:
+                return self._ledger is ledger and seq < (self._signed if durability == "signed" else self._flushed)
 
-            if not self._cond.wait_for(reached, deadline_s):
+            def over() -> bool:
+                return done() or self._ledger is not ledger or self._failures != failures
+
+            if not self._cond.wait_for(over, deadline_s):
                 raise LedgerBusy(f"the disk did not take the entry within {deadline_s:g} s")
-            if self._ledger is not ledger or ledger is None:
-                raise self._last_error or LedgerError("the ledger was closed")
+            if not done():
+                raise _anew(self._last_error or LedgerError("the log was opened anew before the entry was durable"))
 
     def close(self) -> None:
         """Flush, sign and close. Raises a LedgerError where the last lines could not be made durable."""
+        if self._spool and not self._closing:
+            self._drain_at_last()
         with self._cond:
             self._closing = True
             self._cond.notify_all()
         self._thread.join(self.deadline_s * 2)
-        ledger, self._ledger = self._ledger, None
-        if ledger is None:
-            if self._last_error is not None:
-                raise self._last_error
-            return
-        if self._thread.is_alive() or self._signed < self._appended:
+        if self._thread.is_alive():
             raise LedgerBusy("the last entries are written, but were not signed in time")
-        for each in (ledger, *self._retired):
-            each.close()
+        if self._ledger is not None:
+            self._ledger.close()
+            if self._published < self._appended:
+                raise _anew(self._last_error or LedgerBusy("the last entries are written, but not signed"))
+        elif self._last_error is not None:
+            raise _anew(self._last_error)
 
-    def _usable(self) -> Ledger:
+    def _drain_at_last(self) -> None:
+        try:
+            ledger = self._usable(at_once=True)
+            self._note_appended(ledger, self._spool.drain(ledger, deadline_s=self.deadline_s))
+        except LedgerError:
+            pass  # `unwritten` says what is left
+
+    # the ledger, while it works and while it doesn't
+
+    def _usable(self, *, at_once: bool = False) -> Ledger:
+        """Return the ledger, opened anew if it broke; `at_once` says not to wait between two attempts."""
         with self._cond:
-            if self._ledger is not None:
-                return self._ledger
             if self._closing:
                 raise LedgerError("the recorder is closing")
-            if self._last_error is not None and time.monotonic() - self._opened_at < RETRY_S:
-                raise self._last_error
-            self._opened_at = time.monotonic()
+            if self._ledger is not None:
+                return self._ledger
+            if self._last_error is not None and time.monotonic() - self._tried_at < RETRY_S and not at_once:
+                raise _anew(self._last_error)
             try:
-                self._ledger = self._open_ledger()
+                ledger = self._former.again(deadline_s=self.deadline_s) if self._former else self._open_ledger()
             except LedgerError as e:
                 self._last_error = e
                 raise
-            self._flushed = self._signed = self._ledger.published
-            self._flush_to = self._sign_to = 0
-            self._appended = self._ledger.size
+            finally:
+                self._tried_at = time.monotonic()  # after the attempt: those who waited for it don't try again
+            self._ledger = ledger
+            self._flushed = self._signed = self._published = ledger.signed
             self._last_error = None
-            self._cond.notify_all()
-            return self._ledger
+            self._note_appended(ledger, ledger.size)
+            return ledger
 
     def _drop_if_broken(self, ledger: Ledger, error: LedgerError) -> None:
         if ledger.usable:
             return
         with self._cond:
             if self._ledger is ledger:
-                self._ledger = None
-                self._last_error = error
-                self._opened_at = time.monotonic()
+                self._ledger, self._former = None, ledger
                 self._retired.append(ledger)
+                self._appended = self._flushed = self._signed = self._published = 0
+                self._flush_to = self._sign_to = 0
+                self._last_error = error
+                self._tried_at = time.monotonic()
                 self._cond.notify_all()
 
-    def _drain(self, ledger: Ledger) -> None:
-        """Put on the record that there was a gap, and what the spool kept of it."""
-        with self._spool_lock:
-            held, lost = len(self._spool), self._lost
-            if not held and not lost:
+    def _note_appended(self, ledger: Ledger, size: int) -> None:
+        with self._cond:
+            if self._ledger is not ledger or size <= self._appended:
                 return
-            gap = with_detail(self._gap(), entries_spooled=held, entries_lost=lost)
-            ledger.append(gap, deadline_s=self.deadline_s)
-            self._lost -= lost
-            for _ in range(held):
-                ledger.append(self._spool[0], deadline_s=self.deadline_s)
-                self._spool.popleft()
+            if self._appended <= self._flushed:  # else the committing thread knows already
+                self._unflushed_at = time.monotonic()
+                self._cond.notify_all()
+            self._appended = size
+
+    # the committing thread
 
     def _commit_forever(self) -> None:
-        next_sign = 0.0
         while True:
-            with self._cond:
-                self._cond.wait_for(lambda: self._closing or self._appended > self._signed)
-                pause_s = FLUSH_S if self._appended > self._flushed else max(0.0, next_sign - time.monotonic())
-                self._cond.wait_for(lambda: self._closing or self._awaited(), pause_s)
-                ledger, closing = self._ledger, self._closing
-                sign = "durably" if closing or self._sign_to > self._signed else "lightly"
-            if ledger is None:
-                if closing:
-                    return
-                time.sleep(FLUSH_S)
-                continue
-            try:
-                self._mark(ledger, flushed=ledger.flush())
-                if sign == "durably" or time.monotonic() >= next_sign:
-                    signed = ledger.publish(durable=sign == "durably", deadline_s=self.deadline_s)
-                    self._mark(ledger, signed=signed)
-                    next_sign = time.monotonic() + SIGN_S
-            except LedgerError as e:
-                self._drop_if_broken(ledger, e)
-                time.sleep(FLUSH_S)  # not a tight loop while a disk is full
-            if closing:
+            step = self._await_step()
+            for ledger in step.retired:
+                ledger.close()
+            if step.ledger is not None:
+                try:
+                    self._commit(step.ledger, sign=step.sign, publish=step.publish)
+                except LedgerError as e:
+                    self._fail(step.ledger, e)
+                    if not step.last:
+                        time.sleep(FLUSH_S)  # not a tight loop while a disk is full
+            if step.last:
                 return
 
-    def _awaited(self) -> bool:
+    def _await_step(self) -> _Step:
+        with self._cond:
+            while not (self._closing or self._retired or self._is_awaited()):
+                left_s = self._due_at() - time.monotonic()
+                if left_s <= 0:
+                    break
+                self._cond.wait(None if math.isinf(left_s) else left_s)
+            retired, self._retired = self._retired, []
+            return _Step(
+                ledger=self._ledger,
+                retired=retired,
+                sign=self._closing or self._sign_to > self._signed,
+                publish=self._closing or (self._appended > self._published and time.monotonic() >= self._publish_at),
+                last=self._closing,
+            )
+
+    def _is_awaited(self) -> bool:
         return self._flush_to > self._flushed or self._sign_to > self._signed
 
-    def _mark(self, ledger: Ledger, *, flushed: int = 0, signed: int = 0) -> None:
+    def _due_at(self) -> float:
+        """Return when to do what nobody waits for."""
+        if self._appended <= self._published:
+            return math.inf
+        if self._appended <= self._flushed:
+            return self._publish_at
+        return min(self._unflushed_at + FLUSH_S, self._publish_at)
+
+    def _commit(self, ledger: Ledger, *, sign: bool, publish: bool) -> None:
+        if sign:
+            self._mark(ledger, signed=ledger.sign(deadline_s=self.deadline_s))
+        else:
+            self._mark(ledger, flushed=ledger.flush())
+        if publish:
+            self._mark(ledger, signed=ledger.publish(deadline_s=self.deadline_s), published=True)
+
+    def _mark(self, ledger: Ledger, *, flushed: int = 0, signed: int = 0, published: bool = False) -> None:
         with self._cond:
             if self._ledger is ledger:
                 self._flushed = max(self._flushed, flushed, signed)
                 self._signed = max(self._signed, signed)
+                if published:
+                    self._published = max(self._published, signed)
+                    self._publish_at = time.monotonic() + PUBLISH_S
                 self._cond.notify_all()
+
+    def _fail(self, ledger: Ledger, error: LedgerError) -> None:
+        self._drop_if_broken(ledger, error)
+        with self._cond:
+            if self._ledger is ledger or self._ledger is None:
+                self._last_error = error
+            self._failures += 1
+            self._cond.notify_all()
+
+
+def _anew(error: LedgerError) -> LedgerError:
+    """Return `error` as a new object: one that is raised twice drags the frames of the first time along."""
+    return type(error)(*error.args)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How risky a call is and how sensitive its data: what the manifest says, else what can be inferred.
+
+A server's annotations are its own claims. They are believed where they warn, and for the one step
+down from "unknown" to "reads only"; a name that says `delete` or `pay` outweighs them. A name only
+ever raises: `get_everything` proves nothing. What the manifest says is the operator's word and
+outweighs all of it.
+
+Tier says what must be on disk before a call goes on; classification says which values may be
+written at all. This file decides both and reads no value of a call, only what it is called.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from onrecord.event.call import Call
+from onrecord.event.event import EventType
+from onrecord.rules import pointer
+from onrecord.rules.pattern import glob, utf8
+from onrecord.rules.words import LONGEST, listed, words
+
+Class: TypeAlias = Literal["low", "medium", "high", "critical"]
+Durability: TypeAlias = Literal["written", "flushed", "signed"]
+Source: TypeAlias = Literal["manifest", "annotations", "name", "default"]
+
+# What the verbs in a tool's name do that can't be taken back. Sending is here because what was sent
+# stays sent, and permissions because what follows runs under them.
+DESTROYS = listed(
+    "delete del remove rm drop purge destroy wipe erase truncate shred terminate kill uninstall format reset overwrite"
+)
+PAYS = listed("pay payout refund charge transfer withdraw purchase buy checkout wire")
+SENDS = listed("send publish broadcast tweet")
+PERMITS = listed("grant revoke authorize impersonate chmod chown sudo")
+RUNS = listed("exec execute eval shell deploy")
+IRREVERSIBLE = DESTROYS | PAYS | SENDS | PERMITS | RUNS
+
+# Requests other than tool calls are defined by the protocol: all but an unknown one only read or ask.
+TIER_OF: Mapping[EventType, int] = {
+    "resource_read": 1,
+    "prompt_get": 1,
+    "completion": 0,
+    "sampling": 1,
+    "elicitation": 1,
+    "task": 1,
+}
+FAIL_CLOSED = 2  # from this tier up, a call that can't be recorded must not run
+UNKNOWN_TIER = 2  # an unannotated tool, or a method that no known revision defines
+
+_ATTEMPTS: tuple[Durability, ...] = ("written", "written", "flushed", "signed", "signed")
+_RESULTS: tuple[Durability, ...] = ("written", "written", "written", "signed", "signed")
+
+
+_T = TypeVar("_T")
+
+
+class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the operator says about tools whose server and name match. A rule may say as little as it likes.
+
+    `server` is matched with the name of the server in this recorder's configuration, `tool` with
+    the name of the tool or prompt, or the URI of the resource. Pointers are JSON Pointers (RFC
+    6901) in which the token `*` stands for any key or index: `summary` and `sensitive` into the
+    arguments, `output_summary` and `sensitive_output` into `structuredContent`.
+    """
+
+    server: str = "*"
+    tool: str = "*"
+    tier: Annotated[int, Meta(ge=0, le=4)] | None = None
+    classification: Class | None = None
+    summary: tuple[str, ...] | None = None
+    output_summary: tuple[str, ...] | None = None
+    sensitive: tuple[str, ...] = ()
+    sensitive_output: tuple[str, ...] = ()
+    retention_class: str = ""
+
+    def __post_init__(self) -> None:
+        for key in ("summary", "output_summary", "sensitive", "sensitive_output"):
+            for text in getattr(self, key) or ():
+                _check_pointer(text, f"tool '{self.tool}': {key}")
+
+    def matches(self, server: str, tool: str) -> bool:
+        """Say whether this rule speaks about `tool` of `server`."""
+        return _matches(self.server, server) and _matches(self.tool, tool)
+
+
+Manifest: TypeAlias = Sequence[ToolRule]
+
+
+def _check_pointer(text: str, where: str) -> None:
+    if not text.startswith("/"):
+        raise ValueError(f"{where}: {text!r} is not a JSON Pointer; it must start with '/', as in '/account/id'")
+    try:
+        pointer.parse(text)
+    except ValueError as e:
+        raise ValueError(f"{where}: {e}") from e
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return pattern in ("*", name) or glob(pattern).fits(utf8(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Treatment:
+    """How one call is to be treated. `source` says where its tier comes from."""
+
+    tier: int
+    classification: Class
+    retention_class: str
+    summary: tuple[str, ...] = ()
+    output_summary: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    sensitive_output: tuple[str, ...] = ()
+    source: Source = "default"
+
+    @property
+    def attempt_durability(self) -> Durability:
+        """How safe the attempt must be before the call goes on."""
+        return _ATTEMPTS[self.tier]
+
+    @property
+    def result_durability(self) -> Durability:
+        """How safe the result must be before the caller gets it."""
+        return _RESULTS[self.tier]
+
+    @property
+    def fails_closed(self) -> bool:
+        """Whether a call that can't be recorded must not run."""
+        return self.tier >= FAIL_CLOSED
+
+
+def classify(call: Call, manifest: Manifest) -> Treatment:
+    """Return how `call` is to be treated.
+
+    The first rule that sets an attribute decides it, except that everything which any matching rule
+    calls sensitive is sensitive: a rule can't take back what another withholds.
+    """
+    server = call.connection.server_id
+    rules = [rule for rule in manifest if rule.matches(server, call.name)] if manifest else []
+    tier, source = _tier(call, rules)
+    classes: list[Class | None] = [rule.classification for rule in rules]
+    classification: Class = _first(classes) or "medium"
+    retention = _first([rule.retention_class or None for rule in rules])
+    if not rules:
+        return Treatment(tier=tier, classification=classification, retention_class="standard", source=source)
+    return Treatment(
+        tier=tier,
+        classification=classification,
+        retention_class=retention or ("critical" if classification == "critical" else "standard"),
+        summary=_first([rule.summary for rule in rules]) or (),
+        output_summary=_first([rule.output_summary for rule in rules]) or (),
+        sensitive=tuple(text for rule in rules for text in rule.sensitive),
+        sensitive_output=tuple(text for rule in rules for text in rule.sensitive_output),
+        source=source,
+    )
+
+
+def _tier(call: Call, rules: list[ToolRule]) -> tuple[int, Source]:
+    stated = _first([rule.tier for rule in rules])
+    if stated is not None:
+        return stated, "manifest"
+    if call.event_type != "tool_call":
+        return TIER_OF.get(call.event_type, UNKNOWN_TIER), "default"
+    definition = call.definition
+    if definition is not None and definition.destructive is True:
+        return 3, "annotations"
+    if warns(call.name):
+        return 3, "name"
+    if definition is not None and definition.read_only is True:
+        return 1, "annotations"
+    return UNKNOWN_TIER, "default"
+
+
+def warns(name: str) -> bool:
+    """Say whether a tool's name says that it does what can't be taken back; a name too long to read does."""
+    return len(name) > LONGEST or not IRREVERSIBLE.isdisjoint(words(name))
+
+
+def _first(values: list[_T | None]) -> _T | None:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of a call may be written down, by its tier and its classification.
+
+    class      keys of arguments   values                    pointers to what was withheld
+    low        yes                 all, cut                  each
+    medium     yes                 those that are declared   each
+    high       yes                 none                      each
+    critical   no                  none                      only that there was something
+
+Tier 0 writes none of these whatever its class, and where a tool's schema is not known no value is
+written, because nobody can say what it marks. Ids, keyed digests and labels of what was found are
+written for every class; they show no value.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from onrecord.rules.classify import Treatment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disclosure:
+    """What may stand on the record."""
+
+    keys: bool
+    values: Literal["all", "declared", "none"]
+    pointers: Literal["each", "root", "none"]
+
+
+NOTHING = Disclosure(keys=False, values="none", pointers="none")
+_CRITICAL = Disclosure(keys=False, values="none", pointers="root")
+_KEYS = Disclosure(keys=True, values="none", pointers="each")
+_DECLARED = Disclosure(keys=True, values="declared", pointers="each")
+_ALL = Disclosure(keys=True, values="all", pointers="each")
+
+
+def disclosed(treatment: Treatment, *, schema_known: bool) -> Disclosure:
+    """Return what of a call may be written."""
+    if treatment.tier == 0:
+        return NOTHING
+    if treatment.classification == "critical":
+        return _CRITICAL
+    if treatment.classification == "high" or not schema_known:
+        return _KEYS
+    return _DECLARED if treatment.classification == "medium" else _ALL
+
+
+def without_values(shown: Disclosure) -> Disclosure:
+    """Return the same without values."""
+    return replace(shown, values="none")

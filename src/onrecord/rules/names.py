@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names that announce a secret: `password`, `apiKey`, `X-Auth-Token`, `client_secret`.
+
+What stands under such a name is withheld whatever it looks like. A name is judged by its words, so
+spelling and separators do not matter. Some names speak about a secret without holding one
+(`token_count`, `secret_name`, `next_page_token`) and are left alone: withholding `max_tokens` on
+every call of a language model would hide what matters and protect nobody. What does hold a
+credential under such a name is still found by its form.
+
+These lists are read by the walk over arguments and results and by the detectors for free text, so
+that both judge alike.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+from onrecord.rules.words import listed, words
+
+# Words that announce a secret wherever they stand, and the label that they give.
+WORDS: Mapping[str, str] = {
+    "password": "password",
+    "passwords": "password",
+    "passwd": "password",
+    "passphrase": "password",
+    "passcode": "password",
+    "pwd": "password",
+    "secret": "secret",
+    "secrets": "secret",
+    "token": "token",
+    "tokens": "token",
+    "jwt": "token",
+    "bearer": "token",
+    "nkey": "private-key",
+    "apikey": "api-key",
+    "apikeys": "api-key",
+    "authorization": "authorization",
+    "cookie": "cookie",
+    "cookies": "cookie",
+    "credential": "credential",
+    "credentials": "credential",
+    "creds": "credential",
+    "mnemonic": "credential",
+    "otp": "one-time-code",
+    "totp": "one-time-code",
+    "cvv": "card-code",
+    "cvc": "card-code",
+    "ssn": "ssn",
+}
+
+# Two words side by side. Written together (`accesskey`) they count as well.
+PAIRS: Mapping[tuple[str, str], str] = {
+    ("pass", "word"): "password",
+    ("pass", "phrase"): "password",
+    ("api", "key"): "api-key",
+    ("api", "keys"): "api-key",
+    ("access", "key"): "api-key",
+    ("account", "key"): "api-key",
+    ("auth", "key"): "api-key",
+    ("app", "key"): "api-key",
+    ("service", "key"): "api-key",
+    ("license", "key"): "api-key",
+    ("application", "key"): "api-key",
+    ("consumer", "key"): "api-key",
+    ("integration", "key"): "api-key",
+    ("client", "key"): "api-key",
+    ("oauth", "key"): "api-key",
+    ("oauth", "signature"): "signature",
+    ("oauth", "verifier"): "token",
+    ("shared", "key"): "secret",
+    ("secret", "key"): "secret",
+    ("session", "key"): "secret",
+    ("master", "key"): "secret",
+    ("encryption", "key"): "secret",
+    ("signing", "key"): "secret",
+    ("private", "key"): "private-key",
+    ("ssh", "key"): "private-key",
+    ("deploy", "key"): "private-key",
+    ("host", "key"): "private-key",
+    ("seed", "phrase"): "credential",
+    ("recovery", "code"): "one-time-code",
+    ("recovery", "codes"): "one-time-code",
+    ("verification", "code"): "one-time-code",
+    ("mfa", "code"): "one-time-code",
+    ("card", "pin"): "pin",
+    ("user", "pin"): "pin",
+    ("pin", "code"): "pin",
+    ("security", "code"): "card-code",
+    ("connection", "string"): "connection-string",
+    ("social", "security"): "ssn",
+    ("set", "cookie"): "cookie",
+    ("basic", "auth"): "authorization",
+}
+
+# Too short or too common to count inside a longer name.
+WHOLE: Mapping[str, str] = {"pass": "password", "pin": "pin", "auth": "authorization", "pw": "password"}
+
+# As the last word: `db_pass`, `smtpPass`.
+LAST: Mapping[str, str] = {"pass": "password", "pw": "password"}
+
+# Endings of words written in one: `dbpassword`, `accesstoken`, `clientsecret`.
+ENDINGS: tuple[tuple[str, str], ...] = (
+    ("password", "password"),
+    ("passwd", "password"),
+    ("secret", "secret"),
+    ("token", "token"),
+    ("apikey", "api-key"),
+    ("accesskey", "api-key"),
+    ("secretkey", "secret"),
+    ("privatekey", "private-key"),
+)
+
+# As the last word these make a name speak about a secret: where it is, how long, of what kind.
+ABOUT = listed("""
+    algorithm arn at bits budget class cost count counts directory dir duration enabled encoding
+    endpoint expires expired expiration expiry field file filename format function handler hint id ids
+    in index input label length level lifetime limit limits link location manager max method min mode
+    name names optional page parser path paths policy price prompt provider ratio reference ref regex
+    required requirements reset rotation rule rules scheme scope scopes server servers size source status store
+    strength threshold title ttl type types uri url urls usage valid validator version
+""")
+
+# Beside `token` these mean a count, a place in a list, or a piece of text.
+OF_TEXT = listed("""
+    audio batch cached completion continuation cursor eos bos pad mask sep unk special stop image input
+    max min next num number of output page per prev previous progress prompt reasoning remaining sync
+    text thinking total used vocab
+""")
+
+
+def _anchors() -> str:
+    pairs = "|".join(f"{first}[^a-z]*{second}" for first, second in PAIRS)
+    return f"{'|'.join(WORDS)}|{pairs}|{'|'.join(ending for ending, _ in ENDINGS)}"
+
+
+# What every such name contains: a text without a match of one of these holds none. For `(?i)`, and `(?im)`.
+ANCHORS = _anchors()
+SHORT_ANCHORS = f"(?:{'|'.join(LAST)})(?:[^a-z]|$)|^[^a-z\\n]*(?:{'|'.join(WHOLE)})[^a-z\\n]*$"
+
+# The private parts of a JSON Web Key, which `kty` announces. RFC 7517, RFC 7518.
+KEY_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
+
+_SECRET_IDS = frozenset({("secret", "id")})  # HashiCorp Vault's AppRole calls its password so
+
+
+def label_of(name: str) -> str:
+    """Return what a value under `name` would be (`password`, `api-key`…), or "" where nothing is announced."""
+    parts = words(name)
+    label = _announced(parts)
+    if not label or _only_about(parts, label):
+        return ""
+    return label
+
+
+def _announced(parts: list[str]) -> str:
+    if len(parts) == 1 and parts[0] in WHOLE:
+        return WHOLE[parts[0]]
+    for part in parts:
+        if part in WORDS:
+            return WORDS[part]
+    for pair in pairwise(parts):
+        if pair in PAIRS:
+            return PAIRS[pair]
+    if parts and parts[-1] in LAST:
+        return LAST[parts[-1]]
+    for part in parts:
+        for ending, label in ENDINGS:
+            if part.endswith(ending):
+                return label
+    return ""
+
+
+def _only_about(parts: list[str], label: str) -> bool:
+    if tuple(parts) in _SECRET_IDS:
+        return False
+    if len(parts) > 1 and parts[-1] in ABOUT:
+        return True
+    return label == "token" and not OF_TEXT.isdisjoint(parts)

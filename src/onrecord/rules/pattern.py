@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Regular expressions over text that somebody else chose, in linear time.
+
+The standard library's engine backtracks: one expression for `name = "value"` took 235 s over a
+string of 953 characters. RE2 cannot backtrack, whatever the text and whatever the expression, so it
+is the only engine that this floor uses. Texts are searched as UTF-8; a lone surrogate, which UTF-8
+can't hold, reads as `?`.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import re2
+
+MEMORY = 32 << 20  # bytes that one expression may use for its automaton; past this it slows down, it does not fail
+
+
+class PatternError(ValueError):
+    """An expression is not one that RE2 reads."""
+
+
+class Pattern:
+    """One expression, ready to search UTF-8."""
+
+    __slots__ = ("_regexp", "groups")
+
+    def __init__(self, expression: str) -> None:
+        """Raises PatternError where RE2 can't read `expression`."""
+        options = re2.Options()
+        options.log_errors = False
+        options.max_mem = MEMORY
+        try:
+            self._regexp = re2.compile(expression.encode(), options)
+        except (re2.error, UnicodeEncodeError) as e:
+            raise PatternError(f"not an RE2 expression: {e}") from e
+        self.groups = self._regexp.groups
+
+    def occurs(self, data: bytes) -> bool:
+        """Say whether the expression matches anywhere in `data`."""
+        return self._regexp.search(data) is not None
+
+    def fits(self, data: bytes) -> bool:
+        """Say whether the expression matches at the start of `data`."""
+        return self._regexp.match(data) is not None
+
+    def spans(self, data: bytes, group: int = 0) -> Iterator[tuple[int, int]]:
+        """Yield where `group` of each match lies, from left to right; matches without that group are left out."""
+        for match in self._regexp.finditer(data):
+            start, end = match.span(group)
+            if start >= 0:
+                yield start, end
+
+
+def utf8(text: str) -> bytes:
+    """Return `text` as UTF-8 of the same characters, a lone surrogate as one `?`."""
+    return text.encode("utf-8", "replace")
+
+
+def quoted(literal: str) -> str:
+    """Return an expression that matches `literal` itself."""
+    return re2.escape(literal)
+
+
+class Offsets:
+    """Turns offsets into UTF-8 bytes into offsets into the text, for any number of them in one pass."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, data: bytes, wanted: set[int]) -> None:
+        self._table: dict[int, int] | None = None
+        if data.isascii():
+            return
+        table, last, count = {}, 0, 0
+        for offset in sorted(wanted):
+            count += len(data[last:offset].decode("utf-8", "replace"))
+            table[offset] = count
+            last = offset
+        self._table = table
+
+    def __getitem__(self, offset: int) -> int:
+        return offset if self._table is None else self._table[offset]
+
+
+@lru_cache(maxsize=512)  # a pattern means the same for ever, and compiling costs more than matching
+def glob(pattern: str) -> Pattern:
+    """Return a matcher for a shell pattern: `*`, `?`, `[abc]`, `[!abc]`; capitals count."""
+    return Pattern(rf"(?s)\A{_glob(pattern)}\z")
+
+
+def _glob(pattern: str) -> str:
+    pieces: list[str] = []
+    i = 0
+    while i < len(pattern):
+        char = pattern[i]
+        close = pattern.find("]", i + 2) if char == "[" else -1
+        if char == "*":
+            pieces.append(".*")
+        elif char == "?":
+            pieces.append(".")
+        elif close > 0:
+            pieces.append(_class(pattern[i + 1 : close]))
+            i = close
+        else:
+            pieces.append(quoted(char))
+        i += 1
+    return "".join(pieces)
+
+
+def _class(members: str) -> str:
+    negated = members.startswith("!") and len(members) > 1
+    body = members[1:] if negated else members
+    safe = "".join(f"\\{c}" if c in "\\^[]&~" else c for c in body)
+    return f"[{'^' if negated else ''}{safe}]"

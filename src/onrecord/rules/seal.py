@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last look at an event before it is written: does it fit, and is nothing left that should not be there?
+
+The encoded event is searched by the detectors, and what it took from outside for each value that was
+withheld. What comes before has masked all of it already, so a hit here means that something went
+wrong: then everything that was shown is dropped, and if that does not help, all but our own ids.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from onrecord.event.event import Event, encode
+from onrecord.rules.detectors import Detectors
+from onrecord.rules.echo import FOUND, Secrets
+
+BODY = 31 * 1024  # bytes of an encoded event; the ledger adds its own keys, and a line holds 32 KiB
+
+_SUMMARIES = ("input_summary", "output_summary", "error_summary")
+_KEYS = ("arg_keys", "fields_returned")
+# Names that clients and servers give.
+NAMES = (
+    *("method", "request_id", "tool_name", "resource_uri", "prompt_name", "error_type"),
+    *("client_name", "client_version", "server_name", "server_version", "protocol_version"),
+)
+
+# What is left of an event when its redaction failed: values of our own.
+_OWN = (
+    *("event_id", "event_type", "phase", "action", "call_id", "round", "correlation_id"),
+    *("user_id", "tenant_id", "identity_source", "identity_assurance", "session_id", "server_id", "transport"),
+    *("direction", "policy_decision", "policy_id", "policy_version", "result_status", "latency_us", "late"),
+    *("risk_tier", "data_classification", "redaction_policy", "retention_class"),
+)
+
+
+def sealed(event: Event, secrets: Secrets, detectors: Detectors) -> tuple[Event, bytes]:
+    """Return `event` and its encoding, both without what does not fit or should not be there."""
+    event, body = _fitted(event)
+    if _is_clean(event, body, secrets, detectors):
+        return event, body
+    bare = replace(_emptied(event, *_SUMMARIES, *_KEYS, "sensitive_fields"), redaction_error=True)
+    body = encode(bare)
+    if len(body) <= BODY and _is_clean(bare, body, secrets, detectors):
+        return bare, body
+    return withheld(event)
+
+
+def withheld(event: Event) -> tuple[Event, bytes]:
+    """Return what of `event` is our own, and says that its redaction failed."""
+    own: dict[str, Any] = {name: getattr(event, name) for name in _OWN}
+    bare = Event(**own, redaction_error=True)
+    return bare, encode(bare)
+
+
+def _fitted(event: Event) -> tuple[Event, bytes]:
+    """Return `event` and its encoding, with what takes most room left out until it fits."""
+    body = encode(event)
+    for names in (_SUMMARIES, _KEYS, ("sensitive_fields",), ("detail",)):
+        if len(body) <= BODY:
+            break
+        event = _emptied(event, *names)
+        body = encode(event)
+    return event, body
+
+
+def _emptied(event: Event, *names: str) -> Event:
+    empty: dict[str, Any] = {name: type(getattr(event, name))() for name in names}
+    return replace(event, **empty)
+
+
+def _is_clean(event: Event, body: bytes, secrets: Secrets, detectors: Detectors) -> bool:
+    low = event.data_classification == "low"
+    if detectors.suspect(body) and detectors.find(body.decode(), low=low, encoded=True):
+        return False
+    return not secrets or not any(secrets.occur(text, FOUND) for text in _outside(event))
+
+
+def _outside(event: Event) -> Iterator[str]:
+    """Yield each text of `event` that came from outside."""
+    for name in (*_SUMMARIES, *NAMES):
+        yield getattr(event, name)
+    for name in (*_KEYS, "sensitive_fields"):
+        yield from getattr(event, name)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a tool's definition and the manifest say about where its values are sensitive.
+
+Nearly all schemas mark nothing, so that question is asked once per definition and only the others
+are walked beside each value. Pointers of the manifest are followed in every call.
+"""
+
+from typing import NamedTuple
+
+from onrecord.event.call import Call, Definition, Json
+from onrecord.rules import pointer
+from onrecord.rules.classify import Treatment
+from onrecord.rules.marks import has_marks, marked
+from onrecord.rules.pointer import Tokens
+
+
+class ToolSchema(NamedTuple):
+    """What has to be known of a definition, worked out once."""
+
+    known: bool
+    input_marks: bool
+    output_marks: bool
+
+
+UNKNOWN = ToolSchema(known=False, input_marks=False, output_marks=False)
+PROTOCOL = ToolSchema(known=True, input_marks=False, output_marks=False)  # of requests that MCP itself defines
+
+
+def tool_schema(definition: Definition) -> ToolSchema:
+    """Read a definition; a tool without an input schema is one of which nothing is known."""
+    arguments, output = definition.input_schema.open(), definition.output_schema.open()
+    if not isinstance(arguments, dict | bool):
+        return UNKNOWN
+    return ToolSchema(
+        known=True, input_marks=has_marks(arguments), output_marks=output is not None and has_marks(output)
+    )
+
+
+def input_marks(call: Call, treatment: Treatment, schema: ToolSchema) -> list[Tokens]:
+    """Return the places in the arguments of `call` that are marked."""
+    if not schema.input_marks and not treatment.sensitive:
+        return []
+    document = call.definition.input_schema.open() if call.definition and schema.input_marks else True
+    arguments = call.arguments.open()
+    marks = _marks(document, arguments, treatment.sensitive)
+    if isinstance(arguments, dict) and arguments.keys() == {"arguments", "inputResponses"}:
+        # a call that brings answers to a tool's questions holds its arguments one level deeper
+        inner = _marks(document, arguments["arguments"], treatment.sensitive)
+        marks.extend(("arguments", *place) for place in inner)
+    return marks
+
+
+def output_marks(call: Call, treatment: Treatment, schema: ToolSchema, structured: Json) -> list[Tokens]:
+    """Return the places in the result of `call` that are marked; marks lie in its structured content."""
+    if structured is None or not (schema.output_marks or treatment.sensitive_output):
+        return []
+    document = call.definition.output_schema.open() if call.definition and schema.output_marks else True
+    marks = _marks(document, structured, treatment.sensitive_output)
+    return [("structuredContent", *place) for place in marks]
+
+
+def _marks(document: Json, value: Json, pointers: tuple[str, ...]) -> list[Tokens]:
+    found = marked(document, value)
+    for text in pointers:
+        found.extend(pointer.places(pointer.parse(text), value))
+    return found

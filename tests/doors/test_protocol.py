@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What MCP messages mean, in both eras of the protocol."""
+
+from typing import Any
+
+import pytest
+
+from onrecord.doors import protocol
+from onrecord.doors.wire import Request, Response
+from onrecord.event.call import Trace
+
+pytestmark = pytest.mark.requirement("F4")
+
+MODERN = {
+    "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "host", "version": "3"},
+    }
+}
+
+
+def request(method="tools/call", **params):
+    return Request(id=1, method=method, params=params)
+
+
+def answer(**result):
+    return Response(id=1, result=result)
+
+
+@pytest.mark.requirement("A3")
+@pytest.mark.parametrize(
+    ("method", "event_type"),
+    [
+        ("tools/call", "tool_call"),
+        ("resources/read", "resource_read"),
+        ("prompts/get", "prompt_get"),
+        ("completion/complete", "completion"),
+        ("sampling/createMessage", "sampling"),
+        ("elicitation/create", "elicitation"),
+        ("tasks/get", "task"),
+        ("tasks/cancel", "task"),
+        ("ping", None),
+        ("initialize", None),
+        ("server/discover", None),
+        ("tools/list", None),
+        ("Tools/Call", "request"),
+        ("vendor/erase_everything", "request"),
+    ],
+)
+def test_every_method_that_may_do_something_is_a_call(method, event_type):
+    assert protocol.event_type_of(method) == event_type
+
+
+def test_client_and_version_are_read_from_the_handshake_and_from_every_modern_request():
+    legacy = {"clientInfo": {"name": "host", "version": "3"}, "protocolVersion": "2025-11-25"}
+    assert protocol.client_claims(legacy).name == "host"
+    assert protocol.client_claims(MODERN) == protocol.Claims(name="host", version="3", protocol_version="2026-07-28")
+    assert protocol.client_claims({"clientInfo": ["no"], "_meta": 7}) == protocol.Claims()
+
+
+def test_the_server_names_itself_in_both_eras():
+    legacy = {"serverInfo": {"name": "git", "version": "1"}, "protocolVersion": "2025-06-18"}
+    modern: Any = {"_meta": {"io.modelcontextprotocol/serverInfo": {"name": "git", "version": "1"}}}
+    assert protocol.server_claims(legacy) == protocol.Claims(name="git", version="1", protocol_version="2025-06-18")
+    assert protocol.server_claims(modern).name == "git"
+
+
+@pytest.mark.requirement("A4")
+@pytest.mark.parametrize(
+    ("result", "status", "error_type"),
+    [
+        ({"content": []}, "succeeded", ""),
+        ({"content": [], "isError": False}, "succeeded", ""),
+        ({"content": [], "isError": True}, "failed", "tool_error"),
+        ({"resultType": "complete", "content": []}, "succeeded", ""),
+        ({"resultType": "input_required", "inputRequests": {}}, "input_required", ""),
+        ({"task": {"taskId": "t", "status": "working"}}, "accepted", ""),
+    ],
+)
+def test_a_result_says_how_the_call_ended(result, status, error_type):
+    ended = protocol.result_of(request(name="x"), answer(**result), 10)
+
+    assert (ended.status, ended.error_type, ended.size_bytes) == (status, error_type, 10)
+
+
+@pytest.mark.requirement("A4")
+def test_a_protocol_error_is_a_failure_with_its_code():
+    ended = protocol.result_of(request(name="x"), Response(id=1, error={"code": -32602, "message": "m"}), 10)
+
+    assert (ended.status, ended.error_type) == ("failed", "jsonrpc:-32602")
+
+
+@pytest.mark.requirement("A4")
+@pytest.mark.parametrize(
+    ("asked", "retried"),
+    [
+        ({"requestState": "s3cr3t"}, {"requestState": "s3cr3t", "inputResponses": {"a": {}}}),
+        ({"inputRequests": {"a": {}, "b": {}}}, {"inputResponses": {"b": {"x": 1}, "a": {}}}),
+    ],
+)
+def test_a_retry_with_the_answers_continues_the_round_that_asked(asked, retried):
+    first = request(name="pay", arguments={"amount": 5})
+    ended = protocol.result_of(first, answer(resultType="input_required", **asked), 10)
+
+    assert protocol.continues(first) == ()
+    assert ended.rounds
+    assert protocol.continues(request(name="pay", arguments={"amount": 5}, **retried)) == ended.rounds
+
+
+@pytest.mark.requirement("A4")
+def test_another_call_continues_nothing():
+    ended = protocol.result_of(
+        request(name="pay", arguments={"amount": 5}), answer(resultType="input_required", inputRequests={"a": {}}), 1
+    )
+    other = request(name="pay", arguments={"amount": 6}, inputResponses={"a": {}})
+
+    assert protocol.continues(other) != ended.rounds
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_trace_is_read_where_it_is_well_formed():
+    assert protocol.trace_of({"traceparent": TRACE}) == Trace(
+        trace_id="0af7651916cd43dd8448eb211c80319c", span_id="b7ad6b7169203331"
+    )
+
+
+@pytest.mark.parametrize(
+    "header", [None, 7, "", "00-x-y-01", TRACE.upper(), "ff" + TRACE[2:], "00-" + "0" * 32 + TRACE[35:], "a" * 9999]
+)
+def test_a_malformed_trace_is_no_trace(header):
+    assert protocol.trace_of({"traceparent": header}) == Trace()
+
+
+def test_tools_are_described_by_their_list_and_changed_by_any_change():
+    tool = {
+        "name": "rm",
+        "inputSchema": {"type": "object"},
+        "annotations": {"destructiveHint": True, "readOnlyHint": 1},
+    }
+    (rm,) = protocol.definitions_in({"tools": [tool, {"no": "name"}, "rubbish"]})
+
+    assert (rm.name, rm.destructive, rm.read_only, len(rm.digest)) == ("rm", True, None, 64)
+    assert protocol.definitions_in({"tools": [{**tool, "description": "x"}]})[0].digest != rm.digest
+    assert protocol.definitions_in({"tools": [dict(reversed(tool.items()))]})[0].digest == rm.digest
+    assert protocol.definitions_in(None) == []
+
+
+def test_what_a_request_hands_over_leaves_its_envelope_out():
+    assert protocol.arguments_of("tools/call", {"name": "x", "arguments": {"a": 1}, "_meta": {}}) == {"a": 1}
+    assert protocol.arguments_of("resources/read", {"uri": "file:///x", "_meta": {}}) == {"uri": "file:///x"}
+    assert protocol.arguments_of("tools/call", {"arguments": {}, "inputResponses": {"q": 1}}) == {
+        "arguments": {},
+        "inputResponses": {"q": 1},
+    }
