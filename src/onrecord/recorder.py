@@ -63,10 +63,12 @@ class Recorder:
         self._key_created = key_created
         self._same_account = same_account
         self._say = say
+        self._base = Event()
         self._presence = Presence(home, wid)
 
     def start(self, base: Event, command: list[str]) -> None:
         """Record the start, and close what dead recorders left open. `base` says who and which server."""
+        self._base = base
         event = replace(
             base,
             event_id=self.guard.new_id(),
@@ -117,13 +119,14 @@ class Recorder:
 
     def stop(self, reason: str, calls: int) -> None:
         """Record the stop, and make all of it durable and signed. Says what could not be."""
-        fact = own_fact(
-            "recorder_stop",
+        event = replace(
+            self._base,
             event_id=self.guard.new_id(),
+            event_type="recorder_stop",
             action="stop",
             detail={"reason": reason, "calls": calls},
         )
-        self.guard.note(fact)
+        self.guard.note(self.redactor.fact(event, {}))
         try:
             self._writer.close()
             self._presence.end()

@@ -45,9 +45,7 @@ def connection(**changes: Any) -> Connection:
 def definition(input_schema: Json = None, output_schema: Json = None, **hints: Any) -> Definition:
     """A definition without a digest, so that nothing is remembered of it."""
     schema: Json = {"type": "object"} if input_schema is None else input_schema
-    return Definition(
-        name="tool", digest="", input_schema=Raw(schema), output_schema=Raw(output_schema), **hints
-    )
+    return Definition(name="tool", digest="", input_schema=Raw(schema), output_schema=Raw(output_schema), **hints)
 
 
 def call(

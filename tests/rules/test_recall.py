@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much the detectors find, and how often they are wrong, on a labelled sample.
 
-The floors are what was measured less two points: they catch a rule that got worse. What the figures
+The limits lie close to what was measured: they catch a rule that got worse. What the figures
 mean, and do not mean, is said in tests/vectors/redaction/README.md.
 """
 
@@ -16,8 +16,8 @@ from tests.rules.calls import DETECTORS
 
 SAMPLE = Path(__file__).parents[1] / "vectors" / "redaction" / "sample.jsonl"
 
-RECALL_FLOOR = 0.0
-FALSE_POSITIVES_CEILING = 1.0
+RECALL_FLOOR = 0.76  # measured: 78.2 %
+FALSE_POSITIVES_CEILING = 0.01  # measured: 0.4 %, one text of 250
 
 
 def rows(label: int) -> list[dict[str, Any]]:

@@ -35,9 +35,9 @@ def card(text: str, start: int, end: int) -> Span | None:
 
 
 def _in_number(text: str, start: int, end: int) -> bool:
-    """Say whether the digits are part of a decimal number, an identifier or a path."""
+    """Say whether the digits are part of a decimal number or an identifier."""
     before, after = text[max(0, start - 2) : start], text[end : end + 2]
-    if before[-1:] in (".", "-", "/") and before[:1].isalnum():
+    if before[-1:] in (".", "-") and before[:1].isalnum():
         return True
     return after[:1] == "-" or (after[:1] == "." and after[1:].isdigit())
 

@@ -96,6 +96,7 @@ class Detectors:
     def __init__(self, rules: Sequence[Rule], *, digest: str = "") -> None:
         """Raises ConfigError where a rule is wrong or fails its own test strings."""
         self.digest = digest
+        self.rules = tuple(rules)
         self._rules = [_ready(rule) for rule in rules]
         self._gate = Pattern("|".join([*([_gate(rules)] if rules else []), _TELLING]))
         self._groups = [_Group(self._rules[i : i + GROUP]) for i in range(0, len(rules), GROUP)]

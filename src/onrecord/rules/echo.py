@@ -9,7 +9,7 @@ does. Whoever holds a `Secrets` can ask it to mask; nobody can ask it what it ho
 
 import json
 from collections.abc import Iterator
-from typing import NoReturn, final
+from typing import NamedTuple, NoReturn, final
 from urllib.parse import quote
 
 from onrecord.rules.detectors import placeholders
@@ -29,7 +29,7 @@ class Secrets:
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
-        self._forms: list[tuple[str, str]] | None = []
+        self._forms: list[_Form] | None = []
         self.complete = True  # False: some could not be noted, so no value of this call may be shown
 
     def __bool__(self) -> bool:
@@ -54,30 +54,38 @@ class Secrets:
 
     def masked(self, text: str, least: int = MARKED) -> str:
         """Return `text` with each value of at least `least` characters replaced by its label."""
-        present = [item for item in self._ordered() if len(item[0]) >= least and item[0] in text]
+        present = [form for form in self._ordered() if form.size >= least and form.text in text]
         if not present:
             return text
         pieces = _pieces(text)
-        for form, label in present:
-            mask = f"[REDACTED:{label}]"
-            pieces = [part for plain, piece in pieces for part in _cut(piece, form, mask, plain=plain)]
+        for form in present:
+            pieces = [part for plain, piece in pieces for part in _cut(piece, form, plain=plain)]
         return "".join(piece for _, piece in pieces)
 
     def occur(self, text: str, least: int = MARKED) -> bool:
         """Say whether any value of at least `least` characters stands in `text`, labels aside."""
         return self.masked(text, least) != text
 
-    def _ordered(self) -> list[tuple[str, str]]:
+    def _ordered(self) -> "list[_Form]":
         """Return every form of every value, longest first, so that a value inside another does not split it."""
         if self._forms is None:
-            forms = {form: label for value, label in self._labels.items() for form in _forms(value)}
-            self._forms = sorted(forms.items(), key=lambda item: -len(item[0]))
+            forms = [form for value, label in self._labels.items() for form in _forms(value, label)]
+            self._forms = sorted(forms, key=lambda form: -len(form.text))
         return self._forms
 
 
-def _forms(value: str) -> set[str]:
+class _Form(NamedTuple):
+    """One way to write a value of `size` characters."""
+
+    text: str
+    label: str
+    size: int
+
+
+def _forms(value: str, label: str) -> list[_Form]:
     escaped, ascii_only = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]
-    return {value, escaped, ascii_only, quote(utf8(value), safe="")}
+    ways = {value, escaped, ascii_only, quote(utf8(value), safe="")}
+    return [_Form(way, label, len(value)) for way in ways]
 
 
 def _pieces(text: str) -> list[tuple[bool, str]]:
@@ -92,11 +100,11 @@ def _pieces(text: str) -> list[tuple[bool, str]]:
     return pieces
 
 
-def _cut(piece: str, form: str, mask: str, *, plain: bool) -> Iterator[tuple[bool, str]]:
+def _cut(piece: str, form: _Form, *, plain: bool) -> Iterator[tuple[bool, str]]:
     if not plain:
         yield False, piece
         return
-    for i, part in enumerate(piece.split(form)):
+    for i, part in enumerate(piece.split(form.text)):
         if i:
-            yield False, mask
+            yield False, f"[REDACTED:{form.label}]"
         yield True, part

@@ -84,13 +84,16 @@ def tidy(text: str) -> str:
 class Inspection:
     """What is to be withheld in the values of one event."""
 
-    def __init__(self, detectors: Detectors, secrets: Secrets, *, low: bool, room: int) -> None:
-        """`room` is the number of characters that may be looked at in all; `low` spares what class low spares."""
+    def __init__(self, detectors: Detectors, secrets: Secrets, *, low: bool, room: int, binary: bool = False) -> None:
+        """`room` is in characters of all texts together; `low` spares what class low spares.
+
+        With `binary`, encoded bytes in MCP content are withheld without a look.
+        """
         self._detectors = detectors
         self._low = low
-        self._room = room
+        self.room = room
         self._nodes = NODES
-        self._binary = False
+        self.binary = binary
         self.secrets = secrets
         self.held: dict[Tokens, str] = {}
         self.found: dict[Tokens, list[Finding]] = {}
@@ -101,9 +104,9 @@ class Inspection:
         self.whole = True  # every text was plain: nothing to withhold anywhere
         self._clean: set[str] = set()  # names and keys in which nothing was found
 
-    def inspect(self, root: str, value: Json, marks: Iterable[Tokens] = (), *, binary: bool = False) -> None:
+    def inspect(self, root: str, value: Json, marks: Iterable[Tokens] = ()) -> None:
         """Look at all of `value`, which lies under `root`; `marks` are places in it, without `root`."""
-        self.whole, self._binary = False, binary
+        self.whole = False
         for place in marks:  # first, so that their echoes are known wherever they come
             self._hold((root, *place), _at(value, place), names.label_of(place[-1]) if place else "")
         self._visit(value, (root,))
@@ -141,7 +144,7 @@ class Inspection:
             if self._nodes < 0:
                 self.held[path] = BUDGET
                 return
-            if self._binary and isinstance(child, str) and is_binary(value, key):
+            if self.binary and isinstance(child, str) and is_binary(value, key):
                 self.held[place] = BINARY
                 continue
             if self._scan_name(key):
@@ -178,8 +181,8 @@ class Inspection:
         self.fields[place] = None
 
     def _scan(self, text: str, path: Tokens) -> None:
-        size = min(len(text), LEAF, self._room)
-        self._room -= size
+        size = min(len(text), LEAF, self.room)
+        self.room -= size
         if size < len(text):
             self.seen[path] = size
             text = text[:size]

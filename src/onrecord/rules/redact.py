@@ -168,7 +168,7 @@ class Redactor:
         inspection = Inspection(self._detectors, secrets, low=treatment.classification == "low", room=ARGUMENTS_ROOM)
         marks = input_marks(call, treatment, schema)
         parts: list[_Part] = [("arguments", arguments, marks), ("_meta", call.meta.open(), [])]
-        self._inspect(inspection, given.values(), parts, room=ARGUMENTS_ROOM)
+        self._inspect(inspection, given.values(), parts)
         shown = disclosed(treatment, schema_known=schema.known)
         fields: _Fields = {field: inspection.name(text, LONGEST_NAME) for field, text in given.items()}
         if shown.keys and isinstance(arguments, dict) and ("arguments",) not in inspection.held:
@@ -200,26 +200,18 @@ class Redactor:
             self._schemas[digest] = schema
         return schema
 
-    def _inspect(
-        self,
-        inspection: Inspection,
-        names: Iterable[str],
-        parts: Sequence[_Part],
-        *,
-        room: int,
-        binary: bool = False,
-    ) -> None:
+    def _inspect(self, inspection: Inspection, names: Iterable[str], parts: Sequence[_Part]) -> None:
         """Look at `names` and `parts`: all at once, and one by one only where there is something."""
         texts = [text[:NAME_WINDOW] for text in names]
         named = texts.copy()
         plain = not inspection.secrets
         for _, value, marks in parts:
-            plain = plain and not marks and gathered(value, texts, room=room, binary=binary)
+            plain = plain and not marks and gathered(value, texts, room=inspection.room, binary=inspection.binary)
         if plain and not self._detectors.suspect(utf8("\n".join(texts))):
             return
         inspection.inspect_names(named)
         for root, value, marks in parts:
-            inspection.inspect(root, value, marks, binary=binary)
+            inspection.inspect(root, value, marks)
 
     def _summary(
         self, shown: Disclosure, value: Json, root: Tokens, declared: Sequence[str], inspection: Inspection
@@ -251,8 +243,10 @@ class Redactor:
         kind = result.error_type or ("tool_error" if failed else "")
         keys = () if root == "error" else (list(result.fields) or outcome.field_names(body))[:MOST_KEYS]
         marks = output_marks(call, treatment, schema, outcome.structured(body))
-        inspection = Inspection(self._detectors, secrets, low=treatment.classification == "low", room=OUTPUT_ROOM)
-        self._inspect(inspection, [kind, *keys], [(root, body, marks)], room=OUTPUT_ROOM, binary=True)
+        inspection = Inspection(
+            self._detectors, secrets, low=treatment.classification == "low", room=OUTPUT_ROOM, binary=True
+        )
+        self._inspect(inspection, [kind, *keys], [(root, body, marks)])
         if marks and inspection.unplaced:
             inspection.held[root, "content"] = UNPLACED  # repeats values that are too short to be told apart
         shown = disclosed(treatment, schema_known=schema.known)

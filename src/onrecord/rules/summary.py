@@ -11,7 +11,8 @@ import msgspec
 
 from onrecord.event.call import Json
 from onrecord.rules import pointer
-from onrecord.rules.inspection import LONG_NUMBER, Inspection, cut
+from onrecord.rules.inspection import BINARY, LONG_NUMBER, Inspection, cut
+from onrecord.rules.outcome import is_binary
 from onrecord.rules.pointer import Tokens
 
 SIZE = 4_096  # bytes of one summary
@@ -120,7 +121,8 @@ class _Copy:
             if self._room < 0:
                 shown[MORE] = MORE
                 break
-            shown[self._spent(self.inspection.key(key))] = self.of(child, (*path, key))
+            unread = self.inspection.binary and isinstance(child, str) and is_binary(value, key)
+            shown[self._spent(self.inspection.key(key))] = BINARY if unread else self.of(child, (*path, key))
         return shown
 
     def _array(self, value: list[Json], path: Tokens) -> Json:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names that announce a secret, and those that only speak about one; words of a command line."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onrecord.rules.argv import secret_words
+from onrecord.rules.names import label_of
+from onrecord.rules.pattern import utf8
+from onrecord.rules.words import words
+from tests.rules.calls import DETECTORS
+
+
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("password", "password"),
+        ("dbPassword", "password"),
+        ("PGPASSWORD", "password"),
+        ("password1", "password"),
+        ("db_pass", "password"),
+        ("passwordHash", "password"),
+        ("client_secret", "secret"),
+        ("aws.secret-access-key", "secret"),
+        ("secret_id", "secret"),
+        ("accessToken", "token"),
+        ("authtoken", "token"),
+        ("X-API-Key", "api-key"),
+        ("APIKEY", "api-key"),
+        ("API key", "api-key"),
+        ("Authorization", "authorization"),
+        ("auth", "authorization"),
+        ("Set-Cookie", "cookie"),
+        ("private_key", "private-key"),
+        ("userPIN", "pin"),
+        ("ｐａｓｓｗｏｒｄ", "password"),
+    ],
+)
+def test_a_name_announces_a_secret_however_it_is_written(name: str, label: str) -> None:
+    assert label_of(name) == label
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "max_tokens",
+        "maxOutputTokens",
+        "token_count",
+        "tokenizer",
+        "token_type",
+        "next_page_token",
+        "continuationToken",
+        "progressToken",
+        "prompt_tokens",
+        "secret_name",
+        "secretKeyRef_name",
+        "password_policy",
+        "password_file",
+        "authorization_servers",
+        "author",
+        "key",
+        "access_key_id",
+        "ping",
+        "passed",
+        "path",
+        "",
+    ],
+)
+def test_a_name_that_only_speaks_about_a_secret_is_left_alone(name: str) -> None:
+    assert label_of(name) == ""
+
+
+@given(
+    st.lists(st.sampled_from(["db", "Pass", "word", "TOKEN", "key", "api", "_", "-", ".", "1", "my", "pin", "pw", "ﬁ"]))
+)
+def test_every_telling_name_passes_the_gate(pieces: list[str]) -> None:
+    name = "".join(pieces)
+
+    if name.isascii() and label_of(name):
+        assert DETECTORS.suspect(utf8(name))
+        assert DETECTORS.suspect(utf8(f"before\n{name}\nafter"))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("deleteAllFiles", ["delete", "all", "files"]),
+        ("HTTPServer2Go", ["http", "server", "go"]),
+        ("a_b-c.d/e f", ["a", "b", "c", "d", "e", "f"]),
+        ("ALLCAPS", ["allcaps"]),
+        ("__", []),
+    ],
+)
+def test_a_name_falls_into_words(name: str, expected: list[str]) -> None:
+    assert words(name) == expected
+
+
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize(
+    ("command", "secret"),
+    [
+        (["tool", "--token", "abc"], {2: (0, "token")}),
+        (["tool", "--api-key=abc"], {1: (10, "api-key")}),
+        (["docker", "run", "-e", "DB_PASSWORD=abc"], {3: (12, "password")}),
+        (["curl", "-u", "me:abc"], {2: (3, "password")}),
+        (["mysql", "-p", "abc"], {2: (0, "password")}),
+        (["docker", "run", "-p", "8080:80/tcp"], {}),
+        (["tool", "--token-file", "/run/x"], {}),
+        (["tool", "--token", "--verbose"], {}),
+        (["tool", "--max-tokens", "100"], {}),
+    ],
+)
+def test_secret_words_of_a_command_line_are_seen(command: list[str], secret: dict[int, tuple[int, str]]) -> None:
+    assert secret_words(command) == secret
