@@ -44,6 +44,7 @@ _ID_BYTES, _IDS = 10, 100
 
 NO_POLICY = "no policy is configured: everything is recorded, nothing is denied"
 
+_K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
@@ -144,11 +145,12 @@ class Guard:
         self._random: deque[bytes] = deque()  # its own pop and extend are atomic
         self._rounds: OrderedDict[str, tuple[str, int, str]] = OrderedDict()  # key → call, round, correlation
         self._traces: OrderedDict[str, str] = OrderedDict()  # trace id → correlation
+        self._treatments: OrderedDict[tuple[str | None, ...], Treatment] = OrderedDict()
 
     def begin(self, call: Call) -> Permit:
         """Decide on `call` and write its attempt. Raises NotRecorded where it must not run."""
         started_ns = time.perf_counter_ns()
-        treatment = classify(call, self._manifest)
+        treatment = self._treatment(call)
         entry, secrets = self._redactor.attempt(call, treatment, self._attempt_of(call))
         try:
             ticket = self._writer.append(entry, treatment.attempt_durability)
@@ -215,6 +217,16 @@ class Guard:
             random = self._random.pop()
         return uuid7(self._clock() // 1000, random)
 
+    def _treatment(self, call: Call) -> Treatment:
+        """Return how to treat `call`, which depends on what is called and on nothing of the call itself."""
+        about = (call.event_type, call.connection.server_id, call.name, call.definition and call.definition.digest)
+        with self._lock:
+            treatment = self._treatments.get(about)
+            if treatment is None:
+                treatment = classify(call, self._manifest)
+                _remember(self._treatments, about, treatment)
+        return treatment
+
     def _attempt_of(self, call: Call) -> Event:
         call_id, number, correlation_id = self._link(call)
         return Event(
@@ -262,7 +274,7 @@ def _end_not_recorded(error: LedgerError) -> EndNotRecorded:
     return EndNotRecorded(f"it ran, do not retry; its end is not recorded: {error}")
 
 
-def _remember(table: "OrderedDict[str, _V]", key: str, value: _V) -> None:
+def _remember(table: "OrderedDict[_K, _V]", key: _K, value: _V) -> None:
     table[key] = value
     table.move_to_end(key)
     if len(table) > REMEMBERED:

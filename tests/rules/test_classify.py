@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.rules.calls import call, connection, definition
 
 from onrecord.rules.classify import ToolRule, Treatment, classify, warns
-from tests.rules.calls import call, connection, definition
 
 
 def tier_of(tool: str, **hints: Any) -> int:

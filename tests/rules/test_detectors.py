@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.rules.calls import AWS, CARD, DETECTORS, GITHUB, PRIVATE_KEY, STRIPE
 
 import onrecord.rules
 from onrecord.errors import ConfigError
 from onrecord.rules.detectors import Detectors, Rule, masked, masks
-from tests.rules.calls import AWS, CARD, DETECTORS, GITHUB, PRIVATE_KEY, STRIPE
 
 SECRETS = st.sampled_from(
     [

@@ -4,12 +4,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.rules.calls import DETECTORS
 
 from onrecord.rules.argv import secret_words
 from onrecord.rules.names import label_of
 from onrecord.rules.pattern import utf8
 from onrecord.rules.words import words
-from tests.rules.calls import DETECTORS
 
 
 @pytest.mark.requirement("B1")
@@ -35,6 +35,7 @@ from tests.rules.calls import DETECTORS
         ("Set-Cookie", "cookie"),
         ("private_key", "private-key"),
         ("userPIN", "pin"),
+        ("passwordField", "password"),
         ("ｐａｓｓｗｏｒｄ", "password"),
     ],
 )
@@ -50,6 +51,7 @@ def test_a_name_announces_a_secret_however_it_is_written(name: str, label: str) 
         "token_count",
         "tokenizer",
         "token_type",
+        "token_expires_at",
         "next_page_token",
         "continuationToken",
         "progressToken",

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rules.calls import DETECTORS
 
 from onrecord.rules.detectors import Finding
-from tests.rules.calls import DETECTORS
 
 SAMPLE = Path(__file__).parents[1] / "vectors" / "redaction" / "sample.jsonl"
 

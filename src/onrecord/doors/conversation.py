@@ -21,7 +21,7 @@ class Conversation:
     def __init__(self, actor: Actor, server_id: str, transport: Transport, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
         self._tools: dict[str, Definition] = {}
-        self._heard: dict[str, protocol.Claims] = {}
+        self._said: tuple[object, object] = (None, None)
         self.connection = Connection(session_id=new_id(), server_id=server_id, transport=transport, actor=actor)
 
     def call(self, request: Request, size_bytes: int, direction: Direction) -> Call:
@@ -45,7 +45,11 @@ class Conversation:
 
     def hear_client(self, request: Request) -> None:
         """Learn what the client says of itself in `request`."""
-        self._learn("client", protocol.client_claims(request.params))
+        params = request.params
+        said = (params.get("clientInfo"), params.get("_meta"))
+        if said != self._said:  # a modern client says it with every request
+            self._said = said
+            self._learn("client", protocol.client_claims(params))
 
     def hear_server(self, request: Request, response: Response) -> list[tuple[Definition, Definition]]:
         """Learn what the server says in answer to `request`; return the tools that changed, before and after."""
@@ -76,9 +80,6 @@ class Conversation:
         )
 
     def _learn(self, side: str, claims: protocol.Claims) -> None:
-        if claims == self._heard.get(side):
-            return  # a modern client says it with every request
-        self._heard[side] = claims
         known = self.connection
         if claims.name and side == "client":
             known = replace(known, client_name=claims.name, client_version=claims.version)

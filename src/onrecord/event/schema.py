@@ -72,8 +72,9 @@ def json_schema() -> Fields:
     ]
     body["additionalProperties"] = False
     for name, column in body["properties"].items():
-        if name not in body["required"]:
-            column.pop("default", None)  # an absent key says so itself
+        body["properties"][name] = _as_written(column)
+    for name in ("seq", "wseq"):
+        body["properties"][name]["minimum"] = 0  # the ledger has set them when there is a line
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:onrecord:event:{SCHEMA_VERSION}",
@@ -81,6 +82,17 @@ def json_schema() -> Fields:
         **root,
         "$defs": components,
     }
+
+
+def _as_written(column: Fields) -> Fields:
+    """Return the schema of a key that stands in a line: what stands for nothing in memory is never written."""
+    made = {key: value for key, value in column.items() if key not in ("default", "anyOf")}
+    for option in column.get("anyOf", ()):
+        if option != {"type": "null"}:
+            made |= option
+    if "enum" in made:
+        made["enum"] = [value for value in made["enum"] if value != ""]
+    return made
 
 
 def schema_text() -> str:

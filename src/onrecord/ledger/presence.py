@@ -79,7 +79,7 @@ def dead_recorders(home: Home) -> Generator[list[tuple[str, int]]]:
 
     While the block runs nobody else gets the same ones.
     """
-    held: list[tuple[FileLock, _Start]] = []
+    held: list[tuple[FileLock, Path, _Start]] = []
     try:
         for path in sorted(home.running.glob("*")) if home.running.is_dir() else ():
             lock = FileLock(path)
@@ -87,17 +87,20 @@ def dead_recorders(home: Home) -> Generator[list[tuple[str, int]]]:
                 lock.close()
                 continue
             try:
-                held.append((lock, msgspec.json.decode(path.read_bytes(), type=_Start)))
+                lock.check_in_place()
+                held.append((lock, path, msgspec.json.decode(path.read_bytes(), type=_Start)))
+            except LedgerMoved:
+                lock.close()  # somebody else cleared it up, and the name may be a living one's by now
             except (OSError, *UNREADABLE):
                 with suppress(OSError):
                     path.unlink()  # it died before it had written anything
                 lock.close()
-        yield [(start.wid, start.seq) for _, start in held]
-        for _, start in held:
+        yield [(start.wid, start.seq) for _, _, start in held]
+        for _, path, _ in held:
             with suppress(OSError):
-                (home.running / start.wid).unlink()
+                path.unlink()
     finally:
-        for lock, _ in held:
+        for lock, _, _ in held:
             lock.close()
 
 

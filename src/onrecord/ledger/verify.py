@@ -86,7 +86,6 @@ def verify(
     history = _history(folder)
     if checkpoint is not None:
         checkpoint = _newest_signed(checkpoint, history, keys)
-    checkpoint = _newest(checkpoint, history, keys)
     outside = [view for view in outside if view.size]  # the empty tree is a view of nothing
     reading = Reading(folder, checkpoint.size if checkpoint else 0, progress)
     reading.want([view.size for view in (*outside, *history.values())] + ([guard.size] if guard else []))
@@ -143,24 +142,15 @@ def _history(folder: LogFolder) -> dict[bytes, Checkpoint]:
     return found
 
 
-def _newest(
-    checkpoint: Checkpoint | None, history: dict[bytes, Checkpoint], keys: Sequence[VerifierKey]
-) -> Checkpoint | None:
-    """Return `checkpoint`, or a later one that the history ends in: after a crash the file may lag behind it."""
-    note, said = next(reversed(history.items()), (b"", None))
-    if checkpoint is not None and said is not None and said.size > checkpoint.size:
-        with contextlib.suppress(NotVerified):
-            return open_checkpoint(note, keys)
-    return checkpoint
-
-
 def _newest_signed(checkpoint: Checkpoint, history: dict[bytes, Checkpoint], keys: Sequence[VerifierKey]) -> Checkpoint:
     """Return the newest checkpoint that is validly signed: the history may be ahead of what is published."""
     for note, said in sorted(history.items(), key=lambda item: item[1].size, reverse=True):
         if said.size <= checkpoint.size:
             break
         with contextlib.suppress(NotVerified):
-            return open_checkpoint(note, keys)
+            newer = open_checkpoint(note, keys)
+            if newer.size == said.size:  # the line may have been changed around its note
+                return newer
     return checkpoint
 
 
@@ -238,7 +228,7 @@ def _check_lines(evidence: _Evidence, reading: Reading) -> _Finding | None:
 
 def _judge_order(seqs: list[int]) -> tuple[Verdict, str, tuple[int, ...]]:
     """Say whether lines that are out of order are all there."""
-    wrong = [seq for place, seq in enumerate(seqs) if place != seq]
+    wrong = sorted(seq for place, seq in enumerate(seqs) if place != seq)
     if sorted(seqs) == list(range(len(seqs))):
         return "reordered", f"all {len(seqs)} entries are there, {len(wrong)} of them out of place", _some(wrong)
     known = sorted({-1, *(seq for seq in seqs if seq >= 0)})
@@ -256,7 +246,7 @@ def _check_signed(evidence: _Evidence, reading: Reading) -> _Finding | None:
         verdict, reason = evidence.doubt or ("unsigned", "there is no checkpoint")
         return verdict, [reason], ()
     off_tile = reading.off_tile
-    if reading.entries < signed.size and off_tile is None:
+    if reading.entries < signed.size and off_tile is None and _fits_history(evidence, reading):
         reason = f"{signed.size} entries were signed and {reading.entries} are there"
         return (
             "truncated",
@@ -286,6 +276,16 @@ def _check_guard(evidence: _Evidence, reading: Reading) -> _Finding | None:
     if guard is None or not guard.size:
         return None
     return _compare(guard.size, base64.b64decode(guard.root), "the guard of this host", reading)
+
+
+def _fits_history(evidence: _Evidence, reading: Reading) -> bool:
+    """Say whether what is left is the beginning of what was signed, as far as earlier signatures tell."""
+    return all(
+        said.size > reading.entries
+        or reading.root(said.size) == said.root
+        or not _has_signed(note, said, evidence.keys)
+        for note, said in evidence.history.items()
+    )
 
 
 def _check_history(evidence: _Evidence, reading: Reading) -> _Finding | None:

@@ -161,7 +161,8 @@ def _bare_value(text: str, at: int, name: str, label: str) -> Span | None:
     rest = text[end : end + 4].lstrip()
     if blank and rest.startswith("=") and not rest.startswith("=="):  # `password: str = "…"`
         quote = _quote(text, text.index("=", end) + 1)
-        return _quoted(text, *quote) if quote else None
+        span = _quoted(text, *quote) if quote else None
+        return span if span and _counts_quoted(text, *span, label) else None
     closed = text[end : end + 1] in ("", "\n", "\r", ",", "}", "]", "<")
     return (at, end) if _counts_bare(text[at:end], name, label, blank=blank, closed=closed) else None
 
@@ -196,6 +197,6 @@ def _counts_bare(value: str, name: str, label: str, *, blank: bool, closed: bool
     if name.isupper() and not blank:  # MYSQL_PASSWORD=hiqv
         return digit or "." not in value
     if label == "password":
-        plain = value.isalpha() and value.islower() and (closed or not blank)
+        plain = value.replace("-", "").isalpha() and value.islower() and (closed or not blank)
         return digit or plain or ("." not in value and any(char in "!@#$%^&*?~" for char in value))
     return sum(char.isdigit() for char in value) >= 2 and len(value) >= 8 and not value.startswith("/")

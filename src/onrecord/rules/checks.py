@@ -143,7 +143,7 @@ def email(text: str, start: int, end: int) -> Span | None:
 # values of secrets
 
 # What stands where a value belongs without being one.
-_STANDS_IN = listed(
+STANDS_IN = listed(
     """
     none null nil true false undefined string str int integer bool boolean bytes object any number float char text
     required optional password passwd pwd secret token key apikey api_key value default empty unset unknown
@@ -169,7 +169,8 @@ _OPENERS = (
     "{0",
     "env:",
     "env.",
-    "your",
+    "your-",
+    "your_",
     "&",
 )
 
@@ -177,7 +178,7 @@ _OPENERS = (
 def literal(text: str, start: int, end: int) -> Span | None:
     """Keep what is written out; not a variable, a template, or a word that stands for a value."""
     value = text[start:end]
-    if value.startswith(_OPENERS) or value.lower().strip(".,;:!?()") in _STANDS_IN:
+    if value.startswith(_OPENERS) or value.lower().strip(".,;:!?()") in STANDS_IN:
         return None
     if (value[:1] == "$" and value[1:].isidentifier()) or (value[:1] == "{" and value[-1:] == "}"):
         return None

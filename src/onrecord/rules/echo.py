@@ -17,19 +17,20 @@ from onrecord.rules.pattern import utf8
 
 FOUND = 8  # least characters of a value that a detector found, to be looked for elsewhere
 MARKED = 4  # the same for one that a schema, the manifest or its name marks
-MOST = 512  # values; a call with more shows no values at all
-LONGEST = 65_536  # characters of one value that are compared
+MOST = 128  # values; a call with more shows no values at all
+LONGEST = 65_536  # characters of one value; a call with a longer one shows none either
 
 
 @final
 class Secrets:
     """Raw values to be kept off the record. Printing or encoding it shows nothing."""
 
-    __slots__ = ("_forms", "_labels", "complete")
+    __slots__ = ("_forms", "_labels", "complete", "longest")
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
         self._forms: list[_Form] | None = []
+        self.longest = 0  # characters
         self.complete = True  # False: some could not be noted, so no value of this call may be shown
 
     def __bool__(self) -> bool:
@@ -43,14 +44,15 @@ class Secrets:
 
     def add(self, value: str, label: str, least: int) -> None:
         """Remember `value` under `label` if it has at least `least` characters."""
-        value = value.strip()[:LONGEST]
+        value = value.strip()
         if len(value) < least or value in self._labels:
             return
-        if len(self._labels) == MOST:
+        if len(self._labels) == MOST or len(value) > LONGEST:
             self.complete = False
             return
         self._labels[value] = label
         self._forms = None
+        self.longest = max(self.longest, len(value))
 
     def masked(self, text: str, least: int = MARKED) -> str:
         """Return `text` with each value of at least `least` characters replaced by its label."""

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from onrecord.event.call import Json
-from onrecord.rules import echo, names, pointer
+from onrecord.rules import checks, echo, names, pointer
 from onrecord.rules.argv import secret_words
 from onrecord.rules.detectors import OVERFLOW, Detectors, Finding, masked, masks
 from onrecord.rules.echo import Secrets
@@ -23,9 +23,10 @@ from onrecord.rules.pattern import utf8
 from onrecord.rules.pointer import Tokens
 
 NODES = 50_000  # values of one event that are looked at
+HOLD = 8  # what withholding one value counts, in values looked at
 DEEPEST = 64  # levels
 LEAF = 65_536  # characters of one text
-MARGIN = 512  # characters before the end of what was looked at that are not shown: a token may begin there
+MARGIN = 512  # characters of a token that may begin where the looking ends
 LONG_NUMBER = 99_999_999  # past this a number may be one of a card or a person
 KEY = 128  # characters of a key that are shown
 NAME_WINDOW = 4_096  # characters of a name that are looked at; far fewer are shown
@@ -108,7 +109,7 @@ class Inspection:
         """Look at all of `value`, which lies under `root`; `marks` are places in it, without `root`."""
         self.whole = False
         for place in marks:  # first, so that their echoes are known wherever they come
-            self._hold((root, *place), _at(value, place), names.label_of(place[-1]) if place else "")
+            self._hold((root, *place), _at(value, place), names.label_of(place[-1]) if place else "", marked=True)
         self._visit(value, (root,))
 
     def inspect_names(self, texts: Iterable[str]) -> None:
@@ -153,7 +154,7 @@ class Inspection:
             if key in names.KEY_PARTS and "kty" in value:
                 label = "private-key"
             if label and _holds(child):
-                self._hold(place, child, label)
+                self._hold(place, child, label, marked=False)
             else:
                 self._visit(child, place)
 
@@ -211,19 +212,27 @@ class Inspection:
             self.kinds[label] = None
             self.secrets.add(value, label, least)
 
-    def _hold(self, path: Tokens, value: Json, label: str) -> None:
-        """Withhold all of `value`, and remember what is in it."""
+    def _hold(self, path: Tokens, value: Json, label: str, *, marked: bool) -> None:
+        """Withhold all of `value`, and remember what is in it.
+
+        Of what only its name announces, words like `none` are not remembered: `{"auth": {"type": "none"}}`
+        must not withhold each `none` of an answer.
+        """
+        self._nodes -= HOLD
         self.held[path] = f"[REDACTED:{label or SENSITIVE}]"
         self.fields[path] = None
         if label:
             self.kinds[label] = None
         for text in self._texts(value):
-            self.secrets.add(text, label or SENSITIVE, echo.MARKED)
+            if marked or text.lower() not in checks.STANDS_IN:
+                self.secrets.add(text, label or SENSITIVE, echo.MARKED)
             self.unplaced |= 0 < len(text.strip()) < echo.MARKED
             if label in ("authorization", "cookie"):
                 for word in text.replace(";", " ").split():
                     self.secrets.add(word.rpartition("=")[2] or word, label, echo.FOUND)
-            for finding in self._detectors.find(text[:LEAF]):
+            size = min(len(text), LEAF, self.room)
+            self.room -= size
+            for finding in self._detectors.find(text[:size]):
                 self._remember(text[finding.start : finding.end], finding.label, echo.FOUND)
 
     def _texts(self, value: Json) -> list[str]:
@@ -255,9 +264,10 @@ class Inspection:
         size = self.seen.get(path, min(len(text), LEAF))
         findings = self.found.get(path, [])
         if size < len(text):
-            if size <= MARGIN:
+            size -= self._margin()
+            if size <= 0:
                 return BUDGET
-            text = text[: size - MARGIN]
+            text = text[:size]
             findings = [_clipped(finding, len(text)) for finding in findings if finding.start < len(text)]
         elif not findings and not self.whole and not (self.secrets and self.secrets.occur(text)):
             return tidy(text)  # looked at whole, and nothing was found
@@ -265,8 +275,10 @@ class Inspection:
 
     def name(self, text: str, limit: int) -> str:
         """Return what may be shown of a name that a client or server gave: masked, then cut."""
+        if len(text) > NAME_WINDOW:
+            text = text[: max(0, NAME_WINDOW - self._margin())]
         if not self.whole and text not in self._clean:
-            text = masked(self._detectors, _window(text), low=self._low)
+            text = masked(self._detectors, text, low=self._low)
         if self.secrets:
             text = self.secrets.masked(text, echo.FOUND)
         return cut(tidy(text), limit)
@@ -274,6 +286,10 @@ class Inspection:
     def key(self, text: str) -> str:
         """Return what may be shown of a key."""
         return self.name(text, KEY)
+
+    def _margin(self) -> int:
+        """Return how much to leave out before the end of what was looked at: a secret may begin there."""
+        return max(MARGIN, self.secrets.longest)
 
     def _twice(self, text: str) -> str:
         """Mask what came together by masking, and what was found elsewhere."""
@@ -284,10 +300,6 @@ class Inspection:
     def pointers(self, most: int) -> list[str]:
         """Return the first places where something is withheld, as JSON Pointers whose keys are masked too."""
         return [pointer.written([self.key(token) for token in path]) for path in list(self.fields)[:most]]
-
-
-def _window(text: str) -> str:
-    return text if len(text) <= NAME_WINDOW else text[: NAME_WINDOW - MARGIN]
 
 
 def _clipped(finding: Finding, end: int) -> Finding:

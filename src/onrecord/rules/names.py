@@ -109,15 +109,18 @@ ENDINGS: tuple[tuple[str, str], ...] = (
     ("privatekey", "private-key"),
 )
 
-# As the last word these make a name speak about a secret: where it is, how long, of what kind.
+# As the last word these make a name speak about a secret: where it is, how long, of what kind. Words that may
+# just as well stand for its place on a form (`password_field`, `token_input`) are not among them.
 ABOUT = listed("""
-    algorithm arn at bits budget class cost count counts directory dir duration enabled encoding
-    endpoint expires expired expiration expiry field file filename format function handler hint id ids
-    in index input label length level lifetime limit limits link location manager max method min mode
-    name names optional page parser path paths policy price prompt provider ratio reference ref regex
-    required requirements reset rotation rule rules scheme scope scopes server servers size source status store
-    strength threshold title ttl type types uri url urls usage valid validator version
+    algorithm arn bits budget class cost count counts description directory dir duration enabled encoding endpoint
+    file filename format function handler hint id ids index label length level lifetime limit limits link location
+    manager max method min mode name names optional parser path paths policy price provider ratio reference ref
+    regex required requirements reset rotation rule rules scheme scope scopes server servers size status strength
+    threshold title ttl type types uri url urls usage valid validator version
 """)
+
+# Anywhere in a name these make it one of a time: `token_expires_at`.
+OF_TIME = listed("expires expired expiry expiration issued created updated rotated")
 
 # Beside `token` these mean a count, a place in a list, or a piece of text.
 OF_TEXT = listed("""
@@ -172,6 +175,6 @@ def _announced(parts: list[str]) -> str:
 def _only_about(parts: list[str], label: str) -> bool:
     if tuple(parts) in _SECRET_IDS:
         return False
-    if len(parts) > 1 and parts[-1] in ABOUT:
+    if len(parts) > 1 and (parts[-1] in ABOUT or not OF_TIME.isdisjoint(parts)):
         return True
     return label == "token" and not OF_TEXT.isdisjoint(parts)

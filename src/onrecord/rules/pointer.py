@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """JSON Pointers (RFC 6901): how the record names a place in a value without showing what is there.
 
-In a manifest the token `*` stands for any key or index. Where a pointer leads into a string, the
-string itself is the place: clients do send objects as JSON text, and what lies inside can't be
-pointed at.
+In a manifest the token `*` stands for any key or index. Clients do send objects as JSON text, so a
+pointer may lead into a string, where nothing can be pointed at: what is to be withheld there is the
+whole string, and what is to be shown is nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,23 +34,26 @@ def written(tokens: Sequence[str]) -> str:
     return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in tokens)
 
 
-def places(tokens: Tokens, value: Json) -> list[Tokens]:
-    """Return the places in `value` that `tokens` name; none where there is nothing."""
+def places(tokens: Tokens, value: Json, *, in_texts: bool) -> list[Tokens]:
+    """Return the places in `value` that `tokens` name; none where there is nothing.
+
+    With `in_texts`, a string that `tokens` lead into is a place.
+    """
     found: list[Tokens] = []
-    for place in _places(tokens, value, ()):
+    for place in _places(tokens, value, (), in_texts=in_texts):
         if len(found) == MOST_PLACES:
             return [()]
         found.append(place)
     return found
 
 
-def _places(tokens: Tokens, value: Json, path: Tokens) -> Iterator[Tokens]:
-    if not tokens or isinstance(value, str):
+def _places(tokens: Tokens, value: Json, path: Tokens, *, in_texts: bool) -> Iterator[Tokens]:
+    if not tokens or (in_texts and isinstance(value, str)):
         yield path
         return
     first, rest = tokens[0], tokens[1:]
     for key, child in _children(value, first):
-        yield from _places(rest, child, (*path, key))
+        yield from _places(rest, child, (*path, key), in_texts=in_texts)
 
 
 def _children(value: Json, token: str) -> list[tuple[str, Json]]:

@@ -34,7 +34,15 @@ from onrecord.rules.pattern import utf8
 from onrecord.rules.pointer import Tokens
 from onrecord.rules.seal import NAMES, sealed, withheld
 from onrecord.rules.summary import summary_of_all, summary_of_places, text_at
-from onrecord.rules.tool_schema import PROTOCOL, UNKNOWN, ToolSchema, input_marks, output_marks, tool_schema
+from onrecord.rules.tool_schema import (
+    PROTOCOL,
+    UNKNOWN,
+    ToolSchema,
+    has_output_marks,
+    input_marks,
+    output_marks,
+    tool_schema,
+)
 
 __all__ = ["Redactor", "Secrets"]
 
@@ -247,8 +255,10 @@ class Redactor:
             self._detectors, secrets, low=treatment.classification == "low", room=OUTPUT_ROOM, binary=True
         )
         self._inspect(inspection, [kind, *keys], [(root, body, marks)])
-        if marks and inspection.unplaced:
-            inspection.held[root, "content"] = UNPLACED  # repeats values that are too short to be told apart
+        unread = root == "result" and outcome.structured(body) is None and not failed
+        if (marks and inspection.unplaced) or (unread and has_output_marks(treatment, schema)):
+            # the text repeats values too short to be told apart, or stands in for what the marks are about
+            inspection.held[root, "content"] = UNPLACED
         shown = disclosed(treatment, schema_known=schema.known)
         if not secrets.complete:
             shown = without_values(shown)

@@ -37,7 +37,8 @@ def summary_of_all(value: Json, root: Tokens, inspection: Inspection, limit: int
 
 def summary_of_places(value: Json, root: Tokens, declared: Sequence[str], inspection: Inspection, limit: int) -> str:
     """Return the places in `value` that `declared` names, as JSON; "" where there are none."""
-    places = [place for text in declared for place in pointer.places(pointer.parse(text), value)]
+    pointers = map(pointer.parse, declared)
+    places = [place for tokens in pointers for place in pointer.places(tokens, value, in_texts=False)]
     room = SIZE
     while places and room > 0:
         copy = _Copy(inspection, limit, room)
@@ -77,16 +78,17 @@ def _put(shown: dict[str, Json], copy: "_Copy", value: Json, root: Tokens, place
     for i in range(len(place)):
         if (*root, *place[:i]) in copy.inspection.held:
             return
+    parent: Json = None
     inner: Json = value
     for token in place:
-        inner = _child(inner, token)
+        parent, inner = inner, _child(inner, token)
     at = shown
     for token in place[:-1]:
         child = at.setdefault(copy.inspection.key(token), {})
         if not isinstance(child, dict):
             return  # a shorter pointer already shows this place
         at = child
-    at[copy.inspection.key(place[-1])] = copy.of(inner, (*root, *place))
+    at[copy.inspection.key(place[-1])] = copy.of_child(parent, place[-1], inner, (*root, *place))
 
 
 class _Copy:
@@ -115,14 +117,19 @@ class _Copy:
             return self._array(value, path)
         return self._scalar(value, path)
 
+    def of_child(self, parent: Json, key: str, child: Json, path: Tokens) -> Json:
+        """Return what may be shown of `parent[key]`, which lies at `path`."""
+        if self.inspection.binary and isinstance(child, str) and isinstance(parent, dict) and is_binary(parent, key):
+            return BINARY
+        return self.of(child, path)
+
     def _object(self, value: dict[str, Json], path: Tokens) -> Json:
         shown: dict[str, Json] = {}
         for key, child in value.items():
             if self._room < 0:
                 shown[MORE] = MORE
                 break
-            unread = self.inspection.binary and isinstance(child, str) and is_binary(value, key)
-            shown[self._spent(self.inspection.key(key))] = BINARY if unread else self.of(child, (*path, key))
+            shown[self._spent(self.inspection.key(key))] = self.of_child(value, key, child, (*path, key))
         return shown
 
     def _array(self, value: list[Json], path: Tokens) -> Json:

@@ -52,15 +52,20 @@ def input_marks(call: Call, treatment: Treatment, schema: ToolSchema) -> list[To
 
 def output_marks(call: Call, treatment: Treatment, schema: ToolSchema, structured: Json) -> list[Tokens]:
     """Return the places in the result of `call` that are marked; marks lie in its structured content."""
-    if structured is None or not (schema.output_marks or treatment.sensitive_output):
+    if structured is None or not has_output_marks(treatment, schema):
         return []
     document = call.definition.output_schema.open() if call.definition and schema.output_marks else True
     marks = _marks(document, structured, treatment.sensitive_output)
     return [("structuredContent", *place) for place in marks]
 
 
+def has_output_marks(treatment: Treatment, schema: ToolSchema) -> bool:
+    """Say whether anything in the structured content of a result may be marked."""
+    return schema.output_marks or bool(treatment.sensitive_output)
+
+
 def _marks(document: Json, value: Json, pointers: tuple[str, ...]) -> list[Tokens]:
     found = marked(document, value)
     for text in pointers:
-        found.extend(pointer.places(pointer.parse(text), value))
+        found.extend(pointer.places(pointer.parse(text), value, in_texts=True))
     return found

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord verify`: exit codes, forms of output, and where keys and views come from."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.ledger.logs import Log, log_in
+
+from onrecord.cli.main import main
+from onrecord.ledger.keys import verifier_file
+from onrecord.ledger.successor import reopen
+
+pytestmark = pytest.mark.requirement("D2")
+
+INSTALLED = Path(sys.executable).with_name("onrecord")
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Log:
+    log = log_in(tmp_path / "home")
+    log.write(300)
+    monkeypatch.setenv("ONRECORD_HOME", str(log.home.path))
+    return log
+
+
+@pytest.fixture
+def kept(log: Log, tmp_path: Path) -> Path:
+    """Return a checkpoint that somebody copied away."""
+    return Path(shutil.copy(log.folder.checkpoint, tmp_path / "kept"))
+
+
+def asked(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main(["verify", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
+    code, out, _ = asked(capsys, "--json", *arguments)
+    return code, json.loads(out)
+
+
+def edit(log: Log) -> None:
+    data = log.file.read_bytes()
+    log.file.write_bytes(data.replace(b"report-7.txt", b"report-8.txt"))
+
+
+def test_a_log_without_a_view_from_outside_is_unanchored_and_that_is_no_success(
+    log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = asked(capsys)
+    assert code == 1
+    assert out.startswith(f"unanchored: {log.folder.path}\n")
+    assert "301 entries, 301 of them covered by a valid signature" in out
+    code, out, _ = asked(capsys, "--allow-unanchored")
+    assert code == 0
+    assert out.startswith("unanchored:")
+
+
+def test_a_log_that_fits_a_view_from_outside_is_intact(
+    log: Log, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = asked(capsys, "--checkpoint", kept)
+    assert code == 0
+    assert out.startswith("intact:")
+    log.write(5)
+    assert asked(capsys, "--checkpoint", kept)[0] == 0
+    assert asked(capsys, "--checkpoint", kept, "--checkpoint", log.folder.checkpoint)[0] == 0
+
+
+def test_the_answer_as_json_is_one_object_with_everything_in_it(
+    log: Log, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, report = answer(capsys, "--checkpoint", kept)
+    assert code == 0
+    assert report["verdict"] == "intact"
+    assert (report["entries"], report["signed"], report["seqs"]) == (301, 301, [])
+    assert report["origin"] == log.signer.name
+    assert report["torn_bytes"] == 0
+    assert report["open_calls"] == 300
+    edit(log)
+    code, report = answer(capsys, "--checkpoint", kept)
+    assert code == 1
+    assert (report["verdict"], report["seqs"]) == ("altered", [8])
+
+
+def test_only_unanchored_is_excused(log: Log, kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = log.file.read_bytes()
+    verdicts: list[str] = []
+    for changed in (
+        data.replace(b"report-7.txt", b"report-8.txt"),
+        data[: data[:-1].rfind(b"\n") + 1],
+        data + data.split(b"\n")[-2] + b"\n",
+        b"",
+    ):
+        log.file.write_bytes(changed)
+        code, report = answer(capsys, "--allow-unanchored")
+        assert code == 1
+        verdicts.append(report["verdict"])
+        assert asked(capsys, "--allow-unanchored", "--checkpoint", kept)[0] == 1
+    assert verdicts == ["altered", "truncated", "altered", "empty"]
+
+
+def test_in_place_the_guard_of_the_host_is_asked_and_for_a_copy_it_is_not(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(log.folder.path, tmp_path / "backup")
+    log.write(5)
+    shutil.rmtree(log.folder.path)
+    shutil.copytree(tmp_path / "backup", log.folder.path)
+    code, report = answer(capsys)
+    assert (code, report["verdict"], report["seqs"]) == (1, "rolled back", [301, 302, 303, 304, 305])
+    code, report = answer(capsys, tmp_path / "backup")
+    assert (code, report["verdict"]) == (1, "unanchored")
+
+
+@pytest.mark.parametrize("part", [".", "ledger", "ledger/calls"])
+def test_the_path_may_be_a_home_a_ledger_or_a_log(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    shutil.copytree(log.home.path, tmp_path / "copy")
+    code, report = answer(capsys, tmp_path / "copy" / part)
+    assert (code, report["verdict"], report["entries"]) == (1, "unanchored", 301)
+
+
+def test_the_key_is_given_as_text_or_as_a_file(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONRECORD_HOME", str(tmp_path / "an auditor's home"))
+    file = verifier_file(log.home)
+    for key in (str(log.signer.vkey), file):
+        code, report = answer(capsys, log.folder.path, "--key", key)
+        assert (code, report["verdict"], report["signed"]) == (1, "unanchored", 301)
+    stranger = log_in(tmp_path / "stranger").signer.vkey
+    code, report = answer(capsys, log.folder.path, "--key", stranger)
+    assert (code, report["verdict"], report["signed"]) == (1, "wrong key", 0)
+    assert answer(capsys, log.folder.path, "--key", stranger, "--key", file)[1]["verdict"] == "unanchored"
+
+
+def test_the_key_never_comes_from_the_ledger_that_is_verified(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONRECORD_HOME", str(tmp_path / "an auditor's home"))
+    code, out, err = asked(capsys, log.home.path)
+    assert (code, out) == (2, "")
+    assert "--key" in err
+
+
+def test_what_cannot_be_told_is_neither_good_nor_bad_news(
+    log: Log, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stranger = log_in(tmp_path / "stranger")
+    stranger.write(1)
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"\xff\xfe")
+    for arguments in (
+        [tmp_path / "nowhere"],
+        ["--key", "nonsense"],
+        ["--key", garbage],
+        ["--checkpoint", tmp_path / "nowhere"],
+        ["--checkpoint", garbage],
+        ["--checkpoint", tmp_path],
+        ["--checkpoint", stranger.folder.checkpoint],
+    ):
+        code, out, err = asked(capsys, *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+    log.guard.write_bytes(b"garbage")
+    assert asked(capsys)[0] == 2
+    log.guard.unlink()
+    kept = log.file.rename(tmp_path / "lines")
+    log.file.mkdir()
+    code, out, err = asked(capsys)
+    assert (code, out) == (2, "")
+    assert "cannot read" in err
+
+
+def test_a_folder_without_a_log_is_empty(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bare").mkdir()
+    code, report = answer(capsys, tmp_path / "bare")
+    assert (code, report["verdict"], report["entries"]) == (1, "empty", 0)
+
+
+def test_nothing_in_a_log_acts_on_the_terminal(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    with log.file.open("ab") as file:
+        file.write(b'{"schema_version":"\x1b[2J\x1b[31m"}\n')
+    _, out, err = asked(capsys)
+    assert "\x1b" not in out + err
+
+
+def test_the_installed_command_says_the_same(log: Log, kept: Path) -> None:
+    for arguments, code, begin in (
+        ([], 1, "unanchored: "),
+        (["--allow-unanchored"], 0, "unanchored: "),
+        (["--checkpoint", kept], 0, "intact: "),
+        (["--key", "nonsense"], 2, ""),
+    ):
+        ran = subprocess.run([INSTALLED, "verify", *arguments], capture_output=True, text=True)
+        assert (ran.returncode, ran.stdout[: len(begin)]) == (code, begin)
+        assert "Traceback" not in ran.stderr
+
+
+# The end of one log and the beginning of the next
+
+
+def test_a_log_that_was_ended_still_verifies_with_its_own_key(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.ledger.logs import entry
+
+    old_key = str(log.signer.vkey)
+    shutil.copytree(log.folder.path, tmp_path / "backup")
+    log.write(5)
+    shutil.rmtree(log.folder.path)
+    shutil.copytree(tmp_path / "backup", log.folder.path)
+    old = reopen(log.home, lambda old: entry(event_type="log_open", phase="", detail={"size": old.size}))
+    assert (old.origin, old.size) == (log.signer.name, 306)
+    code, report = answer(capsys)
+    assert (code, report["verdict"], report["entries"]) == (1, "unanchored", 2)
+    assert report["origin"] != log.signer.name
+    code, report = answer(capsys, log.home.path / "ledger" / old.kept_as, "--key", old_key)
+    assert (code, report["verdict"], report["entries"]) == (1, "unanchored", 301)
