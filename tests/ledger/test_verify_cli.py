@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ledger.logs import Log, log_in
+from tests.ledger.logs import Log, entry, log_in
 
 from onrecord.cli.main import main
 from onrecord.ledger.keys import verifier_file
@@ -174,7 +174,7 @@ def test_what_cannot_be_told_is_neither_good_nor_bad_news(
     log.guard.write_bytes(b"garbage")
     assert asked(capsys)[0] == 2
     log.guard.unlink()
-    kept = log.file.rename(tmp_path / "lines")
+    log.file.rename(tmp_path / "lines")
     log.file.mkdir()
     code, out, err = asked(capsys)
     assert (code, out) == (2, "")
@@ -212,8 +212,6 @@ def test_the_installed_command_says_the_same(log: Log, kept: Path) -> None:
 def test_a_log_that_was_ended_still_verifies_with_its_own_key(
     log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.ledger.logs import entry
-
     old_key = str(log.signer.vkey)
     shutil.copytree(log.folder.path, tmp_path / "backup")
     log.write(5)

@@ -41,15 +41,16 @@ def reopen(home: Home, opening: Callable[[Predecessor], Redacted], *, log: str =
     _refuse_if_sound(home, log)
     guard = _known_guard(home, log)
     checkpoint = read_checkpoint(home.log(log), signer)
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    kept = home.log(log).path.with_name(f"{log}.ended-{stamp}")
+    stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
+    kept = _place_to_keep(home, log, stamp)
     old = Predecessor(
         origin=guard.origin if guard else signer.name,
         size=guard.size if guard else checkpoint.size if checkpoint else 0,
         root=guard.root if guard else "",
         kept_as=kept.name,
     )
-    _set_aside(home.log(log).path, kept)
+    if not kept.exists():
+        _set_aside(home.log(log).path, kept)
     retire_signer(home, stamp)
     _set_aside(home.guard(log), home.guard(kept.name))  # last: until then nothing can begin under the old name
     ledger = Ledger.open(home, open_keys(home)[0].signer, log=log)
@@ -66,6 +67,16 @@ def _refuse_if_sound(home: Home, log: str) -> None:
     except LedgerRefused:
         return
     raise LedgerRefused(f"{home.log(log).path} is sound and can be continued; a successor is for one that is not")
+
+
+def _place_to_keep(home: Home, log: str, stamp: str) -> Path:
+    """Return where the log will be kept, or where an ending that was broken off has put it already."""
+    folder = home.log(log)
+    if not any(path.exists() for path in (folder.first_segment, folder.checkpoint, folder.checkpoints)):
+        for path in sorted(folder.path.parent.glob(f"{log}.ended-*"), reverse=True):
+            if not home.guard(path.name).exists():  # the guard follows last
+                return path
+    return folder.path.with_name(f"{log}.ended-{stamp}")
 
 
 def _known_guard(home: Home, log: str) -> Guard | None:
