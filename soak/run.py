@@ -8,7 +8,7 @@ said, the chain must verify, every line that was cut off must have been set asid
 every entry that was acknowledged as signed must be covered by a signature that was there before
 anybody tidied up.
 
-    python soak/run.py [--kills 300] [--writers 6] [--seed 1] [--home FOLDER] [--json]
+    python soak/run.py [--kills 1000] [--writers 6] [--seed 1] [--home FOLDER] [--json]
 
 Exit code 0: nothing is missing. 1: something is, and the output says what.
 """
@@ -275,7 +275,7 @@ def new_id() -> str:
 def main() -> int:
     """Run the storm and print what it left."""
     parser = argparse.ArgumentParser(description="kill -9 over writers of one log")
-    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--writers", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--home", type=Path, help="where the log is made (default: a folder that is removed)")

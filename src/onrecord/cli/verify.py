@@ -78,6 +78,6 @@ def _outside(path: Path, keys: list[VerifierKey]) -> Checkpoint:
 
 def _print(report: Report, folder: LogFolder) -> None:
     print(f"{report.verdict}: {folder.path}")
-    print(f"  {report.entries} entries, {report.signed} of them covered by a valid signature")
+    print(f"  {report.entries} entries read; the newest valid signature covers {report.signed}")
     for reason in report.reasons:
         print(f"  {neutral(reason)}")

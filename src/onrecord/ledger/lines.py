@@ -50,15 +50,22 @@ def whole_lines(file: Path | int, offset: int = 0, end: int | None = None) -> It
 
     `file` may be a descriptor, which is left open. Raises NotVerified where a line has no end in sight.
     """
+    for lines in blocks(file, offset, end):
+        for data in lines:
+            yield Line(data, offset)
+            offset += len(data) + 1
+
+
+def blocks(file: Path | int, offset: int = 0, end: int | None = None) -> Iterator[list[bytes]]:
+    """Yield the same entries as they come from the disk, many at once."""
     with open(file, "rb", buffering=0, closefd=isinstance(file, Path)) as source:
         source.seek(offset)
         rest = b""
         while chunk := source.read(CHUNK if end is None else min(CHUNK, end - offset - len(rest))):
             block = rest + chunk
             cut = block.rfind(b"\n") + 1
-            for data in block[:cut].split(b"\n")[:-1]:
-                yield Line(data, offset)
-                offset += len(data) + 1
+            yield block[:cut].split(b"\n")[:-1]
+            offset += cut
             rest = block[cut:]
             if len(rest) > _LONGEST:
                 break

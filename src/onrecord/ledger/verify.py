@@ -53,7 +53,11 @@ SIGNING_S = 2.0  # a living recorder signs what it wrote within this time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a verifier found. `seqs` are the entries that the verdict is about."""
+    """What a verifier found.
+
+    `entries` counts the lines that were read as a log, `signed` those that the newest valid
+    signature covers; `seqs` are the entries that the verdict is about, at most 100 of them.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -97,7 +101,7 @@ def verify(
         verdict=verdict,
         reasons=tuple(reasons + reading.remarks()),
         entries=reading.entries,
-        signed=min(checkpoint.size, reading.entries) if checkpoint else 0,
+        signed=checkpoint.size if checkpoint else 0,
         seqs=seqs,
         origin=checkpoint.origin if checkpoint else "",
         torn_bytes=reading.torn,
