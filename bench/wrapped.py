@@ -56,13 +56,11 @@ def _rows(direct: list[str], wrapped: list[str], env: dict[str, str]) -> Iterato
 
 
 def _cost(command: list[str], tool: str, env: dict[str, str]) -> tuple[float, float]:
-    """Return CPU and wall microseconds of one call, best of several rounds each."""
-    cpus, walls = [], []
-    for _ in range(ROUNDS):
-        short, long = _run(command, tool, SHORT, env), _run(command, tool, LONG, env)
-        cpus.append((long[0] - short[0]) / (LONG - SHORT) * 1e6)
-        walls.append((long[1] - short[1]) / (LONG - SHORT) * 1e6)
-    return min(cpus), min(walls)
+    """Return CPU and wall microseconds of one call: the slope between the best short and the best long run."""
+    short = [_run(command, tool, SHORT, env) for _ in range(ROUNDS)]
+    long = [_run(command, tool, LONG, env) for _ in range(ROUNDS)]
+    cpu, wall = (min(run[i] for run in long) - min(run[i] for run in short) for i in (0, 1))
+    return cpu / (LONG - SHORT) * 1e6, wall / (LONG - SHORT) * 1e6
 
 
 def _run(command: list[str], tool: str, calls: int, env: dict[str, str]) -> tuple[float, float]:

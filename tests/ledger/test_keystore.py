@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.ledger.logs import child, said
+from tests.ledger.logs import child, entry, log_in, said
 
 from onrecord.errors import KeyFileError
 from onrecord.ledger.keys import open_keys
@@ -84,12 +84,30 @@ def test_no_file_of_the_home_holds_the_name_of_a_person(home: Home, store: Keyst
 
 
 def test_erasing_an_entry_leaves_nothing_of_it_in_the_file(home: Home, store: Keystore) -> None:
+    for number in range(200):
+        store.pseudonym(tenant=TENANT, source="os_account", subject=f"neighbour {number}")
     pseudonym = store.pseudonym(tenant=TENANT, source="os_account", subject=SUBJECT)
     assert pseudonym.encode() in (home.keys / "keystore.db").read_bytes()
     with store._connect() as db:  # what an erasure does
         db.execute("delete from subjects where pseudonym = ?", (pseudonym,))
     assert pseudonym.encode() not in (home.keys / "keystore.db").read_bytes()
     assert store.find(tenant=TENANT, source="os_account", subject=SUBJECT) is None
+
+
+def test_a_record_whose_person_was_erased_still_verifies(home: Home, store: Keystore) -> None:
+    log = log_in(home.path)
+    pseudonym = store.pseudonym(tenant=TENANT, source="os_account", subject=SUBJECT)
+    ledger = log.open()
+    ledger.append(entry(user_id=pseudonym))
+    ledger.publish()
+    before = log.lines()
+    with store._connect() as db:
+        db.execute("delete from subjects where pseudonym = ?", (pseudonym,))
+    assert log.lines() == before
+    assert log.verify(outside=[log.checkpoint()]).verdict == "intact"
+    ledger.close()
+    again = store.pseudonym(tenant=TENANT, source="os_account", subject=SUBJECT)
+    assert again != pseudonym  # nobody can be led from the new one to the old
 
 
 def test_the_store_is_private_and_leaves_no_other_files(home: Home, store: Keystore) -> None:

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ledger.logs import Log, check_chain, child, entry, leaf_of, log_in, root_of, said
+from tests.ledger.logs import Log, check_chain, child, compact, entry, leaf_of, log_in, root_of, root_text, said
 
 from onrecord.errors import LedgerBusy, LedgerError, LedgerRefused
 from onrecord.event.event import Event, encode
 from onrecord.event.redacted import Redacted
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.lines import MAX_LINE
+from onrecord.ledger.note import Checkpoint, sign_checkpoint
 from onrecord.ledger.place import Home
 
 pytestmark = pytest.mark.requirement("D1")
@@ -312,6 +313,54 @@ def test_the_history_of_signatures_never_goes_back(log: Log) -> None:
     sizes = [json.loads(line)["size"] for line in log.folder.checkpoints.read_bytes().splitlines()]
     assert sizes == sorted(sizes)
     assert sizes[-1] == log.checkpoint().size == 21
+
+
+@pytest.mark.requirement("D2")
+@pytest.mark.parametrize("act", ["sign", "publish"])
+def test_a_process_that_is_overtaken_while_it_flushes_reads_on_before_it_signs(
+    log: Log, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    one, other = log.open(), log.open()
+    one.append(entry())
+    real, overtaken = os.fdatasync, False
+
+    def fdatasync(fd: int) -> None:  # the world's edge: a device that takes its time
+        nonlocal overtaken
+        real(fd)
+        if not overtaken:
+            overtaken = True
+            other.append(entry())
+            other.sign()
+            other.publish()
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    assert getattr(one, act)() == 3
+    monkeypatch.undo()
+    one.publish()
+    one.close()
+    other.close()
+    sizes = [json.loads(line)["size"] for line in log.folder.checkpoints.read_bytes().splitlines()]
+    assert sizes == sorted(sizes)
+    assert log.checkpoint().size == 3
+    assert log.verify().verdict == "unanchored"
+
+
+@pytest.mark.requirement("D2")
+def test_a_signature_by_somebody_else_with_our_key_over_another_tree_stops_the_signing(log: Log) -> None:
+    ledger = log.open()
+    ledger.append(entry())
+    ledger.publish()
+    ledger.append(entry())
+    forged = sign_checkpoint(Checkpoint(origin=log.signer.name, size=3, root=bytes(32)), log.signer)
+    log.folder.checkpoint.write_bytes(forged)
+    history = {"size": 3, "root": root_text(bytes(32)), "timestamp": "", "note": forged.decode()}
+    with log.folder.checkpoints.open("ab") as file:
+        file.write(compact(history) + b"\n")
+    for act in (ledger.sign, ledger.publish):
+        with pytest.raises(LedgerRefused, match="forked"):
+            act()
+    assert log.folder.checkpoint.read_bytes() == forged
+    ledger.close()
 
 
 # Opening again

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who lives, who died, and which calls the dead left open."""
 
+import fcntl
 import json
 import signal
 import threading
@@ -173,6 +174,32 @@ def test_a_recorder_is_present_even_while_others_look_for_the_dead(log: Log) -> 
         for thread in threads:
             thread.join()
     assert found == []
+
+
+def test_a_name_that_a_living_recorder_takes_over_is_not_taken_for_the_dead_ones(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.home.running.mkdir()
+    path = log.home.running / "wid"
+    path.write_bytes(b"")
+    living = Presence(log.home, "wid")
+    real, taken = fcntl.flock, False
+
+    def flock(fd: int, how: int) -> None:  # the world's edge: somebody else is quicker
+        nonlocal taken
+        if not taken:
+            taken = True
+            path.unlink()
+            living.begin(7)
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with dead_recorders(log.home) as dead:
+        assert dead == []
+    monkeypatch.undo()
+    assert path.read_bytes() == b'{"wid":"wid","seq":7}'
+    assert count_living(log.home) == 1
+    living.end()
 
 
 def test_what_a_recorder_left_that_died_before_it_said_where_it_began_is_cleared_away(log: Log) -> None:

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -609,6 +610,20 @@ def test_a_fork_by_a_thief_of_the_key_is_seen_by_whoever_saw_the_log_before(copy
     assert "the first 444 entries" in report.reasons[0]  # the first signature after the fork
 
 
+@pytest.mark.parametrize("change", FORMS, ids=lambda change: change.__name__)
+def test_a_line_that_could_be_read_in_two_ways_does_not_verify_even_if_it_was_signed(
+    copy: Copy, change: Callable[[bytes], bytes]
+) -> None:
+    line_300(change)(copy)
+    shutil.rmtree(copy.folder.path / "tile")
+    copy.folder.checkpoints.unlink()
+    lines = copy.lines()
+    checkpoint = Checkpoint(origin=copy.original.signer.name, size=len(lines), root=root_of(lines))
+    copy.folder.checkpoint.write_bytes(sign_checkpoint(checkpoint, copy.original.signer))
+    report = copy.verify()
+    assert (report.verdict, report.seqs) == ("altered", (300,))
+
+
 def test_a_view_from_before_the_fork_does_not_see_it(copy: Copy, fork: LogFolder) -> None:
     view = Checkpoint(origin=copy.original.signer.name, size=400, root=root_of(copy.lines()[:400]))
     assert verify(fork, [copy.original.signer.vkey], outside=[view]).verdict == "intact"
@@ -709,8 +724,14 @@ def test_a_torn_tail_is_no_entry_and_is_mentioned(copy: Copy) -> None:
 def test_a_torn_tail_of_any_length_is_read_in_bounded_memory(copy: Copy) -> None:
     with copy.file.open("ab") as file:
         file.truncate(copy.file.stat().st_size + 200_000_000)  # a hole: no room is taken
-    report = copy.verify()
+    tracemalloc.start()
+    try:
+        report = copy.verify()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert (report.verdict, report.torn_bytes) == ("unanchored", 200_000_000)
+    assert most < 30_000_000
 
 
 def test_open_calls_are_counted_and_the_first_is_named(tmp_path: Path) -> None:

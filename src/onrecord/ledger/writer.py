@@ -252,11 +252,19 @@ class Writer:
 
     def _commit(self, ledger: Ledger, *, sign: bool, publish: bool) -> None:
         if sign:
-            self._mark(ledger, signed=ledger.sign(deadline_s=self.deadline_s))
+            self._sign(ledger)
         else:
             self._mark(ledger, flushed=ledger.flush())
         if publish:
             self._mark(ledger, signed=ledger.publish(deadline_s=self.deadline_s), published=True)
+
+    def _sign(self, ledger: Ledger) -> None:
+        try:
+            self._mark(ledger, signed=ledger.sign(deadline_s=self.deadline_s))
+        except LedgerError:
+            if ledger.usable:  # whoever waits for the flush alone gets it
+                self._mark(ledger, flushed=ledger.flush())
+            raise
 
     def _mark(self, ledger: Ledger, *, flushed: int = 0, signed: int = 0, published: bool = False) -> None:
         with self._cond:
