@@ -35,6 +35,7 @@ TOOLS = [
             "flood",
             "task",
             "killed",
+            "twice",
             "wait",
         )
     ),
@@ -84,6 +85,9 @@ def call(request_id, name, arguments, params):  # noqa: C901 - a list of cases, 
         while not os.path.exists(arguments["for"]):
             time.sleep(0.01)
         answer(request_id, text("went"))
+    elif name == "twice":
+        answer(request_id, text("first"))
+        answer(request_id, text("second"))
     elif name == "task":
         answer(request_id, {"task": {"taskId": "t-1", "status": "working"}})
     elif name == "ask" and "inputResponses" not in params:

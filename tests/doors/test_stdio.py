@@ -131,6 +131,16 @@ def test_a_result_that_reads_in_two_ways_is_withheld(tmp_path):
     assert answer["error"]["message"].startswith("it ran")
 
 
+def test_a_second_answer_to_the_same_call_does_not_reach_the_client(tmp_path):
+    with Session(tmp_path) as session:
+        assert session.call("twice")["result"]["content"][0]["text"] == "first"
+        assert session.call("echo", text="next")["result"]["content"][0]["text"] == "next"
+        session.end()
+
+    assert [e["error_type"] for e in record(tmp_path) if e["event_type"] == "security"] == ["ambiguous_message"]
+    assert b"an answer to nothing that is open" in session.errors
+
+
 def test_an_ambiguous_message_is_refused_recorded_and_never_reaches_the_server(tmp_path):
     with Session(tmp_path) as session:
         session.send(b'{"jsonrpc":"2.0","id":7,"method":"ping","method":"tools/call","params":{"name":"die"}}')

@@ -194,7 +194,11 @@ class Relay:
         if quiet is not None and side is self._client:
             self._hear_server(quiet, response)
         if call is None:
-            side.asker.send(line)
+            if quiet is None and response.id is not None and side is self._client:
+                # the client would have to guess what it answers, and the record would not have it
+                self.withhold(MessageRefused("an answer to nothing that is open", wire.AMBIGUOUS), len(line))
+            else:
+                side.asker.send(line)
             return
         result = protocol.result_of(call.request, response, len(line))
         if call.cancelled_at is not None and response.error is not None:

@@ -244,7 +244,7 @@ class Ledger:
         with self._publishing, self._mutex:
             if self._fd < 0:
                 return
-            self._broken = LedgerError("the ledger is closed")
+            self._broken = self._broken or LedgerError("the ledger is closed")
             os.close(self._fd)
             self._fd = -1
             self._writer_lock.close()
