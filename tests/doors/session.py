@@ -77,9 +77,9 @@ class Session:
 
 
 def record(home):
-    """Return all events on the record."""
+    """Return all events on the record; a line that is being written is not one yet."""
     files = sorted((Path(home) / "ledger" / "calls" / "log").glob("*.ndjson"))
-    return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+    return [json.loads(line) for file in files for line in file.read_bytes().split(b"\n")[:-1]]
 
 
 def results(home, tool=None):

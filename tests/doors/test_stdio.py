@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -310,6 +311,34 @@ def test_the_servers_standard_error_passes_however_much_it_is(tmp_path):
         session.end()
 
     assert session.errors.count(b"z" * 1000) == 2000
+
+
+def test_a_client_that_does_not_read_cannot_keep_the_wrapper_from_ending(tmp_path):
+    with Session(tmp_path) as session:
+        for _ in range(5):
+            session.begin("tools/call", name="size", arguments={"bytes": 200_000})
+        while "result" not in str(results(tmp_path, "size")):  # the first answer is stuck on its way to us
+            pass
+        session.child.send_signal(signal.SIGTERM)
+        assert session.child.wait(15) == -signal.SIGTERM
+
+    assert onrecord(tmp_path, "verify", "--allow-unanchored").returncode == 0
+
+
+def test_a_client_that_reads_slowly_gets_everything_that_a_server_said_before_it_ended(tmp_path):
+    script = """
+import json, sys
+for number in range(20):
+    print(json.dumps({"jsonrpc": "2.0", "method": "notifications/x", "params": {"n": number, "pad": "y" * 20_000}}))
+"""
+    with Session(tmp_path, command=[sys.executable, "-c", script], listed=False) as session:
+        numbers = []
+        while (message := session.receive()) is not None:
+            numbers.append(message["params"]["n"])
+            threading.Event().wait(0.2)  # a slow reader is what this is about
+        assert session.child.wait(10) == 0
+
+    assert numbers == list(range(20))
 
 
 def test_the_server_is_killed_with_the_wrapper(tmp_path):

@@ -31,9 +31,12 @@ class Outbox:
         self._closing = False
         self._thread: Thread | None = None
         self.broken = False
+        self.writing = False  # a thread is in a write, which lasts until the peer reads
 
     def send(self, line: bytes | Ready) -> None:
         """Send a line after those before it. A peer that is gone is remembered in `broken`."""
+        if self.broken:
+            return
         with self._cond:
             if self._closing:
                 return
@@ -46,13 +49,21 @@ class Outbox:
                 self._thread.start()
             self._cond.notify_all()
 
+    def abandon(self) -> None:
+        """Send nothing more: the peer doesn't read, and this process is to end."""
+        self.broken = True
+
     def close(self, deadline_s: float | None = None) -> None:
-        """Send what waits, then close the descriptor."""
-        with self._cond:
+        """Send what waits, then close the descriptor; with a deadline, leave what a peer doesn't take in time."""
+        if not self._cond.acquire(timeout=-1 if deadline_s is None else deadline_s):
+            return  # another thread sits in a write; the descriptor closes with the process
+        try:
             if self._closing:
                 return
             self._closing = True
             self._cond.notify_all()
+        finally:
+            self._cond.release()
         if self._thread is not None:
             self._thread.join(deadline_s)
         with suppress(OSError):
@@ -73,7 +84,9 @@ class Outbox:
 
     def _write(self, line: bytes) -> None:
         if not self.broken:
+            self.writing = True
             try:
                 write_all(self._fd, line)
             except OSError:
                 self.broken = True
+            self.writing = False

@@ -56,6 +56,7 @@ class Server:
             raise _cannot_start(command[0], e) from e
         assert self._child.stdin is not None
         assert self._child.stdout is not None
+        self.signalled = False
         self.stdin = os.dup(self._child.stdin.fileno())
         self._child.stdin.close()
         self.stdout = os.dup(self._child.stdout.fileno())
@@ -67,6 +68,7 @@ class Server:
             signal.signal(getattr(signal, name), lambda number, _frame: self._signal(number))
 
     def _signal(self, number: int) -> None:
+        self.signalled = True
         with suppress(ProcessLookupError):
             self._child.send_signal(number)
 
@@ -137,12 +139,28 @@ def run(
         Thread(target=_or_stop, args=(work, server, say), name=f"onrecord-{work.__name__}", daemon=True).start()
     while not ended.wait(SWEEP_S):
         relay.sweep()
-    said_all.wait(DRAIN_S)
+    if not _drained(said_all, to_client, server):
+        to_client.abandon()
     why = f"the server {_how(codes[0])} before it answered; whether the call took effect is unknown, do not retry"
     relay.finish(why)
     to_client.close(DRAIN_S)
     recorder.stop(_how(codes[0]), relay.calls)
     return codes[0]
+
+
+def _drained(said_all: Flag, to_client: Outbox, server: Server) -> bool:
+    """Wait until all that the server said is with the client, and say whether it is.
+
+    A client that reads slowly gets all the time it takes, unless somebody asked us to end; output
+    that is merely held open, by a process that the server left behind, gets `DRAIN_S`.
+    """
+    left_s = DRAIN_S
+    while left_s > 0:
+        if said_all.wait(SWEEP_S):
+            return True
+        if server.signalled or not to_client.writing:
+            left_s -= SWEEP_S
+    return False
 
 
 def _or_stop(work: Callable[[], None], server: Server, say: Callable[[str], None]) -> None:

@@ -61,7 +61,10 @@ def read_guard(path: Path) -> Guard | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, *UNREADABLE) as e:
-        raise LedgerRefused(f"the size guard {path} cannot be read: {e}") from e
+        raise LedgerRefused(
+            f"the size guard {path} cannot be read: {e}; "
+            "run onrecord verify PATH, and remove the guard if the log is whole"
+        ) from e
     return guard
 
 
