@@ -20,7 +20,6 @@ def _entry(number: int) -> Redacted:
         event_type="tool_call",
         phase="attempt",
         call_id=identifier,
-        correlation_id=identifier,
         user_id="u_0123456789abcdef0123",
         identity_source="os_account",
         identity_assurance="os_account",
