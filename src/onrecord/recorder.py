@@ -12,6 +12,7 @@ are refused one by one, with the reason, and everything else goes on.
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -89,6 +90,8 @@ class Recorder:
                 self._writer.append(own_fact("key", event_id=self.guard.new_id(), action="create"))
             closed = self._close_orphans()
         except LedgerError as e:
+            with suppress(LedgerError):
+                self._presence.begin(0)  # the ledger may heal: whatever is left open then is looked for from its start
             self._say(f"nothing can be recorded: {e}; calls of tier 2 and above are refused until it can")
             return
         if closed:

@@ -401,3 +401,13 @@ def test_opening_again_reads_the_end_of_the_log_and_not_the_rest(log: Log) -> No
     ledger.close()
     before, line = log.lines()[-2:]
     assert json.loads(line)["prev_hash"] == leaf_of(before)
+
+
+@pytest.mark.requirement("D2", "D3")
+def test_a_log_that_is_gone_with_its_guard_is_not_begun_anew_under_the_same_key(log: Log) -> None:
+    log.write(5)
+    shutil.rmtree(log.folder.path)
+    log.home.guard().unlink()
+
+    with pytest.raises(LedgerRefused, match="rolled back"):
+        log.open()

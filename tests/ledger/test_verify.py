@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.ledger.logs import Log, compact, entry, leaf_of, log_in, rechained, root_of, root_text
 
+from onrecord.ledger.merkle import EdgeTiles
 from onrecord.ledger.note import Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
-from onrecord.ledger.tree import Guard, read_guard
+from onrecord.ledger.tree import Guard, guard_of, read_guard, write_guard
 from onrecord.ledger.verify import Report, Verdict, verify
 
 pytestmark = pytest.mark.requirement("D2")
@@ -573,6 +574,7 @@ def test_whoever_changes_the_signature_is_seen(copy: Copy, attack: Callable[[Cop
 def test_a_log_that_somebody_else_signed_throughout_has_the_wrong_key(copy: Copy, tmp_path: Path) -> None:
     forger = SignerKey(name=copy.original.signer.name, private=Ed25519PrivateKey.generate())
     forged = Log(log_in(tmp_path / "forger").home, forger)
+    write_guard(forged.home.guard(), guard_of(EdgeTiles(), forger.name), durable=False)
     forged.write(LAST)
     report = verify(forged.folder, [copy.original.signer.vkey])
     assert (report.verdict, report.entries, report.signed) == ("wrong key", LAST + 1, 0)

@@ -10,7 +10,7 @@ from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted
 from onrecord.ledger.clock import now_us
-from onrecord.ledger.keys import read_keys
+from onrecord.ledger.keys import open_keys
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.successor import Predecessor, reopen
 
@@ -19,7 +19,7 @@ def ledger(options: Namespace) -> int:
     """Set the log aside and begin a new one that says why."""
     home = home_folder()
     loaded = load(home)
-    keys = read_keys(home)
+    keys, _ = open_keys(home)  # an ending that was broken off may have left none
     redactor = build_redactor(keys.digest_key, loaded.settings)
     person = Keystore(home, keys.digest_key).pseudonym(
         tenant=loaded.settings.tenant, source="os_account", subject=account()

@@ -22,8 +22,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from onrecord.errors import KeyFileError, LedgerError, NotVerified
 from onrecord.ledger.durable import FileLock, make_folder, replace_file
+from onrecord.ledger.merkle import EdgeTiles
 from onrecord.ledger.note import SignerKey, VerifierKey
 from onrecord.ledger.place import Home
+from onrecord.ledger.tree import guard_of, write_guard
 
 _PREFIX = "PRIVATE+KEY+"
 _ED25519 = b"\x01"  # C2SP signed-note, signature types
@@ -130,6 +132,9 @@ def _create(home: Home) -> None:
     seed = base64.b64encode(_ED25519 + signer.private.private_bytes_raw()).decode()
     if not _digest_file(home).exists():  # it outlives a signing key: pseudonyms depend on it
         replace_file(_digest_file(home), os.urandom(_SEED_BYTES), durable=True)
+    if not home.guard().exists():  # so that a log that is gone later on is not taken for one that never was
+        make_folder(home.guard().parent)
+        write_guard(home.guard(), guard_of(EdgeTiles(), name), durable=True)
     replace_file(_key_file(home), f"{_PREFIX}{name}+{key_id}+{seed}\n".encode(), durable=True)
     _write_public_half(home, signer)
 

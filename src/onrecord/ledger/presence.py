@@ -39,7 +39,9 @@ class Presence:
     _lock: FileLock | None = None
 
     def begin(self, seq: int) -> None:
-        """Say that this recorder lives and that its entries begin at `seq`. Raises LedgerError."""
+        """Say that this recorder lives and that its entries begin at `seq`; once. Raises LedgerError."""
+        if self._lock is not None:
+            return
         path = self.home.running / self.wid
         try:
             make_folder(self.home.running)

@@ -20,7 +20,16 @@ from onrecord.ledger.lines import offset_of, read_header, whole_lines
 from onrecord.ledger.merkle import EdgeTiles, Frontier, leaf_hash, reader_over_tiles, tree_root
 from onrecord.ledger.note import Checkpoint, SignerKey, sign_checkpoint
 from onrecord.ledger.place import LogFolder
-from onrecord.ledger.tree import Guard, guard_of, last_leaf, load_edge, read_tile, rebuild_edge, write_guard
+from onrecord.ledger.tree import (
+    Guard,
+    guard_of,
+    last_leaf,
+    load_edge,
+    read_checkpoint,
+    read_tile,
+    rebuild_edge,
+    write_guard,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +51,7 @@ def begin_log(folder: LogFolder, guard: Path, signer: SignerKey, seen: Sequence[
     """
     if before := max((each.size for each in seen), default=0):
         raise rolled_back(folder, 0, before)
-    if folder.checkpoint.exists() and not seen:
+    if folder.checkpoint.exists() and read_checkpoint(folder, signer) is None:
         raise LedgerRefused(f"{folder.path} holds a checkpoint that is not ours, and no lines")
     empty = EdgeTiles()
     checkpoint = Checkpoint(origin=signer.name, size=0, root=empty.root())
