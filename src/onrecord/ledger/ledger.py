@@ -261,11 +261,6 @@ class Ledger:
         checkpoint = read_checkpoint(self.folder, self._signer) or signed
         seen = [each for each in (checkpoint, signed, guard and guard.seen) if each is not None]
         if not self._path.exists():
-            if guard is None and not seen:
-                raise LedgerRefused(
-                    f"rolled back: {self.folder.path} and its guard are gone, and the key is older than that; "
-                    "restore them, or begin a successor with: onrecord ledger reopen --reason TEXT"
-                )
             checkpoint = begin_log(self.folder, self._guard_path, self._signer, seen)
         self._fd = open_private(self._path, _APPEND)
         try:

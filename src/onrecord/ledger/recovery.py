@@ -49,7 +49,12 @@ def begin_log(folder: LogFolder, guard: Path, signer: SignerKey, seen: Sequence[
     The empty tree is signed before there is a line, so that a log without a signature is never ours. The
     file of the lines comes last: what a crash leaves half done is done again. Raises LedgerError.
     """
-    if before := max((each.size for each in seen), default=0):
+    if not seen:  # not even the guard, which is as old as the key
+        raise LedgerRefused(
+            f"rolled back: {folder.path} and its guard are gone, and the key is older than that; "
+            "restore them, or begin a successor with: onrecord ledger reopen --reason TEXT"
+        )
+    if before := max(each.size for each in seen):
         raise rolled_back(folder, 0, before)
     if folder.checkpoint.exists() and read_checkpoint(folder, signer) is None:
         raise LedgerRefused(f"{folder.path} holds a checkpoint that is not ours, and no lines")
