@@ -7,14 +7,16 @@
     end(permit, result)     redact, write the result   → Delivery
     delivery.redeem()       wait until the result is as durable as its tier demands; then answer the caller
 
-A door can forward only what `redeem` hands it, so a call that is not on the record cannot run:
+A door forwards a call only after `redeem` returned it (in stdio that is one place, `Relay._redeem`).
 `begin` and `redeem` raise NotRecorded, and from tier 2 up that means "not run". Once it ran, the
 same failure is another error, EndNotRecorded, because the caller must do another thing: not retry.
 Calls of tiers 0 and 1 run even then; their events wait in a bounded spool and the gap is reported.
 
-Neither half blocks: only `redeem` waits, for a bounded time, in a thread of the door's choice. A
-permit is used once and ended once. What failed, was cancelled, timed out or never answered gets
-its result too; what a crash left open is closed when a recorder next starts (`recorder.py`).
+`begin` and `end` write a line, and may wait for the ledger's lock up to the append deadline; only
+`redeem` waits for the device, in a thread of the door's choice. A permit is used once; an answer
+that comes after its call was closed is recorded as late. What failed, was cancelled, timed out or
+never answered gets its result too; what a crash left open is closed when a recorder next starts
+(`recorder.py`).
 
 With no policy configured everything is recorded and nothing is denied. This file forwards nothing,
 knows no protocol, and never sees a message's bytes.

@@ -19,5 +19,5 @@ def keys(options: Namespace) -> int:
         print_json({"vkey": str(key), "origin": key.name, "file": str(file)})
     else:
         print(key)
-        say(f"keep this away from the recorder's host, and verify with: onrecord verify PATH --key {file}")
+        say("this key is public; keep a copy on another machine, and verify there: onrecord verify COPY --key FILE")
     return 0

@@ -40,6 +40,8 @@ def tail(options: Namespace) -> int:
     sys.stdout.flush()
     while options.follow:
         time.sleep(_POLL_S)
+        if not files[-1].exists():
+            raise OnRecordError(f"{files[-1]} is gone; run: onrecord verify")
         for line in whole_lines(files[-1], end):
             event = _event(line, files[-1])
             end = line.offset + len(line.data) + 1

@@ -3,7 +3,7 @@
 
 A line that may go at once is written by the thread that brings it. One that has to wait lets the
 lines behind it wait too, so nothing overtakes, and is written by a thread of its own: the thread
-that reads messages is never held up by a disk. Many that wait are settled by one flush.
+that reads messages does not wait for a device. Many that wait are settled by one flush.
 """
 
 import os

@@ -46,10 +46,11 @@ class Ticket:
         """Whether there is nothing to wait for."""
         return self.durability == "written"
 
-    def wait(self, deadline_s: float = DEADLINE_S) -> None:
-        """Return once the entry is durable. Raises a LedgerError where it isn't in time."""
+    def wait(self, deadline_s: float | None = None) -> None:
+        """Return once the entry is durable. Raises a LedgerError where it isn't in time, by default the writer's."""
         if not self.settled:
-            self._writer.wait_until(self._ledger, self.receipt.seq, self.durability, deadline_s)
+            limit_s = self._writer.deadline_s if deadline_s is None else deadline_s
+            self._writer.wait_until(self._ledger, self.receipt.seq, self.durability, limit_s)
 
 
 class _Step(NamedTuple):
