@@ -175,3 +175,24 @@ def test_a_key_that_others_can_read_is_refused(tmp_path):
 
     assert done.returncode == 2
     assert "chmod 600" in done.stderr
+
+
+@pytest.mark.requirement("A4")
+def test_calls_of_a_recorder_that_started_without_a_ledger_and_was_killed_are_closed_too(tmp_path):
+    (tmp_path / "onrecord.toml").write_text('[ledger]\nappend_deadline = "300ms"\n')
+    with Session(tmp_path) as session:
+        session.end()
+    with (tmp_path / "ledger" / "calls" / "writer.lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        session = Session(tmp_path)  # it has said that nothing can be recorded by the time it answers
+    with session:
+        while "result" not in session.call("store"):
+            pass  # until the ledger is open again
+        session.begin("tools/call", name="hang", arguments={})
+        assert "result" in session.call("store")
+        session.child.kill()
+        session.child.wait()
+
+    with Session(tmp_path) as session:
+        session.end()
+    assert [e["result_status"] for e in results(tmp_path, "hang")] == ["unknown"]
