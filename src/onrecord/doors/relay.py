@@ -6,7 +6,8 @@ through the guard on its way in and its result on the way out; everything else p
 client there is nothing but JSON-RPC. Nothing is ever sent to the server that the client did not
 send, so a server that locks its protocol era on the first request locks the client's.
 
-Two threads may be in here, one for each direction. This file opens no file and starts no process.
+Several threads may be in here: one for each direction, those of the outboxes, and the one that sweeps.
+This file opens no file and starts no process.
 """
 
 import time

@@ -248,9 +248,3 @@ def error_line(request_id: RequestId | None, code: int, message: str, **data: st
     if data:
         error["data"] = data
     return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}, separators=(",", ":")).encode() + b"\n"
-
-
-def refusal_line(request_id: RequestId, reason: str) -> bytes:
-    """Return a tool result that tells the model why its call was refused."""
-    result: Object = {"content": [{"type": "text", "text": reason}], "isError": True}
-    return json.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}, separators=(",", ":")).encode() + b"\n"
