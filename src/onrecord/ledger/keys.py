@@ -64,6 +64,25 @@ def read_keys(home: Home) -> Keys:
     return Keys(signer=_read_signer(_key_file(home)), digest_key=_read_digest_key(_digest_file(home)))
 
 
+def open_digest_key(home: Home) -> bytes:
+    """Return the key for digests of a home whose log another account keeps, made now if there is none.
+
+    Raises KeyFileError.
+    """
+    try:
+        make_folder(home.keys)
+        lock = FileLock(home.keys / "create.lock")
+        try:
+            lock.acquire(time.monotonic() + DEADLINE_S)
+            if not _digest_file(home).exists():
+                replace_file(_digest_file(home), os.urandom(_SEED_BYTES), durable=True)
+        finally:
+            lock.close()
+    except (LedgerError, OSError) as e:
+        raise KeyFileError(f"cannot make a key in {home.keys}: {e}") from e
+    return _read_digest_key(_digest_file(home))
+
+
 def retire_signer(home: Home, stamp: str) -> None:
     """Destroy the signing key, and keep its public half under `stamp`, so that the next open makes a new pair.
 

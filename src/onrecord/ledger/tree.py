@@ -167,7 +167,7 @@ class Tree:
 
     def _knows_all(self, leaves: list[bytes]) -> bool:
         """Check what other processes signed since, and say whether `leaves` go at least as far."""
-        if self._note and _last_note(self._folder.checkpoints) == self._note:
+        if self._note and last_note(self._folder.checkpoints) == self._note:
             return True  # nobody signed since we did
         for read in (read_checkpoint, read_last_signed):
             theirs = read(self._folder, self._signer)
@@ -231,7 +231,7 @@ def read_checkpoint(folder: LogFolder, signer: SignerKey) -> Checkpoint | None:
 
 def read_last_signed(folder: LogFolder, signer: SignerKey) -> Checkpoint | None:
     """Return the newest checkpoint of the history if it is ours and whole; it may not be published yet."""
-    return _ours(_last_note(folder.checkpoints), signer)
+    return _ours(last_note(folder.checkpoints), signer)
 
 
 def _ours(note: bytes, signer: SignerKey) -> Checkpoint | None:
@@ -248,7 +248,8 @@ def _bytes_of(path: Path) -> bytes:
         return b""
 
 
-def _last_note(history: Path) -> bytes:
+def last_note(history: Path) -> bytes:
+    """Return the newest signed note of a history, or nothing where it can't be read."""
     try:
         with history.open("rb") as file:
             file.seek(max(0, history.stat().st_size - _HISTORY_LINE))

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a door and the recorder service say to each other: one JSON object a line, at most 64 KiB.
+
+    door                                          service
+    hello    version, log, what it knows          welcome  which log, its signed note, a session
+    append   id, durability, what it knows,       done     id, seq, leaf; a newer note and its path
+             the event                            failed   id, the name of the error, why
+    bye      id, what it knows                    done     everything of this door is signed
+
+What a door knows is the size and root of the newest tree that the service vouched for. A note that
+comes with an answer is of a tree that extends it, and `path` proves that (RFC 9162, 2.1.4): a ledger
+that was rolled back, forked or swapped cannot answer.
+
+A message has one spelling, the one that `encode` gives it. Whatever else would decode to the same is refused,
+so duplicate keys, unknown keys and numbers in disguise need no rule of their own. Nothing
+here opens a socket.
+"""
+
+import base64
+import binascii
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from onrecord.errors import (
+    LedgerBusy,
+    LedgerError,
+    LedgerFull,
+    LedgerMoved,
+    LedgerRefused,
+    LedgerUnwritable,
+    NotVerified,
+)
+from onrecord.event.event import UNREADABLE, Event
+from onrecord.ledger.appending import Durability
+from onrecord.ledger.note import Checkpoint
+
+VERSION = 1
+MAX_MESSAGE = 64 * 1024  # bytes with the line feed; a line of the log has half of that
+NOBODY = -1  # the id of an answer that is for the whole connection
+_MAX_TEXT = 1_000  # characters of an error that are handed on
+
+_ERRORS: dict[str, type[LedgerError]] = {
+    kind.__name__: kind for kind in (LedgerError, LedgerBusy, LedgerFull, LedgerUnwritable, LedgerMoved, LedgerRefused)
+}
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op"):
+    """One line."""
+
+
+class Hello(_Message, tag="hello"):
+    """The first message of a connection. `wid` and `token` take up a session that lost its connection."""
+
+    version: int
+    log: str
+    size: int = 0
+    root: str = ""
+    wid: str = ""
+    token: str = ""
+
+
+class Append(_Message, tag="append"):
+    """An event for the record, without what the ledger sets."""
+
+    id: int
+    durability: Durability
+    size: int = 0
+    root: str = ""
+    event: Event
+
+
+class Bye(_Message, tag="bye"):
+    """The door ends well: none of its calls is open."""
+
+    id: int
+    size: int = 0
+    root: str = ""
+
+
+class Welcome(_Message, tag="welcome"):
+    """Which log this is, and the session: its `wid`, and the ids of its newest events on the record.
+
+    `ledger` and `keys` name the service's folders, so that a door can say whether it could write there itself.
+    """
+
+    version: int
+    log: str
+    vkey: str
+    wid: str
+    token: str
+    ledger: str
+    keys: str
+    note: str
+    path: tuple[str, ...] = ()
+    recent: tuple[str, ...] = ()
+
+
+class Done(_Message, tag="done"):
+    """The entry stands at `seq` and is as durable as was asked for. `leaf` is in hex."""
+
+    id: int
+    seq: int = -1
+    leaf: str = ""
+    note: str = ""
+    path: tuple[str, ...] = ()
+
+
+class Failed(_Message, tag="failed"):
+    """The entry is not on the record, or not durable; `error` is the name of a LedgerError."""
+
+    id: int
+    error: str
+    message: str
+
+
+Request: TypeAlias = Hello | Append | Bye
+Answer: TypeAlias = Welcome | Done | Failed
+_M = TypeVar("_M")
+
+_encoder = msgspec.json.Encoder()
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Hello | Append | Bye)
+_answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Welcome | Done | Failed)
+
+
+def encode(message: Request | Answer) -> bytes:
+    """Return `message` as a line, with its line feed."""
+    return _encoder.encode(message) + b"\n"
+
+
+def read_request(line: bytes) -> Request:
+    """Return what a door says; `line` has no line feed. Raises NotVerified where it has no single reading."""
+    return _read(line, _requests)
+
+
+def read_answer(line: bytes) -> Answer:
+    """Return what the service says. Raises NotVerified where it has no single reading."""
+    return _read(line, _answers)
+
+
+def _read(line: bytes, decoder: msgspec.json.Decoder[_M]) -> _M:
+    try:
+        message = decoder.decode(line)
+    except UNREADABLE as e:
+        raise NotVerified(f"not a message of this protocol: {type(e).__name__}") from e
+    if _encoder.encode(message) != line:
+        raise NotVerified("a message that is not written the one way, or with keys that are unknown or there twice")
+    return message
+
+
+def failed(request_id: int, error: LedgerError) -> Failed:
+    """Return the answer that carries `error`."""
+    kind = type(error).__name__
+    return Failed(id=request_id, error=kind if kind in _ERRORS else "LedgerError", message=str(error)[:_MAX_TEXT])
+
+
+def error_of(answer: Failed) -> LedgerError:
+    """Return the error that an answer carries, by its own type. Its text can't act on a terminal."""
+    text = "".join(character if character.isprintable() else "?" for character in answer.message[:_MAX_TEXT])
+    return _ERRORS.get(answer.error, LedgerError)(text)
+
+
+def known_of(origin: str, size: int, root: str) -> Checkpoint | None:
+    """Return the tree that a door says it knows, or None where it knows none. Raises NotVerified."""
+    return Checkpoint(origin=origin, size=size, root=hash_of(root)) if size else None
+
+
+def text_of(one: bytes) -> str:
+    """Return a hash as base64."""
+    return base64.b64encode(one).decode()
+
+
+def hash_of(text: str) -> bytes:
+    """Return the 32 bytes that `text` spells in base64. Raises NotVerified."""
+    try:
+        one = base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as e:
+        raise NotVerified("a hash is not base64") from e
+    if len(one) != 32:
+        raise NotVerified(f"a hash has 32 bytes, not {len(one)}")
+    return one
