@@ -15,7 +15,8 @@ This file decides nothing about calls, holds no thread, and takes nothing but `R
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -30,21 +31,15 @@ from onrecord.ledger.durable import FileLock, disk_error, make_folder
 from onrecord.ledger.lines import MAX_LINE, segment_files
 from onrecord.ledger.note import Checkpoint, SignerKey
 from onrecord.ledger.place import Home
+from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.recovery import begin_log, check_grown, find_stand
+from onrecord.ledger.sealing import compress_sealed
 from onrecord.ledger.segment import RESERVE, SEGMENT
 from onrecord.ledger.tail import Tail
 from onrecord.ledger.tree import Tree, read_checkpoint, read_guard, read_last_signed
 
 DEADLINE_S = 2.0  # an append that takes longer is refused; a person would have given up by then
 _HEADER_BYTES = 512  # at most, of what the ledger sets on a line; it takes some 200
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Where an entry came to stand: its place in the log and its leaf hash."""
-
-    seq: int
-    leaf: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,20 +183,20 @@ class Ledger:
         finally:
             self._mutex.release()
 
+    def compress(self) -> None:
+        """Compress the sealed segments whose lines are signed. What goes wrong is left as it is, for verify to name."""
+        with suppress(LedgerError):
+            compress_sealed(self.folder, self._tree.size)
+            self._tail.rotated = False
+
     def beat(self, after_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
         """Record a heartbeat if no line was written for `after_s`, by whomever, and say whether it was."""
-        deadline = time.monotonic() + deadline_s
-        with self._mutex:
-            self._writer_lock.acquire(deadline)
-            try:
-                self._catch_up()
-                if self._options.clock() - self._tail.last_us < after_s * 1_000_000:
-                    return False
-                detail: dict[str, str | int | bool] = {"silent_after_s": round(after_s)}
-                self._write(own_fact("heartbeat", event_id=self._new_id(), detail=detail))
-                return True
-            finally:
-                self._writer_lock.release()
+        with self._at_the_end(time.monotonic() + deadline_s):
+            if self._options.clock() - self._tail.last_us < after_s * 1_000_000:
+                return False
+            detail: dict[str, str | int | bool] = {"silent_after_s": round(after_s)}
+            self._write(own_fact("heartbeat", event_id=self._new_id(), detail=detail))
+            return True
 
     def flush(self) -> int:
         """Return once every line so far is on the device, and how many that is.
@@ -252,15 +247,21 @@ class Ledger:
 
     def _unsigned(self, deadline: float) -> list[bytes]:
         """Return the leaves since the signed ones, those of other processes among them."""
+        with self._at_the_end(deadline):
+            return list(self._tail.leaves)
+
+    @contextmanager
+    def _at_the_end(self, deadline: float) -> Generator[None]:
+        """Hold the log, with all that others wrote read. (`append` spells this out: it is the hot path.)"""
         if not self._mutex.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise LedgerBusy(f"other threads keep {self.folder.path} busy")
         try:
             self._writer_lock.acquire(deadline)
             try:
                 self._catch_up()
+                yield
             finally:
                 self._writer_lock.release()
-            return list(self._tail.leaves)
         finally:
             self._mutex.release()
 

@@ -16,8 +16,8 @@ from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.durable import replace_file
-from onrecord.ledger.lines import lines_from, read_header
-from onrecord.ledger.merkle import EdgeTiles, Frontier, leaf_hash, reader_over_tiles, tree_root
+from onrecord.ledger.lines import leaf_of, lines_from, read_header
+from onrecord.ledger.merkle import EdgeTiles, Frontier, reader_over_tiles, tree_root
 from onrecord.ledger.note import Checkpoint, SignerKey, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.tree import (
@@ -87,7 +87,7 @@ def _behind(folder: LogFolder, edge: EdgeTiles, leaf: bytes) -> Stand:
     if not edge.size:
         return Stand(edge=edge)
     last = next(lines_from(folder, edge.size - 1), None)
-    if last is None or leaf_hash(last.data) != leaf:
+    if last is None or leaf_of(last.data) != leaf:
         raise NotVerified("the last signed line is not where the tree ends")
     at_us = parse_time(read_header(last.data).timestamp)
     return Stand(edge=edge, size=edge.size, leaf=leaf.hex(), at_us=at_us)
@@ -102,7 +102,7 @@ def _rebuilt(folder: LogFolder, checkpoint: Checkpoint | None, guard: Guard | No
             "is this the right key, and the right ledger?"
         )
     try:
-        leaves = [leaf_hash(line.data) for line in islice(lines_from(folder), size)]
+        leaves = [leaf_of(line.data) for line in islice(lines_from(folder), size)]
         if len(leaves) < size:
             raise rolled_back(folder, len(leaves), size)
         edge = rebuild_edge(folder, leaves)
@@ -147,5 +147,5 @@ def _root_at(folder: LogFolder, edge: EdgeTiles, leaves: Sequence[bytes], before
         if root == before.root:
             return root
     frontier = Frontier()  # the tiles may be at fault
-    frontier.extend(leaf_hash(line.data) for line in islice(lines_from(folder), before.size))
+    frontier.extend(leaf_of(line.data) for line in islice(lines_from(folder), before.size))
     return frontier.root()
