@@ -136,6 +136,19 @@ def segment_of(files: list[Path], seq: int) -> int:
     return sum(first_seq(path) <= seq for path in files) - 1
 
 
+def last_seq(folder: LogFolder) -> int:
+    """Return the seq of the newest entry, or -1 where there is none. Raises NotVerified, OSError."""
+    for path in reversed(segment_files(folder)):
+        if is_compressed(path):
+            return first_seq(path) + sum(1 for _ in whole_lines(path)) - 1
+        end, _ = ends(path)
+        if end:
+            with path.open("rb", buffering=0) as file:
+                file.seek(max(0, end - _LONGEST))
+                return read_seq(file.read(min(end, _LONGEST)).split(b"\n")[-2])
+    return -1
+
+
 def lines_from(folder: LogFolder, seq: int = 0) -> Iterator[Line]:
     """Yield the entries of a log from `seq` on, across its segments. Raises NotVerified, OSError."""
     files = segment_files(folder)
