@@ -12,7 +12,7 @@ import msgspec
 
 from onrecord.event.event import Event, EventType, encode
 
-OWN_FACTS: frozenset[EventType] = frozenset({"log_open", "log_recovered", "gap", "key", "heartbeat"})
+OWN_FACTS: frozenset[EventType] = frozenset({"log_open", "log_recovered", "degraded", "gap", "key", "heartbeat"})
 
 # What a door may state of itself and of its calls. The rest is for whoever holds the ledger: a door that could state
 # a deletion or a hand-over of the signing key could excuse a change of the record.
