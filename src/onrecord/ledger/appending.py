@@ -5,12 +5,29 @@
 service. This file says what both can do, and does nothing.
 """
 
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from onrecord.event.redacted import Redacted
-from onrecord.ledger.ledger import Receipt
+from onrecord.ledger.receipt import Receipt
 
 Durability: TypeAlias = Literal["written", "flushed", "signed"]
+
+
+@dataclass(slots=True)
+class Hand:
+    """Whose lines they are, where a process writes for others: their `wid`, and how many lines they have so far."""
+
+    wid: str
+    wseq: int = 0
+
+
+class Line(Protocol):
+    """What takes one entry after the other, and returns where it came to stand: a ledger, or the way to one."""
+
+    def append(self, entry: Redacted, *, deadline_s: float) -> Receipt:
+        """Write `entry`. Raises a LedgerError where it is not on the record."""
+        ...
 
 
 class Pending(Protocol):
@@ -40,8 +57,8 @@ class Appending(Protocol):
 
     deadline_s: float
 
-    def append(self, entry: Redacted, durability: Durability = "written") -> Pending:
-        """Take `entry` in. Raises a LedgerError where nothing of it was written."""
+    def append(self, entry: Redacted, durability: Durability = "written", *, urgent: bool = False) -> Pending:
+        """Take `entry` in; an `urgent` one may use the reserve of a full disk. Raises a LedgerError where nothing of it was written."""
         ...
 
     def spool(self, entry: Redacted) -> None:

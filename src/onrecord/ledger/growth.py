@@ -11,11 +11,12 @@ Nothing here signs or writes.
 from collections import OrderedDict
 
 from onrecord.errors import LedgerError, LedgerRefused, NotVerified
-from onrecord.ledger.lines import offset_of, segment_files, whole_lines
+from onrecord.ledger.lines import lines_from
 from onrecord.ledger.merkle import (
     HASH_BYTES,
     TILE_WIDTH,
     EdgeTiles,
+    HashReader,
     consistency_path,
     leaf_hash,
     reader_over_tiles,
@@ -92,14 +93,11 @@ class Growth:
 
     def _read_lines(self, size: int) -> None:
         """Push the leaves of lines that others wrote."""
-        files = segment_files(self._folder)
-        first = max(0, sum(int(path.name.partition(".")[0]) <= self._edge.size for path in files) - 1)
         try:
-            for path in files[first:]:
-                for line in whole_lines(path, offset_of(path, self._edge.size)):
-                    if self._edge.size == size:
-                        return
-                    self._edge.push(leaf_hash(line.data))
+            for line in lines_from(self._folder, self._edge.size):
+                if self._edge.size == size:
+                    return
+                self._edge.push(leaf_hash(line.data))
         except (OSError, NotVerified) as e:
             raise LedgerError(f"cannot read {self._folder.path}: {e}") from e
         if self._edge.size < size:
@@ -108,7 +106,7 @@ class Growth:
     def _root(self, size: int) -> bytes:
         return self._edge.root() if size == self._edge.size else tree_root(size, self._reader())
 
-    def _reader(self):
+    def _reader(self) -> HashReader:
         partial = {(level, index): data for level, index, _, data in self._edge.partials()}
 
         def read(level: int, index: int, width: int) -> bytes:

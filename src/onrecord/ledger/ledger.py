@@ -26,6 +26,7 @@ from onrecord.errors import LedgerBusy, LedgerError, LedgerFull, LedgerMoved, Le
 from onrecord.event.event import SCHEMA_VERSION
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted, own_fact
+from onrecord.ledger.appending import Hand
 from onrecord.ledger.clock import NowUs, TimeText, now_us
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
 from onrecord.ledger.lines import MAX_LINE, segment_files
@@ -75,14 +76,13 @@ class Ledger:
 
     def __init__(self, home: Home, signer: SignerKey, options: Options, *, wseq: int, doubtful: _Doubtful) -> None:
         self.folder = home.log(options.log)
-        self.wid = options.wid
+        self._own = Hand(options.wid, wseq)
         self._home = home
         self._options = options
         self._guard_path = home.guard(options.log)
         self._signer = signer
         self._mutex = Lock()
         self._publishing = Lock()  # the lock between processes does not keep two threads of one apart
-        self._wseq = wseq
         self._tail = Tail(self.folder, segment_bytes=options.segment_bytes, reserve_bytes=options.reserve_bytes)
         self._closed = False
         self._broken: LedgerError | None = None
@@ -121,7 +121,7 @@ class Ledger:
 
     @classmethod
     def _continue(cls, deadline_s: float, former: Self) -> Self:
-        self = cls(former._home, former._signer, former._options, wseq=former._wseq, doubtful=former._doubtful)
+        self = cls(former._home, former._signer, former._options, wseq=former._own.wseq, doubtful=former._doubtful)
         self._open(deadline_s)
         return self
 
@@ -163,8 +163,10 @@ class Ledger:
         """Whether there are sealed segments that may be compressed."""
         return self._tail.rotated
 
-    def append(self, entry: Redacted, *, deadline_s: float = DEADLINE_S, urgent: bool = False) -> Receipt:
-        """Write `entry` as the next line and return where it stands.
+    def append(
+        self, entry: Redacted, *, deadline_s: float = DEADLINE_S, urgent: bool = False, hand: Hand | None = None
+    ) -> Receipt:
+        """Write `entry` as the next line, in the name of `hand` if there is one, and return where it stands.
 
         The line survives the death of this process from then on; `flush` makes it survive a power
         cut. An `urgent` one may use the reserve of a full disk. Raises a LedgerError where the line
@@ -177,7 +179,7 @@ class Ledger:
             self._writer_lock.acquire(deadline)
             try:
                 self._catch_up()
-                return self._write(entry, urgent=urgent)
+                return self._write(entry, urgent=urgent, hand=hand)
             finally:
                 self._writer_lock.release()
         finally:
@@ -341,7 +343,8 @@ class Ledger:
         if torn:
             self._set_torn_aside(torn)
 
-    def _write(self, entry: Redacted, *, urgent: bool = True) -> Receipt:
+    def _write(self, entry: Redacted, *, urgent: bool = True, hand: Hand | None = None) -> Receipt:
+        who = hand or self._own
         if not fits(entry):
             raise LedgerError(f"an entry of {len(entry.body)} bytes is longer than a line may be ({MAX_LINE})")
         if not urgent:
@@ -358,15 +361,15 @@ class Ledger:
             self._tail.size,
             self._tail.last_leaf.encode(),
             self._times.of(at_us).encode(),
-            self.wid.encode(),
-            self._wseq,
+            who.wid.encode(),
+            who.wseq,
             entry.body[1:],
         )
         try:
             leaf = self._tail.put(line, at_us)
         except LedgerError as e:
             raise self._break(e) if self._tail.spoiled else e from e
-        self._wseq += 1
+        who.wseq += 1
         return Receipt(self._tail.size - 1, leaf)
 
     def _make_room(self, count: int) -> None:

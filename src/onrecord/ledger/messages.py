@@ -45,7 +45,9 @@ _ERRORS: dict[str, type[LedgerError]] = {
 }
 
 
-class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op"):
+class _Message(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op"
+):
     """One line."""
 
 
@@ -67,6 +69,7 @@ class Append(_Message, tag="append"):
     durability: Durability
     size: int = 0
     root: str = ""
+    urgent: bool = False
     event: Event
 
 

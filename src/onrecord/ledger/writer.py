@@ -19,15 +19,14 @@ import math
 import time
 from collections.abc import Callable
 from threading import Condition, Thread
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from onrecord.errors import LedgerBusy, LedgerError
 from onrecord.event.redacted import Redacted
+from onrecord.ledger.appending import Durability, Hand
 from onrecord.ledger.ledger import DEADLINE_S, Ledger
 from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.spool import Spool
-
-Durability: TypeAlias = Literal["written", "flushed", "signed"]
 
 HEARTBEAT_S = 900.0  # a log that nobody writes to says this often that it is alive, so that silence can be proven
 FLUSH_S = 0.05  # the longest that a line stays with the operating system alone
@@ -101,7 +100,9 @@ class Writer:
         self._thread = Thread(target=self._commit_forever, name="onrecord-writer", daemon=True)
         self._thread.start()
 
-    def append(self, entry: Redacted, durability: Durability = "written", *, urgent: bool = False) -> Ticket:
+    def append(
+        self, entry: Redacted, durability: Durability = "written", *, urgent: bool = False, hand: Hand | None = None
+    ) -> Ticket:
         """Write `entry` and return its ticket. Raises a LedgerError where nothing of it was written.
 
         An `urgent` one may use the reserve of a full disk.
@@ -110,7 +111,7 @@ class Writer:
         try:
             if self._spool and not urgent:
                 self._note_appended(ledger, self._spool.drain(ledger, deadline_s=self.deadline_s))
-            receipt = ledger.append(entry, deadline_s=self.deadline_s, urgent=urgent)
+            receipt = ledger.append(entry, deadline_s=self.deadline_s, urgent=urgent, hand=hand)
         except LedgerError as e:
             self._drop_if_broken(ledger, e)
             raise
