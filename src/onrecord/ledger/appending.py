@@ -58,7 +58,10 @@ class Appending(Protocol):
     deadline_s: float
 
     def append(self, entry: Redacted, durability: Durability = "written", *, urgent: bool = False) -> Pending:
-        """Take `entry` in; an `urgent` one may use the reserve of a full disk. Raises a LedgerError where nothing of it was written."""
+        """Take `entry` in. Raises a LedgerError where nothing of it was written.
+
+        An `urgent` one may use the reserve of a full disk.
+        """
         ...
 
     def spool(self, entry: Redacted) -> None:

@@ -51,7 +51,8 @@ class Growth:
 
     def expect(self, seq: int, leaf: bytes) -> None:
         """Remember the leaf of a line that was just written, so that it need not be read again."""
-        self._ahead[seq] = leaf
+        if seq >= self._edge.size:
+            self._ahead[seq] = leaf
 
     def reach(self, signed: Checkpoint) -> None:
         """Take in the lines that `signed` covers. Raises LedgerRefused where they make another tree.

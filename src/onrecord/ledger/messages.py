@@ -45,13 +45,15 @@ _ERRORS: dict[str, type[LedgerError]] = {
 }
 
 
-class _Message(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op"
+class Hello(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    tag_field="op",
+    tag="hello",
 ):
-    """One line."""
-
-
-class Hello(_Message, tag="hello"):
     """The first message of a connection. `wid` and `token` take up a session that lost its connection."""
 
     version: int
@@ -62,7 +64,15 @@ class Hello(_Message, tag="hello"):
     token: str = ""
 
 
-class Append(_Message, tag="append"):
+class Append(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    tag_field="op",
+    tag="append",
+):
     """An event for the record, without what the ledger sets."""
 
     id: int
@@ -73,7 +83,9 @@ class Append(_Message, tag="append"):
     event: Event
 
 
-class Bye(_Message, tag="bye"):
+class Bye(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op", tag="bye"
+):
     """The door ends well: none of its calls is open."""
 
     id: int
@@ -81,15 +93,24 @@ class Bye(_Message, tag="bye"):
     root: str = ""
 
 
-class Welcome(_Message, tag="welcome"):
+class Welcome(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    tag_field="op",
+    tag="welcome",
+):
     """Which log this is, and the session: its `wid`, and the ids of its newest events on the record.
 
-    `ledger` and `keys` name the service's folders, so that a door can say whether it could write there itself.
+    `vkeys` are the keys of the log, oldest first. `ledger` and `keys` name the service's folders, so that
+    a door can say whether it could write there itself.
     """
 
     version: int
     log: str
-    vkey: str
+    vkeys: tuple[str, ...]
     wid: str
     token: str
     ledger: str
@@ -99,7 +120,15 @@ class Welcome(_Message, tag="welcome"):
     recent: tuple[str, ...] = ()
 
 
-class Done(_Message, tag="done"):
+class Done(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    tag_field="op",
+    tag="done",
+):
     """The entry stands at `seq` and is as durable as was asked for. `leaf` is in hex."""
 
     id: int
@@ -109,12 +138,21 @@ class Done(_Message, tag="done"):
     path: tuple[str, ...] = ()
 
 
-class Failed(_Message, tag="failed"):
-    """The entry is not on the record, or not durable; `error` is the name of a LedgerError."""
+class Failed(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    tag_field="op",
+    tag="failed",
+):
+    """The entry is not on the record; where it has a `seq` it is, but not durable. `error` names a LedgerError."""
 
     id: int
     error: str
     message: str
+    seq: int = -1
 
 
 Request: TypeAlias = Hello | Append | Bye
@@ -151,10 +189,11 @@ def _read(line: bytes, decoder: msgspec.json.Decoder[_M]) -> _M:
     return message
 
 
-def failed(request_id: int, error: LedgerError) -> Failed:
-    """Return the answer that carries `error`."""
+def failed(request_id: int, error: LedgerError, *, seq: int = -1) -> Failed:
+    """Return the answer that carries `error`, and where the entry stands all the same, if it does."""
     kind = type(error).__name__
-    return Failed(id=request_id, error=kind if kind in _ERRORS else "LedgerError", message=str(error)[:_MAX_TEXT])
+    name = kind if kind in _ERRORS else "LedgerError"
+    return Failed(id=request_id, error=name, message=str(error)[:_MAX_TEXT], seq=seq)
 
 
 def error_of(answer: Failed) -> LedgerError:

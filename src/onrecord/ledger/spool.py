@@ -41,6 +41,11 @@ class Spool:
             else:
                 self._lost += 1
 
+    def lose(self) -> None:
+        """Count an entry that no log will ever hold."""
+        with self._counting:
+            self._lost += 1
+
     def put_back(self, entries: Sequence[Redacted], *, recorded: Collection[str]) -> None:
         """Keep `entries` ahead of the others; forget those whose event id is among the `recorded`."""
         with self._draining, self._counting:
