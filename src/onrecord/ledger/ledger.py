@@ -35,11 +35,13 @@ from onrecord.ledger.durable import (
     replace_file,
     sync_data,
 )
+from onrecord.ledger.handover import HandOver
 from onrecord.ledger.lines import MAX_LINE, read_header, whole_lines
 from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.note import SignerKey
 from onrecord.ledger.place import Home
 from onrecord.ledger.recovery import begin_log, check_grown, find_stand
+from onrecord.ledger.signing import SigningKeys
 from onrecord.ledger.tree import Tree, read_checkpoint, read_guard, read_last_signed
 
 DEADLINE_S = 2.0  # an append that takes longer is refused; a person would have given up by then
@@ -79,14 +81,13 @@ class Ledger:
         self._log = log
         self._guard_path = home.guard(log)
         self._signer = signer
+        self._keys = SigningKeys(home, log, signer.name)
         self._clock = clock
         self._mutex = Lock()
         self._publishing = Lock()  # the lock between processes does not keep two threads of one apart
         self._wseq = wseq
-        self._size = 0  # entries
-        self._end = 0  # bytes
+        self._size = self._end = self._last_us = 0  # entries, bytes, microseconds
         self._last_leaf = GENESIS_PREV_HASH
-        self._last_us = 0
         self._leaves: list[bytes] = []  # of the lines from tree.size to self._size
         self._fd = -1
         self._broken: LedgerError | None = None
@@ -257,11 +258,11 @@ class Ledger:
         if guard is not None and guard.origin != self._signer.name:
             raise LedgerRefused(f"the guard {self._guard_path} belongs to another log: {guard.origin}")
         self._path = self.folder.first_segment
-        signed = read_last_signed(self.folder, self._signer)
-        checkpoint = read_checkpoint(self.folder, self._signer) or signed
+        signed = read_last_signed(self.folder, self._keys)
+        checkpoint = read_checkpoint(self.folder, self._keys) or signed
         seen = [each for each in (checkpoint, signed, guard and guard.seen) if each is not None]
         if not self._path.exists():
-            checkpoint = begin_log(self.folder, self._guard_path, self._signer, seen)
+            checkpoint = begin_log(self.folder, self._guard_path, self._keys, seen)
         self._fd = open_private(self._path, _APPEND)
         try:
             stand = find_stand(self.folder, self._path, checkpoint, guard)
@@ -269,7 +270,8 @@ class Ledger:
             torn = self._read_on()
             for before in seen:  # nobody has signed the lines behind the stand: what was seen of them decides
                 check_grown(self.folder, self._path, stand.edge, self._leaves, before)
-            self._tree = Tree(self.folder, self._guard_path, self._signer, stand.edge)
+            hand_over = HandOver(self.folder, self._keys, self.append, self._unsigned, self.flush)
+            self._tree = Tree(self.folder, self._guard_path, self._keys, stand.edge, hand_over)
         except BaseException:
             os.close(self._fd)
             raise
