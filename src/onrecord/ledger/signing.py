@@ -11,6 +11,7 @@ whether the file is still the one that it read. What a hand-over consists of is 
 
 import base64
 import binascii
+import contextlib
 import os
 import stat
 import sys
@@ -91,6 +92,9 @@ class SigningKeys:
         if new.vkey not in self.vkeys():
             write_vkeys(self._verifier_file, [*self.vkeys(), new.vkey])
         write_signers(self._key_file, [new])
+        for scratch in self._key_file.parent.glob(f".{self._key_file.name}.*"):  # of somebody who was killed
+            with contextlib.suppress(OSError):
+                scratch.unlink()
 
     def _read(self) -> tuple[SignerKey, ...]:
         now = _stat_of(self._key_file)  # before the reading: what changes in between is read again next time
