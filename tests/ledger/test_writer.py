@@ -227,10 +227,9 @@ def test_two_writers_that_close_at_the_same_time_both_see_their_last_entry_signe
 def test_a_log_that_was_taken_away_fails_those_who_wait_at_once(log: Log, writer: Writer) -> None:
     writer.append(entry(), "signed").wait()
     log.file.rename(log.home.path / "elsewhere")
-    ticket = writer.append(entry(), "flushed")
     began = time.monotonic()
     with pytest.raises(LedgerMoved):
-        ticket.wait(30.0)
+        writer.append(entry(), "flushed").wait(30.0)
     assert time.monotonic() - began < 10.0
     with pytest.raises(LedgerError):
         writer.append(entry())
