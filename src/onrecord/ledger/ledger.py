@@ -161,6 +161,11 @@ class Ledger:
         return self._tree.size
 
     @property
+    def note(self) -> bytes:
+        """The latest checkpoint that this process signed, which covers so many; empty before the first."""
+        return self._tree.note
+
+    @property
     def rotated(self) -> bool:
         """Whether there are sealed segments that may be compressed."""
         return self._tail.rotated
