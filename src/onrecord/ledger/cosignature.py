@@ -70,7 +70,7 @@ class CosignerKey:
         return f"{self.name}+{self.key_id.hex()}+{encode_base64(KIND + self.public)}"
 
     def when_signed(self, text: str, raw: bytes) -> int | None:
-        """Return when this witness cosigned `text`, in seconds since the epoch, or None where `raw` is not its doing."""
+        """Return when this witness cosigned `text`, in seconds since the epoch, or None where `raw` does not hold."""
         at_s = int.from_bytes(raw[:_TIME_BYTES], "big")
         if at_s > MAX_TIME_S or not self._ed25519.has_signed(_message(text, at_s), raw[_TIME_BYTES:]):
             return None
