@@ -46,7 +46,9 @@ def cosign(at_s: int, by: Cosigner = WITNESS, text: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("folder", "keys"), [(LOG, "witness.v0.json"), (f"mirror/{LOG}", "mirror/mirror.v0.json")], ids=["witness", "mirror"]
+    ("folder", "keys"),
+    [(LOG, "witness.v0.json"), (f"mirror/{LOG}", "mirror/mirror.v0.json")],
+    ids=["witness", "mirror"],
 )
 def test_the_cosignatures_that_sunlight_made_hold(folder: str, keys: str) -> None:
     (text,) = json.loads((SUNLIGHT / keys).read_text())["verifier_keys"]
@@ -84,14 +86,21 @@ def test_the_time_is_part_of_what_is_signed() -> None:
     assert WITNESS.vkey.when_signed(parse_note(NOTE).text, signature.raw) == 1000
 
 
-def test_a_time_beyond_63_bits_is_refused() -> None:
+@pytest.mark.parametrize("at_s", [MAX_TIME_S + 1, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_time_after_the_end_of_the_calendar_is_refused(at_s: int) -> None:
     text = parse_note(NOTE).text
-    raw = WITNESS.private.sign(f"cosignature/v1\ntime {2**63}\n{text}".encode())
-    assert WITNESS.vkey.when_signed(text, (2**63).to_bytes(8, "big") + raw) is None
-    assert verify_cosignatures(parse_note(cosigned(cosign(MAX_TIME_S))), [WITNESS.vkey])
-    for wrong in (-1, 2**63):
-        with pytest.raises(ValueError, match="63 bits"):
-            cosign(wrong)
+    raw = WITNESS.private.sign(f"cosignature/v1\ntime {at_s}\n{text}".encode())
+    assert WITNESS.vkey.when_signed(text, at_s.to_bytes(8, "big") + raw) is None
+    with pytest.raises(ValueError, match="year 10000"):
+        cosign(at_s)
+
+
+def test_every_time_before_that_can_be_cosigned() -> None:
+    for at_s in (0, 1, MAX_TIME_S):
+        (found,) = verify_cosignatures(parse_note(cosigned(cosign(at_s))), [WITNESS.vkey])
+        assert found.at_s == at_s
+    with pytest.raises(ValueError, match="not negative"):
+        cosign(-1)
 
 
 def test_the_latest_of_several_cosignatures_by_one_witness_counts() -> None:

@@ -35,7 +35,7 @@ from onrecord.ledger.note import (
 )
 
 KIND = b"\x04"  # C2SP signed-note, "Signature types": timestamped Ed25519
-MAX_TIME_S = 2**63 - 1  # C2SP tlog-cosignature, "Format"
+MAX_TIME_S = 253_402_300_799  # the end of the year 9999; a verifier may refuse the future, and calendars end there
 
 _TIME_BYTES = 8
 
@@ -102,7 +102,7 @@ class Cosigner:
         `at_s` is in seconds since the epoch; a witness signs only what it has checked and stored.
         """
         if not 0 <= at_s <= MAX_TIME_S:
-            raise ValueError("the time of a cosignature is not negative and fits 63 bits")
+            raise ValueError("the time of a cosignature is not negative and lies before the year 10000")
         signature = self.private.sign(_message(text, at_s))
         return signature_line(self.name, self.vkey.key_id, at_s.to_bytes(_TIME_BYTES, "big") + signature)
 

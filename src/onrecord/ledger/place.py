@@ -7,8 +7,9 @@
         tile/<L>/<N>                    hash tiles (C2SP tlog-tiles), rebuilt from the lines when lost
         checkpoint                      the latest signed note
         checkpoints.ndjson              every checkpoint that was published
+        anchors.ndjson                  views from outside: cosigned and timestamped checkpoints
         torn/                           bytes that a dying process left behind, set aside
-        writer.lock  publish.lock
+        writer.lock  publish.lock  anchor.lock
       guard/<log>                       the size that the log had reached, kept outside the ledger folder
       run/<wid>                         one file a living recorder, locked while it lives
       keys/                             signing key, its public half, the key for digests, pseudonyms
@@ -43,6 +44,14 @@ class LogFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints.ndjson"
+
+    @property
+    def anchors(self) -> Path:
+        return self.path / "anchors.ndjson"
+
+    @property
+    def anchor_lock(self) -> Path:
+        return self.path / "anchor.lock"
 
     @property
     def torn(self) -> Path:

@@ -11,6 +11,7 @@ Refusals are not signed: the proof behind an alarm is the evidence that the witn
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from onrecord.errors import ConfigError, Contradicted, NotAnchored, NotVerified
@@ -64,13 +65,13 @@ def ask_witness(
     witness: Witness,
     *,
     known_size: int = 0,
-    signed_size: int = 0,
+    signed_size: Callable[[], int] = lambda: 0,
     timeout_s: float = TIMEOUT_S,
 ) -> Cosigned:
     """Return `note`, which spells `checkpoint` and is signed, with the cosignature of `witness`.
 
     `known_size` is that of the checkpoint that this witness cosigned last, as far as we know; if it
-    says otherwise, it is asked again. `signed_size` is the largest size that this log is known to
+    says otherwise, it is asked again. `signed_size` gives the largest size that this log is known to
     have signed, which may not be published yet. The proof comes from the tiles in `folder`.
 
     Raises Contradicted where the witness has seen a larger or another history, NotAnchored where it
@@ -92,7 +93,7 @@ def ask_witness(
             raise _refusal(answer.status, checkpoint, old_size, witness)
         size = _size_named(answer, witness)
         if size > checkpoint.size:
-            raise _larger(size, checkpoint, signed_size, witness)
+            raise _larger(size, checkpoint, signed_size(), witness)
         if size == old_size:
             raise _contradiction(size, checkpoint, witness)
         old_size = size
