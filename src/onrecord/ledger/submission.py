@@ -25,16 +25,12 @@ from onrecord.errors import NotVerified
 from onrecord.ledger.merkle import EMPTY_ROOT, HASH_BYTES, check_consistency
 from onrecord.ledger.note import (
     MAX_SIZE,
-    BadSignature,
     Checkpoint,
-    UnknownSigner,
-    Unsigned,
     VerifierKey,
     decode_base64,
     encode_base64,
     open_checkpoint,
     parse_checkpoint,
-    parse_note,
 )
 
 MAX_PATH = 63  # hashes; C2SP tlog-witness, "add-checkpoint"
@@ -99,8 +95,15 @@ def parse_submission(body: bytes) -> Submission:
 
 
 def origin_of(submission: Submission, logs: Mapping[str, Sequence[VerifierKey]]) -> str:
-    """Return which of `logs` the checkpoint claims to be of; nothing is verified by that. Raises UnknownLog."""
-    origin = parse_checkpoint(parse_note(submission.note).text).origin
+    """Return which of `logs` the checkpoint claims to be of; nothing is verified by that, not even its signatures.
+
+    Raises UnknownLog, or NotVerified where it is no checkpoint.
+    """
+    try:
+        text = submission.note[: submission.note.rfind(b"\n\n") + 1].decode()
+    except UnicodeDecodeError:
+        raise NotVerified("the checkpoint is not UTF-8") from None
+    origin = parse_checkpoint(text).origin
     if origin not in logs:
         raise UnknownLog("no log of this origin is witnessed here")
     return origin
@@ -109,12 +112,13 @@ def origin_of(submission: Submission, logs: Mapping[str, Sequence[VerifierKey]])
 def judge(submission: Submission, keys: Sequence[VerifierKey], latest: Checkpoint | None) -> Checkpoint:
     """Return the checkpoint, if a witness that has cosigned `latest` of this log may cosign it too.
 
-    `keys` are those of the log. Raises NotTheLog, OtherSize, Inconsistent, or NotVerified where the
-    request makes no sense. The order of the checks is that of C2SP tlog-witness, "add-checkpoint".
+    `keys` are those of the log that `origin_of` found. Raises NotTheLog, also where the signatures are
+    malformed, OtherSize, Inconsistent, or NotVerified where the request makes no sense. The checks
+    stand in the order of C2SP tlog-witness, "add-checkpoint".
     """
     try:
         checkpoint = open_checkpoint(submission.note, keys)
-    except (Unsigned, UnknownSigner, BadSignature) as e:
+    except NotVerified as e:
         raise NotTheLog(str(e)) from e
     if submission.old_size > checkpoint.size:
         raise NotVerified("the old size is larger than the checkpoint")
