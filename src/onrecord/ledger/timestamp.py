@@ -25,6 +25,7 @@ MAX_TOKEN = 64 * 1024  # bytes; one with its chain takes some 8 KiB
 
 _REQUEST = "application/timestamp-query"  # RFC 3161, 3.4
 _REPLY = "application/timestamp-reply"
+_GRANTED = 0  # RFC 3161, 2.4.2; 1 is granted, but otherwise than asked
 _PEM = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -88,6 +89,8 @@ def check_timestamp(
     builder = client.VerifierBuilder(roots=list(roots), nonce=nonce)
     try:
         response = client.decode_timestamp_response(token)
+        if response.status != _GRANTED:  # there is no token in it then
+            raise NotVerified("it was not granted")
         builder.build().verify_message(response, message)
         signer = _signer(response, roots)
         return Timestamped(
@@ -126,7 +129,6 @@ def _in_short(error: Exception) -> str:
         ("digest failure", "it was altered"),
         ("Mismatch between messages", "it is about another message"),
         ("Nonce mismatch", "it is no answer to this request"),
-        ("PKIStatus", "it was not granted"),
         ("EKU", "its certificate is not one for timestamps"),
         ("neither found", "it does not hold the certificate of its signer"),
     ):
