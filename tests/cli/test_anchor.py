@@ -18,7 +18,7 @@ from tests.ledger.outside import Authority, scripted
 
 from onrecord.config import build_anchor_plan, load
 from onrecord.errors import ConfigError
-from onrecord.ledger.anchors import outside_views
+from onrecord.ledger.anchors import RefusedView, outside_views
 from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.note import open_checkpoint
 from onrecord.ledger.place import Home
@@ -68,7 +68,10 @@ def test_a_witness_cosigns_and_the_view_counts_offline(log: Log, tmp_path: Path)
         done = onrecord(log.home.path, "anchor", "--witness", f"{url}={vkey}")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("11 entries cosigned by witness.test/w1 at 20")
-    found = list(outside_views(log.folder, [CosignerKey.parse(vkey)], [], [log.signer.vkey], refused=pytest.fail))
+    refused: list[RefusedView] = []
+    key = CosignerKey.parse(vkey)
+    found = list(outside_views(log.folder, [key], [], [log.signer.vkey], refused=refused.append))
+    assert refused == []
     assert [(one.by, one.checkpoint) for one in found] == [("witness.test/w1", log.checkpoint())]
     assert stat.S_IMODE((state / "witness.key").stat().st_mode) == 0o600
     assert (state / "witness.vkey").read_text().strip() == vkey

@@ -13,10 +13,9 @@ Nothing here needs a network. Getting new views is for `anchoring.py`.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-from cryptography import x509
 
 from onrecord.errors import NotSupported, NotVerified
 from onrecord.event.event import UNREADABLE
@@ -34,6 +33,9 @@ from onrecord.ledger.note import (
 )
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.timestamp import check_timestamp, load_roots
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
@@ -137,7 +139,7 @@ def outside_views(
 def _views(
     anchor: Anchor,
     witnesses: Sequence[CosignerKey],
-    roots: Sequence[x509.Certificate],
+    roots: Sequence["x509.Certificate"],
     log_keys: Sequence[VerifierKey],
 ) -> list[OutsideView]:
     """Return the views of one line. Raises NotVerified, NotSupported."""

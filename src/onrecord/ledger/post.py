@@ -7,19 +7,21 @@ client: no cookies, no proxies, no credentials. What a service answers is never 
 """
 
 import contextlib
-import http.client
 import ipaddress
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from onrecord.errors import ConfigError, NotAnchored
 from onrecord.version import __version__
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection, HTTPResponse
 
 TIMEOUT_S = 10.0  # for the whole exchange, unless the caller says otherwise
 MAX_ANSWER = 64 * 1024  # bytes; cosignatures take some hundred, a timestamp with its certificates some 8 KiB
@@ -50,6 +52,9 @@ def post(url: str, body: bytes, content_type: str, *, plain: bool = False, timeo
     Raises NotAnchored where there is none within `timeout_s`, or a longer one than `MAX_ANSWER`, and
     ConfigError for a URL that `check_url` refuses. Looking up a host's name may take longer.
     """
+    import http.client  # here, as below: who only records need not wait for it
+    import ssl
+
     parts = _split(url, plain=plain)
     host = f"{parts.hostname}:{parts.port}" if parts.port else f"{parts.hostname}"
     connection = _connection(parts, timeout_s)
@@ -106,7 +111,10 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+def _connection(parts: SplitResult, timeout_s: float) -> "HTTPConnection":
+    import http.client
+    import ssl
+
     host = parts.hostname or ""
     if parts.scheme == "https":
         context = ssl.create_default_context()
@@ -131,7 +139,7 @@ def _cut_off(sock: socket.socket, deadline: float) -> Generator[None]:
         timer.cancel()
 
 
-def _read(response: http.client.HTTPResponse, host: str) -> bytes:
+def _read(response: "HTTPResponse", host: str) -> bytes:
     body = bytearray()
     while chunk := response.read(_CHUNK):
         body += chunk

@@ -6,19 +6,19 @@ checkpoint was made, and does not say that it is the only one. That takes a witn
 whole and verified offline, as of the time that it names, against roots that the verifier brings.
 
 Tokens are read by `rfc3161-client`, an extra: pip install 'onrecord[timestamp]'. Where it is
-missing, a token counts for nothing, and whoever asks is told so.
+missing, a token counts for nothing, and whoever asks is told so. Certificates take long to import,
+so only who has timestamps pays for them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-
 from onrecord.errors import ConfigError, NotAnchored, NotSupported, NotVerified
 from onrecord.ledger.post import TIMEOUT_S, post
 
 if TYPE_CHECKING:
+    from cryptography import x509
     from rfc3161_client import TimeStampResponse
 
 MAX_TOKEN = 64 * 1024  # bytes; one with its chain takes some 8 KiB
@@ -37,8 +37,12 @@ class Timestamped:
     at_us: int
 
 
-def load_roots(certificates: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
+def load_roots(certificates: Sequence[bytes]) -> tuple["x509.Certificate", ...]:
     """Return the certificates, each given as DER or as a PEM file of one or more. Raises ConfigError."""
+    if not certificates:
+        return ()
+    from cryptography import x509
+
     found: dict[x509.Certificate, None] = {}
     for data in certificates:
         try:
@@ -52,7 +56,7 @@ def load_roots(certificates: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
 
 
 def ask_tsa(
-    url: str, message: bytes, roots: Sequence[x509.Certificate], *, timeout_s: float = TIMEOUT_S
+    url: str, message: bytes, roots: Sequence["x509.Certificate"], *, timeout_s: float = TIMEOUT_S
 ) -> tuple[bytes, Timestamped]:
     """Return the token that the authority at `url` gives for the SHA-256 of `message`, and what it says, verified.
 
@@ -73,7 +77,7 @@ def ask_tsa(
 
 
 def check_timestamp(
-    token: bytes, message: bytes, roots: Sequence[x509.Certificate], *, nonce: int | None = None
+    token: bytes, message: bytes, roots: Sequence["x509.Certificate"], *, nonce: int | None = None
 ) -> Timestamped:
     """Return what `token`, a TimeStampResp in DER, says of `message`.
 
@@ -81,6 +85,8 @@ def check_timestamp(
     by a certificate for timestamping that it holds and that leads to one of `roots`, all valid at
     the time that it names. Raises NotSupported where the extra is missing.
     """
+    from cryptography import x509
+
     client = _client()
     if not roots:
         raise NotVerified("no root of a timestamp authority was given")
@@ -102,13 +108,15 @@ def check_timestamp(
         raise NotVerified(f"the timestamp cannot be read: {type(e).__name__}") from e
 
 
-def _signer(response: "TimeStampResponse", roots: Sequence[x509.Certificate]) -> x509.Certificate:
+def _signer(response: "TimeStampResponse", roots: Sequence["x509.Certificate"]) -> "x509.Certificate":
     """Return the certificate that the signature was verified with.
 
     A signature names it by issuer and serial number, and what else a token holds is not signed. So
     there must be one certificate of that name, here and among the roots: of two, one could have made
     the signature and the other been looked at for who it is and what it may sign.
     """
+    from cryptography import x509
+
     (info,) = response.signed_data.signer_infos
     held = [x509.load_der_x509_certificate(data) for data in response.signed_data.certificates]
     named = {one for one in (*held, *roots) if (one.issuer, one.serial_number) == (info.issuer, info.serial_number)}
