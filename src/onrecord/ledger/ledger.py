@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, Self, TypeAlias
@@ -29,18 +29,19 @@ from onrecord.event.redacted import Redacted, own_fact
 from onrecord.ledger.appending import Hand
 from onrecord.ledger.clock import NowUs, TimeText, now_us
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
+from onrecord.ledger.handover import HandOver
 from onrecord.ledger.lines import MAX_LINE, segment_files
 from onrecord.ledger.note import Checkpoint, SignerKey
 from onrecord.ledger.place import Home
 from onrecord.ledger.receipt import Receipt
-from onrecord.ledger.recovery import begin_log, check_grown, find_stand
+from onrecord.ledger.recovery import begin_log, check_grown, find_stand, rolled_back
 from onrecord.ledger.sealing import compress_sealed
 from onrecord.ledger.segment import RESERVE, SEGMENT
-from onrecord.ledger.tail import Tail
+from onrecord.ledger.signing import SigningKeys
+from onrecord.ledger.tail import HEADER_BYTES, Tail, fits
 from onrecord.ledger.tree import Tree, read_checkpoint, read_guard, read_last_signed
 
 DEADLINE_S = 2.0  # an append that takes longer is refused; a person would have given up by then
-_HEADER_BYTES = 512  # at most, of what the ledger sets on a line; it takes some 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,6 @@ class Options:
     segment_bytes: int
     reserve_bytes: int
     seen: tuple[Checkpoint, ...]
-
-
-def fits(entry: Redacted) -> bool:
-    """Say whether a line can hold `entry`."""
-    return len(entry.body) <= MAX_LINE - _HEADER_BYTES
 
 
 _Doubtful: TypeAlias = tuple[Path, int] | None
@@ -81,6 +77,7 @@ class Ledger:
         self._options = options
         self._guard_path = home.guard(options.log)
         self._signer = signer
+        self._keys = SigningKeys(home, options.log, signer.name)
         self._mutex = Lock()
         self._publishing = Lock()  # the lock between processes does not keep two threads of one apart
         self._tail = Tail(self.folder, segment_bytes=options.segment_bytes, reserve_bytes=options.reserve_bytes)
@@ -116,12 +113,17 @@ class Ledger:
         return self
 
     def again(self, *, deadline_s: float = DEADLINE_S) -> Self:
-        """Open the log anew in place of this object, and go on with its `wid` and count. Raises LedgerError."""
+        """Open the log anew in place of this object, and go on with its `wid` and count.
+
+        The log must go on from what this object knew of it. Raises LedgerError.
+        """
         return self._continue(deadline_s, self)
 
     @classmethod
     def _continue(cls, deadline_s: float, former: Self) -> Self:
-        self = cls(former._home, former._signer, former._options, wseq=former._own.wseq, doubtful=former._doubtful)
+        known = former._tree.known(former._tail.leaves)
+        options = replace(former._options, seen=(known,))
+        self = cls(former._home, former._signer, options, wseq=former._own.wseq, doubtful=former._doubtful)
         self._open(deadline_s)
         return self
 
@@ -157,6 +159,11 @@ class Ledger:
     def signed(self) -> int:
         """How many of them this process knows to be covered by a signed checkpoint."""
         return self._tree.size
+
+    @property
+    def note(self) -> bytes:
+        """The latest checkpoint that this process signed, which covers so many; empty before the first."""
+        return self._tree.note
 
     @property
     def rotated(self) -> bool:
@@ -234,6 +241,8 @@ class Ledger:
             size = None
             while size is None:  # another process was quicker, and knows lines that we have still to read
                 leaves = self._unsigned(deadline)
+                if self._tail.size < self._tree.wanted:  # lines are written before they are signed
+                    raise rolled_back(self.folder, self._tail.size, self._tree.wanted)
                 self.flush()  # before the signature: a power cut must never look like a rollback
                 size = step(leaves, at=self._times.of(self._options.clock()), deadline=deadline)
                 if size is None and time.monotonic() > deadline:
@@ -284,11 +293,11 @@ class Ledger:
         guard = read_guard(self._guard_path)
         if guard is not None and guard.origin != self._signer.name:
             raise LedgerRefused(f"the guard {self._guard_path} belongs to another log: {guard.origin}")
-        signed = read_last_signed(self.folder, self._signer)
-        checkpoint = read_checkpoint(self.folder, self._signer) or signed
+        signed = read_last_signed(self.folder, self._keys)
+        checkpoint = read_checkpoint(self.folder, self._keys) or signed
         seen = [each for each in (checkpoint, signed, guard and guard.seen) if each is not None]
         if not segment_files(self.folder):
-            checkpoint = begin_log(self.folder, self._guard_path, self._signer, seen)
+            checkpoint = begin_log(self.folder, self._guard_path, self._keys, seen)
         seen.extend(self._options.seen)
         try:
             stand = find_stand(self.folder, checkpoint, guard)
@@ -297,7 +306,8 @@ class Ledger:
                 check_grown(self.folder, stand.edge, self._tail.leaves, before)
             if self._doubtful:
                 self._tail.write_again(*self._doubtful)
-            self._tree = Tree(self.folder, self._guard_path, self._signer, stand.edge)
+            hand_over = HandOver(self.folder, self._keys, self.append, self._unsigned, self.flush)
+            self._tree = Tree(self.folder, self._guard_path, self._keys, stand.edge, hand_over)
         except NotVerified as e:
             self._tail.close()
             raise LedgerRefused(f"altered: {self.folder.path}, after entry {self._tail.size - 1}: {e}") from e
@@ -345,28 +355,19 @@ class Ledger:
 
     def _write(self, entry: Redacted, *, urgent: bool = True, hand: Hand | None = None) -> Receipt:
         who = hand or self._own
-        if not fits(entry):
+        if not fits(entry.body):
             raise LedgerError(f"an entry of {len(entry.body)} bytes is longer than a line may be ({MAX_LINE})")
         if not urgent:
-            self._make_room(len(entry.body) + _HEADER_BYTES)
+            self._make_room(len(entry.body) + HEADER_BYTES)
         at_us = max(self._options.clock(), self._tail.last_us)  # the clock may jump back; the log's time never does
         try:
             rotated = self._tail.rotate_if_due(at_us)
         except OSError as e:
             raise self._break(disk_error(e, "seal", self._tail.path)) from e
         if rotated and not urgent:
-            self._make_room(len(entry.body) + _HEADER_BYTES)
-        line = b'{"schema_version":%d,"seq":%d,"prev_hash":"%s","timestamp":"%s","wid":"%s","wseq":%d,%s' % (
-            SCHEMA_VERSION,
-            self._tail.size,
-            self._tail.last_leaf.encode(),
-            self._times.of(at_us).encode(),
-            who.wid.encode(),
-            who.wseq,
-            entry.body[1:],
-        )
+            self._make_room(len(entry.body) + HEADER_BYTES)
         try:
-            leaf = self._tail.put(line, at_us)
+            leaf = self._tail.put(entry.body, at_us, who.wid, who.wseq)
         except LedgerError as e:
             raise self._break(e) if self._tail.spoiled else e from e
         who.wseq += 1

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 class Receipt:
     """Where an entry came to stand: its place in the log and its leaf hash.
 
-    A receipt for a signed entry also carries the checkpoint that covers it: how many entries, the
-    root over them, and the signed note that says so.
+    A receipt for a signed entry also carries the signed note that covers it, with size and root.
     """
 
     seq: int
     leaf: bytes
-    size: int = 0
-    root: bytes = b""
     note: bytes = b""

@@ -18,8 +18,9 @@ from onrecord.ledger.clock import parse_time
 from onrecord.ledger.durable import replace_file
 from onrecord.ledger.lines import leaf_of, lines_from, read_header
 from onrecord.ledger.merkle import EdgeTiles, Frontier, reader_over_tiles, tree_root
-from onrecord.ledger.note import Checkpoint, SignerKey, sign_checkpoint
+from onrecord.ledger.note import Checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.signing import SigningKeys
 from onrecord.ledger.tree import (
     Guard,
     guard_of,
@@ -42,7 +43,7 @@ class Stand:
     at_us: int = 0
 
 
-def begin_log(folder: LogFolder, guard: Path, signer: SignerKey, seen: Sequence[Checkpoint]) -> Checkpoint:
+def begin_log(folder: LogFolder, guard: Path, keys: SigningKeys, seen: Sequence[Checkpoint]) -> Checkpoint:
     """Begin a log, unless one was `seen` here before, and return the checkpoint over nothing.
 
     The empty tree is signed before there is a line, so that a log without a signature is never ours. The
@@ -55,12 +56,12 @@ def begin_log(folder: LogFolder, guard: Path, signer: SignerKey, seen: Sequence[
         )
     if before := max(each.size for each in seen):
         raise rolled_back(folder, 0, before)
-    if folder.checkpoint.exists() and read_checkpoint(folder, signer) is None:
+    if folder.checkpoint.exists() and read_checkpoint(folder, keys) is None:
         raise LedgerRefused(f"{folder.path} holds a checkpoint that is not ours, and no lines")
     empty = EdgeTiles()
-    checkpoint = Checkpoint(origin=signer.name, size=0, root=empty.root())
-    write_guard(guard, guard_of(empty, signer.name), durable=True)
-    replace_file(folder.checkpoint, sign_checkpoint(checkpoint, signer), durable=True)
+    checkpoint = Checkpoint(origin=keys.origin, size=0, root=empty.root())
+    write_guard(guard, guard_of(empty, keys.origin), durable=True)
+    replace_file(folder.checkpoint, sign_checkpoint(checkpoint, keys.signer()), durable=True)
     replace_file(folder.first_segment, b"", durable=True)
     return checkpoint
 

@@ -331,7 +331,7 @@ class RemoteWriter:
             return Receipt(done.seq, bytes.fromhex(done.leaf))
         if vouched.known.size <= done.seq:
             raise LedgerRefused("the recorder service says that an entry is signed, and does not show the signature")
-        return Receipt(done.seq, bytes.fromhex(done.leaf), vouched.known.size, vouched.known.root, vouched.note)
+        return Receipt(done.seq, bytes.fromhex(done.leaf), vouched.note)
 
     def _take_back(self, ticket: RemoteTicket, answer: Failed, error: LedgerError) -> None:
         """Keep an entry that was refused for later, unless it is on the record, or never will be."""

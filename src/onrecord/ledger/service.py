@@ -25,6 +25,7 @@ from onrecord.errors import LedgerBusy, LedgerError, LedgerRefused, NotVerified
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted, closing_of, received
 from onrecord.ledger.growth import Growth
+from onrecord.ledger.history import last_note
 from onrecord.ledger.listener import Connection, Listener
 from onrecord.ledger.messages import (
     NOBODY,
@@ -46,7 +47,6 @@ from onrecord.ledger.peer import may_act_as
 from onrecord.ledger.place import Home
 from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.sessions import Session, Sessions
-from onrecord.ledger.tree import last_note
 from onrecord.ledger.writer import Ticket, Writer
 
 TURN_S = 0.5  # the longest that it waits for doors before it looks after what else is due

@@ -18,6 +18,7 @@ segments compressed in a thread of its own.
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Condition, Thread
 from typing import NamedTuple
 
@@ -54,7 +55,9 @@ class Ticket:
         """Return once the entry is durable. Raises a LedgerError where it isn't in time, by default the writer's."""
         if not self.settled:
             limit_s = self._writer.deadline_s if deadline_s is None else deadline_s
-            self._writer.wait_until(self._ledger, self.receipt.seq, self.durability, limit_s)
+            note = self._writer.wait_until(self._ledger, self.receipt.seq, self.durability, limit_s)
+            if self.durability == "signed":
+                self.receipt = replace(self.receipt, note=note)
 
 
 class _Step(NamedTuple):
@@ -93,6 +96,7 @@ class Writer:
         self._failures = 0  # of the committing thread
         self._appended = self._flushed = self._signed = self._published = 0  # entries
         self._flush_to = self._sign_to = 0  # as far as somebody waits for
+        self._note = b""  # the signed one that covers so many
         self._unflushed_at = self._publish_at = 0.0
         self._beat_at = time.monotonic() + heartbeat_s
         self._closing = False
@@ -127,8 +131,10 @@ class Writer:
         """How many entries are not on the record yet, or never will be."""
         return len(self._spool)
 
-    def wait_until(self, ledger: Ledger, seq: int, durability: Durability, deadline_s: float) -> None:
-        """Return once the entry at `seq` of `ledger` is flushed or signed. Raises a LedgerError where it isn't.
+    def wait_until(self, ledger: Ledger, seq: int, durability: Durability, deadline_s: float) -> bytes:
+        """Return once the entry at `seq` of `ledger` is flushed or signed, with the latest signed note.
+
+        Raises a LedgerError where it isn't.
 
         That is at once where the disk refuses, and otherwise when the deadline passes.
         """
@@ -150,6 +156,7 @@ class Writer:
                 raise LedgerBusy(f"the disk did not take the entry within {deadline_s:g} s")
             if not done():
                 raise _anew(self._last_error or LedgerError("the log was opened anew before the entry was durable"))
+            return self._note
 
     def close(self) -> None:
         """Flush, sign and close. Raises a LedgerError where the last lines could not be made durable."""
@@ -302,7 +309,8 @@ class Writer:
         with self._cond:
             if self._ledger is ledger:
                 self._flushed = max(self._flushed, flushed, signed)
-                self._signed = max(self._signed, signed)
+                if signed:
+                    self._signed, self._note = max(self._signed, signed), ledger.note
                 if published:
                     self._published = max(self._published, signed)
                     self._publish_at = time.monotonic() + PUBLISH_S
