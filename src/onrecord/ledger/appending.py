@@ -64,6 +64,10 @@ class Appending(Protocol):
         """
         ...
 
+    def await_ready(self) -> None:
+        """Return once entries can be taken. Raises a LedgerError where they can't."""
+        ...
+
     def spool(self, entry: Redacted) -> None:
         """Keep an entry until it can be written, if there is room."""
         ...

@@ -131,6 +131,10 @@ class RemoteWriter:
             self._spool.drain(_Refill(self), deadline_s=self.deadline_s)
         return self.send(entry, durability, urgent=urgent)
 
+    def await_ready(self) -> None:
+        """Return once the service has said welcome. Raises a LedgerError where the attempt to meet it failed."""
+        self._await_first_attempt()
+
     def spool(self, entry: Redacted) -> None:
         """Keep the entry of a harmless call until the service is back, if there is room."""
         self._spool.add(entry)

@@ -93,7 +93,7 @@ class Service:
         self._last: dict[str, Ticket] = {}  # of each session
         self._waiting: list[_Waiting] = []
         self._busy: LedgerBusy | None = None  # what kept the group from the ledger's lock: others need not try
-        self.entries = 0
+        self.calls = 0
 
     def serve(self) -> None:
         """Serve until the listener is told to stop. What was received by then is answered."""
@@ -153,7 +153,7 @@ class Service:
             self._busy = e
             raise
         receipt = ticket.receipt
-        self.entries += 1
+        self.calls += entry.event.phase == "attempt"
         self._heard(receipt)
         session.note(receipt.seq, request.event)
         self._sessions.save_due(session, self._size)

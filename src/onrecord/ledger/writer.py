@@ -122,6 +122,10 @@ class Writer:
         self._note_appended(ledger, receipt.seq + 1)
         return Ticket(self, ledger, receipt, durability)
 
+    def await_ready(self) -> None:
+        """Open the log, if it is not open. Raises a LedgerError where it cannot be."""
+        self._usable()
+
     def spool(self, entry: Redacted) -> None:
         """Keep the entry of a harmless call until the ledger can be written again, if there is room."""
         self._spool.add(entry)
