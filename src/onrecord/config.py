@@ -245,7 +245,8 @@ def build_recorder(
         recorder, _, keys = _embedded(home, loaded, say, {"same_account": True})  # the wrapped server runs as we do
         return recorder, _os_account(Keystore(home, keys.digest_key), loaded.settings.tenant)
     digest_key = open_digest_key(home)
-    vkeys = read_verifiers(str(verifier_file(home))) if way.moved else []
+    known = way.moved and verifier_file(home).exists()
+    vkeys = read_verifiers(str(verifier_file(home))) if known else []
     writer = RemoteWriter(
         way.socket,
         Vouched(home, "calls", str(way.socket), vkeys=vkeys),

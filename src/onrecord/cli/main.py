@@ -160,6 +160,9 @@ def _add_recorder(verbs: _Verbs) -> None:
     install.add_argument(
         "--units", type=Path, default=Path("/etc/systemd/system"), metavar="DIR", help="where systemd looks for units"
     )
+    install.add_argument(
+        "--python", type=Path, metavar="FILE", help="the interpreter (default: the one that runs this)"
+    )
     install.add_argument("--dry-run", action="store_true", help="say each step, and take none")
 
 

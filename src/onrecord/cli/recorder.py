@@ -86,3 +86,10 @@ def _tell_systemd(state: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.connect("\0" + address[1:] if address.startswith("@") else address)
             notify.send(state.encode())
+
+
+def install(options: Namespace) -> int:
+    """Set the service up under an account of its own."""
+    from onrecord.cli.installing import install as install_now  # POSIX only
+
+    return install_now(options)
