@@ -47,6 +47,7 @@ def run(options: Namespace) -> int:
             if left:
                 say(f"{left} doors of the last service may come back; calls of those that don't are closed as unknown")
         recorder.start(Event(), ["onrecord", "recorder", "run"])
+        service.await_signature()
         say(f"listening at {path}")
         _tell_systemd("READY=1")
         service.serve()

@@ -13,6 +13,7 @@ from onrecord.ledger.messages import MAX_MESSAGE, Failed, Hello, Welcome, encode
 from onrecord.ledger.peer import Peer, may_act_as, peer_of
 
 _CHUNK = 1 << 16
+_NAP_S = 0.01
 
 
 class Link:
@@ -39,9 +40,12 @@ class Link:
             raise
 
     def _connect(self, deadline_s: float, remedy: str) -> None:
-        self._socket.settimeout(deadline_s)
+        deadline = time.monotonic() + deadline_s
         try:
-            self._socket.connect(str(self._path))
+            while not self._connected():
+                if time.monotonic() > deadline:
+                    raise RecorderAway(f"the recorder service at {self._path} takes no connections at the moment")
+                time.sleep(_NAP_S)
         except PermissionError as e:
             raise RecorderAway(
                 f"the recorder service at {self._path} does not let this account connect; "
@@ -49,7 +53,15 @@ class Link:
             ) from e
         except OSError as e:
             raise RecorderAway(f"the recorder service at {self._path} is not running; {remedy}") from e
+
+    def _connected(self) -> bool:
+        """Connect, and say whether there was room in the queue of those who want to."""
         self._socket.setblocking(False)
+        try:
+            self._socket.connect(str(self._path))
+        except BlockingIOError:
+            return False
+        return True
 
     def _await_welcome(self, deadline: float) -> Welcome:
         while (lines := self.receive(max(0.0, deadline - time.monotonic()))) is not None:

@@ -28,7 +28,7 @@ HELLO_S = 10.0  # how long a connection may stay silent before its first message
 SHARE = 64  # lines of one connection in one turn
 UNREAD = 1 << 20  # bytes of answers that a door may leave unread
 _CHUNK = 1 << 16
-_BACKLOG = 128
+_BACKLOG = 512
 
 
 @dataclass(slots=True, eq=False)

@@ -38,6 +38,7 @@ from onrecord.ledger.note import Checkpoint
 VERSION = 1
 MAX_MESSAGE = 64 * 1024  # bytes with the line feed; a line of the log has half of that
 NOBODY = -1  # the id of an answer that is for the whole connection
+_HASH_BYTES = 32
 _MAX_TEXT = 1_000  # characters of an error that are handed on
 
 _ERRORS: dict[str, type[LedgerError]] = {
@@ -58,6 +59,7 @@ class Hello(
 
     version: int
     log: str
+    origin: str = ""  # of the log that the door knows, with the tree that it has seen
     size: int = 0
     root: str = ""
     wid: str = ""
@@ -202,6 +204,17 @@ def error_of(answer: Failed) -> LedgerError:
     return _ERRORS.get(answer.error, LedgerError)(text)
 
 
+def leaf_of(answer: Done) -> bytes:
+    """Return the leaf hash that an answer names, nothing in that to a goodbye. Raises NotVerified."""
+    try:
+        leaf = bytes.fromhex(answer.leaf)
+    except ValueError as e:
+        raise NotVerified("a leaf hash that is not hex") from e
+    if len(leaf) not in (0, _HASH_BYTES) or (answer.seq >= 0) is not bool(leaf):
+        raise NotVerified("a place without a leaf hash, or the other way round")
+    return leaf
+
+
 def known_of(origin: str, size: int, root: str) -> Checkpoint | None:
     """Return the tree that a door says it knows, or None where it knows none. Raises NotVerified."""
     return Checkpoint(origin=origin, size=size, root=hash_of(root)) if size else None
@@ -218,6 +231,6 @@ def hash_of(text: str) -> bytes:
         one = base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error) as e:
         raise NotVerified("a hash is not base64") from e
-    if len(one) != 32:
-        raise NotVerified(f"a hash has 32 bytes, not {len(one)}")
+    if len(one) != _HASH_BYTES:
+        raise NotVerified(f"a hash has {_HASH_BYTES} bytes, not {len(one)}")
     return one

@@ -30,6 +30,7 @@ from onrecord.ledger.messages import (
     Hello,
     encode,
     error_of,
+    leaf_of,
     read_answer,
 )
 from onrecord.ledger.receipt import Receipt
@@ -118,6 +119,7 @@ class RemoteWriter:
         self._error: LedgerError | None = None
         self._session = ("", "")  # wid and token
         self._ids = 0
+        self._hurry = False
         self._closing = False
         self.same_account = True  # until we know better
         self._spool = Spool(gap)
@@ -126,14 +128,14 @@ class RemoteWriter:
 
     def append(self, entry: Redacted, durability: Durability = "written", *, urgent: bool = False) -> RemoteTicket:
         """Hand `entry` over and return its ticket. Raises a LedgerError where there is nobody to hand it to."""
-        self._await_first_attempt()
+        self._await_attempt()
         if self._spool and not urgent:
             self._spool.drain(_Refill(self), deadline_s=self.deadline_s)
         return self.send(entry, durability, urgent=urgent)
 
     def await_ready(self) -> None:
         """Return once the service has said welcome. Raises a LedgerError where the attempt to meet it failed."""
-        self._await_first_attempt()
+        self._await_attempt()
 
     def spool(self, entry: Redacted) -> None:
         """Keep the entry of a harmless call until the service is back, if there is room."""
@@ -153,8 +155,8 @@ class RemoteWriter:
     def close(self) -> None:
         """Say goodbye once everything is signed. Raises a LedgerError where that cannot be had."""
         try:
+            self._try_at_once()
             if self._spool:
-                self._await_first_attempt()
                 self._spool.drain(_Refill(self), deadline_s=self.deadline_s)
             self._stop_taking()
             self.send(None, "signed").wait(self.deadline_s * 2)
@@ -164,6 +166,14 @@ class RemoteWriter:
                 link.end()
             self._thread.join(self.deadline_s)
             self._vouched.save()
+
+    def _try_at_once(self) -> None:
+        """Connect now, if there is no connection, and not when the next attempt is due. Raises LedgerError."""
+        with self._cond:
+            if self._link is None:
+                self._error, self._hurry = None, True
+                self._cond.notify_all()
+        self._await_attempt()
 
     def _stop_taking(self) -> Link | None:
         with self._cond:
@@ -218,7 +228,7 @@ class RemoteWriter:
             raise LedgerError(f"an entry of {len(line)} bytes is longer than a message may be ({MAX_MESSAGE})")
         return line
 
-    def _await_first_attempt(self) -> None:
+    def _await_attempt(self) -> None:
         """Return once there is a connection, or the attempt to make one has failed. Raises LedgerError."""
         with self._cond:
             self._cond.wait_for(lambda: self._link or self._error or self._closing, self.deadline_s)
@@ -242,7 +252,8 @@ class RemoteWriter:
                 with self._cond:
                     self._error = e
                     self._cond.notify_all()
-                    self._cond.wait_for(lambda: self._closing, nap_s)
+                    self._cond.wait_for(lambda: self._closing or self._hurry, nap_s)
+                    self._hurry = False
                 nap_s = min(nap_s * 2, LONGEST_NAP_S)
                 continue
             nap_s = FIRST_NAP_S
@@ -254,6 +265,7 @@ class RemoteWriter:
         hello = Hello(
             version=VERSION,
             log=self._log,
+            origin=known.origin if known else "",
             size=known.size if known else 0,
             root=self._vouched.root,
             wid=wid,
@@ -271,6 +283,8 @@ class RemoteWriter:
         self._spool.put_back(again, recorded=frozenset(link.welcome.recent))
         with self._cond:
             self._link, self._error = link, None
+            if self._closing:
+                link.end()  # whoever closes has not seen this one
             self.same_account = can_write_there(link)
             self._cond.notify_all()
         return link
@@ -329,13 +343,14 @@ class RemoteWriter:
 
     def _receipt_of(self, ticket: RemoteTicket, done: Done) -> Receipt:
         vouched = self._vouched
+        leaf = leaf_of(done)
         if done.note:
             vouched.take(done.note, done.path)
         if ticket.durability != "signed" or ticket.entry is None or vouched.known is None:
-            return Receipt(done.seq, bytes.fromhex(done.leaf))
+            return Receipt(done.seq, leaf)
         if vouched.known.size <= done.seq:
             raise LedgerRefused("the recorder service says that an entry is signed, and does not show the signature")
-        return Receipt(done.seq, bytes.fromhex(done.leaf), vouched.note)
+        return Receipt(done.seq, leaf, vouched.note)
 
     def _take_back(self, ticket: RemoteTicket, answer: Failed, error: LedgerError) -> None:
         """Keep an entry that was refused for later, unless it is on the record, or never will be."""

@@ -50,6 +50,7 @@ from onrecord.ledger.sessions import Session, Sessions
 from onrecord.ledger.writer import Ticket, Writer
 
 TURN_S = 0.5  # the longest that it waits for doors before it looks after what else is due
+_NAP_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,14 @@ class Service:
         self._waiting: list[_Waiting] = []
         self._busy: LedgerBusy | None = None  # what kept the group from the ledger's lock: others need not try
         self.calls = 0
+
+    def await_signature(self) -> None:
+        """Return once there is a signed tree to show, or it takes too long: a new log has none for a moment."""
+        deadline = time.monotonic() + self._writer.deadline_s
+        while self._signed is None and time.monotonic() < deadline:
+            with suppress(LedgerError):
+                self._look_at_signature()
+            time.sleep(_NAP_S)
 
     def serve(self) -> None:
         """Serve until the listener is told to stop. What was received by then is answered."""
@@ -280,6 +289,10 @@ class Service:
             self._look_at_signature()
             if self._signed is None:
                 raise LedgerBusy("the log has no signed checkpoint yet")
+            if hello.origin not in ("", self._signed.origin):
+                raise LedgerRefused(
+                    f"the recorder service keeps another log than the door knows: {self._signed.origin}"
+                )
             path = self._path(known_of(self._signed.origin, hello.size, hello.root))
             session, token = self._session_of(connection, hello)
         except LedgerError as e:
