@@ -59,7 +59,7 @@ def unit_text(account: str, state: Path, python: Path) -> str:
 
 
 def _escaped(path: str) -> str:
-    if not path.isprintable() or any(character in path for character in "\"'\\"):
+    if not path.isprintable() or any(character in path for character in "\"'\\$"):
         raise CommandError(f"{path!r} cannot stand in a systemd unit; choose another path", 2)
     return path.replace("%", "%%")
 

@@ -194,25 +194,26 @@ def _holds_a_log(home: Home) -> bool:
         raise disk_error(e, "look into", home.path) from e
 
 
-def _equal(one: Home, other: Home) -> bool:
+def _equal(source: Home, target: Home) -> bool:
     """Say whether all that moves is there twice, byte by byte."""
-    return _digests(one) == _digests(other)
+    try:
+        with _rights_of(source):
+            there = _digests(source)
+        return there == _digests(target)
+    except OSError as e:
+        raise disk_error(e, "read", Path(e.filename or source.path)) from e
 
 
 def _digests(home: Home) -> dict[Path, str]:
-    """Return the SHA-256 of each file that moves; of a folder it is empty."""
+    """Return the SHA-256 of each file that moves; of a folder it is empty. Raises OSError."""
     found: dict[Path, str] = {}
-    try:
-        with _rights_of(home):
-            for name in files_of(home):
-                path = home.path / name
-                if path.is_dir():
-                    found[name] = ""
-                else:
-                    with path.open("rb") as file:
-                        found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as e:
-        raise disk_error(e, "read", Path(e.filename or home.path)) from e
+    for name in files_of(home):
+        path = home.path / name
+        if path.is_dir():
+            found[name] = ""
+        else:
+            with path.open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
 
