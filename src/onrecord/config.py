@@ -19,12 +19,16 @@ from typing import Any, TypeGuard, cast
 
 import msgspec
 import platformdirs
+from msgspec.structs import replace
 
 from onrecord.errors import ConfigError, KeyFileError, NotVerified
 from onrecord.event.call import Actor
+from onrecord.event.event import Event
+from onrecord.event.ids import uuid7
 from onrecord.event.redacted import own_fact
 from onrecord.guard import Guard
 from onrecord.ledger.anchoring import AnchorPlan
+from onrecord.ledger.clock import now_us
 from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.keystore import Keystore
@@ -253,6 +257,30 @@ def build_recorder(home: Home, loaded: Loaded, say: Callable[[str], None]) -> tu
         say=say,
     )
     return recorder, actor
+
+
+def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Mapping[str, str | list[str]]) -> None:
+    """Put one event of this process's person on a log, signed, for a verb that records nothing else.
+
+    `outside` are values from outside that go with it, masked. Raises KeyFileError, LedgerError.
+    """
+    settings = loaded.settings
+    keys, _ = open_keys(home, log)
+    actor = _os_account(Keystore(home, keys.digest_key), settings.tenant)
+    event = replace(
+        event,
+        event_id=uuid7(now_us() // 1000, os.urandom(10)),
+        tenant_id=actor.tenant_id,
+        user_id=actor.user_id,
+        identity_source=actor.identity_source,
+        identity_assurance=actor.identity_assurance,
+    )
+    ledger = Ledger.open(home, keys.signer, log=log, deadline_s=settings.ledger.append_deadline_s)
+    try:
+        ledger.append(build_redactor(keys.digest_key, settings).fact(event, outside))
+        ledger.publish()
+    finally:
+        ledger.close()
 
 
 def build_redactor(digest_key: bytes, settings: Settings) -> Redactor:

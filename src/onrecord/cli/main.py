@@ -81,6 +81,10 @@ def _verb(verbs: _Verbs, name: str, about: str, module: str) -> argparse.Argumen
     return parser
 
 
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
+
+
 def _add_run(verbs: _Verbs) -> None:
     parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run")
     parser.usage = "onrecord run [--server-id ID] [--config FILE] -- COMMAND…"
@@ -95,12 +99,14 @@ def _add_tail(verbs: _Verbs) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on as events come")
     parser.add_argument("--user", metavar="NAME", help="only of this person; an account name or a pseudonym")
     parser.add_argument("--tool", metavar="TOOL", help="only of this tool")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
 def _add_show(verbs: _Verbs) -> None:
     parser = _verb(verbs, "show", "show one event, or all events of one call", "read")
     parser.add_argument("which", metavar="SEQ|EVENT_ID|CALL_ID")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
@@ -133,7 +139,7 @@ def _add_verify(verbs: _Verbs) -> None:
 def _add_keys(verbs: _Verbs) -> None:
     parser = _verb(verbs, "keys", "show the public keys that verify this home's log, or make a new pair", "keys")
     parser.add_argument("action", nargs="?", choices=["show", "rotate"], default="show", help="default: show")
-    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true")
 
 
@@ -165,7 +171,7 @@ def _add_anchor(verbs: _Verbs) -> None:
     parser.add_argument(
         "--tsa-root", action="append", default=[], type=Path, metavar="FILE", help="certificate it must lead to"
     )
-    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
+    _add_log(parser)
     parser.add_argument("--to", type=Path, metavar="FILE", help="put a copy here, if it extends the one that is there")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
     parser.add_argument("--json", action="store_true")
