@@ -17,6 +17,7 @@ import msgspec
 from onrecord.errors import NotVerified
 from onrecord.event.event import UNREADABLE, Header
 from onrecord.ledger.place import SEGMENT_GLOB, LogFolder
+from onrecord.ledger.tombstone import seq_of
 
 CHUNK = 1 << 17  # bytes a read; more costs page faults and gains nothing
 MAX_LINE = 32 * 1024  # bytes without the line feed; C2SP entries end at 65,535
@@ -106,7 +107,7 @@ def offset_of(path: Path, seq: int) -> int:
         while low < high:
             middle = (low + high) // 2
             line = _line_from(file, middle, end)
-            if line is None or read_header(line.data).seq >= seq:
+            if line is None or seq_of(line.data) >= seq:
                 high = middle
             else:
                 low = middle + 1
