@@ -13,7 +13,7 @@ import msgspec
 
 from onrecord.event.event import Event, EventType, encode
 
-OWN_FACTS: frozenset[EventType] = frozenset({"log_open", "log_recovered", "gap", "key", "heartbeat"})
+OWN_FACTS: frozenset[EventType] = frozenset({"log_open", "log_recovered", "degraded", "gap", "key", "heartbeat"})
 
 _RULE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 

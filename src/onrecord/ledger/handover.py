@@ -28,7 +28,7 @@ from onrecord.event.redacted import own_fact
 from onrecord.event.schema import read_event
 from onrecord.ledger.durable import FileLock
 from onrecord.ledger.epochs import hand_over_of
-from onrecord.ledger.lines import offset_of, segment_files, whole_lines
+from onrecord.ledger.lines import lines_from
 from onrecord.ledger.note import SignerKey, VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.signing import SigningKeys
@@ -86,14 +86,13 @@ class HandOver:
     def _entry(self, signed: int, old: SignerKey, new: SignerKey) -> int | None:
         """Return where the entry of this hand-over stands: last among the signed ones, or behind them."""
         try:
-            for path in segment_files(self.folder):
-                for line in whole_lines(path, offset_of(path, max(0, signed - 1))):
-                    if b'"rotate"' not in line.data:
-                        continue
-                    event = read_event(line.data)
-                    found = hand_over_of(event)
-                    if found and (found.old, found.new) == (str(old.vkey), str(new.vkey)):
-                        return event.seq
+            for line in lines_from(self.folder, max(0, signed - 1)):
+                if b'"rotate"' not in line.data:
+                    continue
+                event = read_event(line.data)
+                found = hand_over_of(event)
+                if found and (found.old, found.new) == (str(old.vkey), str(new.vkey)):
+                    return event.seq
         except (OSError, NotVerified) as e:
             raise LedgerError(f"cannot look for the hand-over of the key in {self.folder.path}: {e}") from e
         return None

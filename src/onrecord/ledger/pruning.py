@@ -17,22 +17,32 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
-from onrecord.errors import LedgerError, LedgerRefused, NotSupported, NotVerified
+from onrecord.errors import LedgerError, LedgerRefused, NotVerified
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import deletion
 from onrecord.event.schema import read_event
-from onrecord.ledger.durable import FileLock, disk_error, open_private, sync_data, sync_folder, write_all
+from onrecord.ledger.deletions import ranges_of
+from onrecord.ledger.durable import FileLock, disk_error, open_private, sync_all, sync_folder, write_all
+from onrecord.ledger.frames import FRAME_LINES, compress
 from onrecord.ledger.keys import read_keys
 from onrecord.ledger.ledger import DEADLINE_S, Ledger
-from onrecord.ledger.lines import blocks, segment_files
+from onrecord.ledger.lines import (
+    blocks,
+    compressed_form,
+    is_compressed,
+    leaf_of,
+    read_tombstone,
+    segment_files,
+    write_tombstone,
+)
 from onrecord.ledger.merkle import Frontier
 from onrecord.ledger.note import Checkpoint
 from onrecord.ledger.place import Home, LogFolder
 from onrecord.ledger.signing import SigningKeys
-from onrecord.ledger.tombstone import leaf_of, ranges_of, read_tombstone, write_tombstone
 from onrecord.ledger.tree import read_last_signed
 
 Ranges: TypeAlias = list[tuple[int, int]]
@@ -40,6 +50,7 @@ Ranges: TypeAlias = list[tuple[int, int]]
 
 _KEPT_TYPES = ("log_open", "key", "retention")
 _KEPT_MARKS = tuple(f'"event_type":"{name}"'.encode() for name in _KEPT_TYPES)
+_SEALED_MODE = 0o400
 _A_LINE = 600  # ranges that a deletion entry names; a line holds some 700 of the longest
 
 
@@ -64,7 +75,7 @@ def delete(
     wanted = _merged(ranges)
     signer = read_keys(home, log).signer
     ledger = Ledger.open(home, signer, log=log, deadline_s=deadline_s)
-    lock = FileLock(ledger.folder.path / "pruning.lock")
+    lock = FileLock(ledger.folder.seal_lock)  # nobody else changes what is sealed
     try:
         lock.acquire(time.monotonic() + deadline_s)
         ledger.publish(deadline_s=deadline_s)
@@ -179,25 +190,32 @@ def _bury(survey: _Survey) -> None:
 
 
 def _rewrite(segment: _Segment, due: Sequence[tuple[int, int, _Said]]) -> None:
-    """Replace a segment by one with tombstones in it. Raises LedgerError; the old one is there until the new one is."""
+    """Replace a segment by a compressed one with tombstones in it.
+
+    Compressed also where it was not yet: recorders may have the plain file open, and expect a sealed
+    one to go that way only. Raises LedgerError; the old one is there until the new one is.
+    """
     path = segment.path
-    if path.suffix != ".ndjson":
-        raise NotSupported(f"{path} is compressed; lines cannot be deleted from it yet")
-    scratch = path.with_name(f".{path.name}.pruning")
+    target = path if is_compressed(path) else compressed_form(path)
+    scratch = path.with_name(f".{path.name}.pruned.zst")
     try:
         scratch.unlink(missing_ok=True)
         fd = open_private(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            for block in _buried(path, segment.first, due):
-                write_all(fd, block)
-            sync_data(fd)
+            lines = _buried(path, segment.first, due)
+            for part in compress(iter(lambda: b"".join(islice(lines, FRAME_LINES)), b"")):
+                write_all(fd, part)
+            os.fchmod(fd, _SEALED_MODE)
+            sync_all(fd)
         finally:
             os.close(fd)
         if _leaves_in(scratch) != (segment.end - segment.first, segment.leaves):
             raise LedgerRefused(f"{path} was not rewritten as it was signed; it stays as it is")
-        scratch.chmod(path.stat().st_mode & 0o777)
-        os.replace(scratch, path)
+        os.replace(scratch, target)
         sync_folder(path.parent)
+        if target != path:
+            path.unlink()
+            sync_folder(path.parent)
     except OSError as e:
         raise disk_error(e, "rewrite", path) from e
     finally:
@@ -206,19 +224,15 @@ def _rewrite(segment: _Segment, due: Sequence[tuple[int, int, _Said]]) -> None:
 
 
 def _buried(path: Path, seq: int, due: Sequence[tuple[int, int, _Said]]) -> Iterator[bytes]:
-    """Yield the bytes of a segment that begins at `seq`, with tombstones in place of what is `due`."""
+    """Yield the lines of a segment that begins at `seq`, with line feeds and tombstones in place of what is `due`."""
     at = 0
-    for block in blocks(path):
-        made: list[bytes] = []
-        for line in block:
-            while at < len(due) and due[at][1] < seq:
-                at += 1
-            goes = at < len(due) and due[at][0] <= seq and read_tombstone(line) is None
-            made.append(
-                write_tombstone(seq, leaf_of(line), rule=due[at][2].rule, entry=due[at][2].entry) if goes else line
-            )
-            seq += 1
-        yield b"".join(line + b"\n" for line in made)
+    for line in _lines(path):
+        while at < len(due) and due[at][1] < seq:
+            at += 1
+        goes = at < len(due) and due[at][0] <= seq and read_tombstone(line) is None
+        kept = write_tombstone(seq, leaf_of(line), rule=due[at][2].rule, entry=due[at][2].entry) if goes else line
+        yield kept + b"\n"
+        seq += 1
 
 
 def _leaves_in(path: Path) -> tuple[int, bytes]:

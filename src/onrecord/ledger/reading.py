@@ -11,18 +11,28 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from onrecord.errors import NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH, SCHEMA_VERSION, UNREADABLE, Event
+from onrecord.ledger.deletions import Deletions
 from onrecord.ledger.epochs import HandOverEntry, hand_over_of
 from onrecord.ledger.history import Said
-from onrecord.ledger.lines import blocks, segment_files, torn_bytes, whole_lines
+from onrecord.ledger.lines import (
+    TOMBSTONE,
+    blocks,
+    leaf_of,
+    read_seq,
+    read_tombstone,
+    segment_files,
+    torn_bytes,
+    whole_lines,
+)
 from onrecord.ledger.merkle import Frontier
 from onrecord.ledger.place import LogFolder
-from onrecord.ledger.tombstone import START, Deletions, read_tombstone, seq_of
 from onrecord.ledger.tree import read_tile
 
 _FOLLOWED = frozenset({"recorder_start", "retention", "key"})
@@ -92,10 +102,10 @@ class Reading:
         """Go on to the last line feed, or to `until` entries."""
         files = segment_files(self._folder)
         segment, offset = self._at
-        before = sum(file.stat().st_size for file in files[:segment])
+        before = sum(map(_length_of, files[:segment]))
         try:
             for number in range(segment, len(files)):
-                length = files[number].stat().st_size
+                length = _length_of(files[number])
                 for block in blocks(files[number], offset):
                     lines = block if until is None else block[: until - self.entries]
                     for data in lines:
@@ -122,7 +132,7 @@ class Reading:
         except UNREADABLE as e:
             raise Break("form", seq, f"entry {seq} is not an event: {e}") from e
         if not plain:
-            if data.startswith(START):
+            if data.startswith(TOMBSTONE):
                 self._take_tombstone(data, seq)
                 return
             _check_form(data, event, seq)
@@ -149,9 +159,10 @@ class Reading:
             raise Break("form", seq, f"entry {seq} is neither an event nor a tombstone: {e}") from e
         if stone is None or stone.seq != seq:
             raise Break("order", seq, f"a tombstone of another entry stands where entry {seq} belongs")
-        if self._tiles.next(seq) != stone.leaf and self.off_tile is None and seq < self._tiles.size:
+        leaf = leaf_of(data)
+        if self._tiles.next(seq) != leaf and self.off_tile is None and seq < self._tiles.size:
             self.off_tile = seq
-        self._frontier.push(stone.leaf)
+        self._frontier.push(leaf)
         self._prev_hash = stone.pruned.leaf
         if seq + 1 >= self._due:
             self._remember()
@@ -252,9 +263,16 @@ class _Leaves:
         self._tile = [data[at : at + 32] for at in range(0, len(data), 32)]
 
 
+def _length_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0  # it was compressed since it was listed
+
+
 def _seq_of(data: bytes) -> int:
     try:
-        return seq_of(data)
+        return read_seq(data)
     except NotVerified:
         return -1
 

@@ -105,6 +105,7 @@ class Tree:
         self._signed_with: SignerKey | None = None
         self._shown = b""  # the latest that it wrote to where readers look
         self._lock = FileLock(folder.publish_lock)
+        self.wanted = 0  # how many lines others have signed, where that is more than were known here
 
     @property
     def size(self) -> int:
@@ -149,6 +150,16 @@ class Tree:
             return edge.size
         finally:
             self._lock.release()
+
+    @property
+    def note(self) -> bytes:
+        """The latest signed note of this process, which covers `size` leaves; empty before it has signed."""
+        return self._note
+
+    def known(self, leaves: Sequence[bytes]) -> Checkpoint:
+        """Return what this process knows the log to be, `leaves` behind the signed ones included."""
+        edge = self._grown(leaves)
+        return Checkpoint(origin=self._keys.origin, size=edge.size, root=edge.root())
 
     def close_epoch(self, leaves: list[bytes], size: int, signer: SignerKey, at: str) -> None:
         """Let `signer` sign the first `size` leaves, as the last that it ever signs; under the lock.
@@ -204,6 +215,7 @@ class Tree:
             if theirs is None or theirs.size < self.size:
                 continue
             if theirs.size > self.size + len(leaves):
+                self.wanted = theirs.size
                 return False
             if self._grown(leaves, theirs.size).root() != theirs.root:
                 raise LedgerRefused(

@@ -1,86 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands in place of a line that was deleted, and whether the deletion is on the record.
+"""Whether the lines that are gone from a log were deleted on the record.
 
     {"seq":41,"pruned":{"leaf":"<64 hex>","rule":"…","entry":97}}
 
-`leaf` is the hash of the line that stood there, so the tree over the log is still what was signed.
-A tombstone alone proves nothing: anybody can write one. Entry 97 has to be a deletion entry of this
-log that names 41, stands behind it, and is covered by a signature.
+A tombstone stands in place of a deleted line. `leaf` is the hash of that line, so the tree over the
+log is still what was signed. A tombstone alone proves nothing: anybody can write one. Entry 97 has to
+be a deletion entry of this log that names 41, stands behind it, and is covered by a signature.
 """
 
 from array import array
 from collections.abc import Iterator
-from typing import Annotated
 
 import msgspec
 
-from onrecord.errors import NotVerified
 from onrecord.event.event import UNREADABLE, Event
-from onrecord.ledger.merkle import leaf_hash
+from onrecord.ledger.lines import Seq, Tombstone
 
-START = b'{"seq":'  # a line that holds an event begins with its schema_version
 SHOWN = 100  # seqs that a report names
-
-_Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-
-
-class Pruned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The hash of the line that was here, the rule that deleted it, and the entry that says so."""
-
-    leaf: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-    rule: str
-    entry: _Seq
-
-
-class Tombstone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A line in place of a deleted one."""
-
-    seq: _Seq
-    pruned: Pruned
-
-    @property
-    def leaf(self) -> bytes:
-        return bytes.fromhex(self.pruned.leaf)
-
-
-class _Seqs(msgspec.Struct, frozen=True):
-    seq: int
-
-
-_tombstone = msgspec.json.Decoder(Tombstone)
-_seqs = msgspec.json.Decoder(_Seqs)
-
-
-def write_tombstone(seq: int, leaf: bytes, *, rule: str, entry: int) -> bytes:
-    """Return the line that stands for a deleted one, without a line feed."""
-    return msgspec.json.encode(Tombstone(seq=seq, pruned=Pruned(leaf=leaf.hex(), rule=rule, entry=entry)))
-
-
-def read_tombstone(line: bytes) -> Tombstone | None:
-    """Return the tombstone that `line` is, or None for an event. Raises NotVerified for a malformed one."""
-    if not line.startswith(START):
-        return None
-    try:
-        stone = _tombstone.decode(line)
-    except UNREADABLE as e:
-        raise NotVerified(f"not a tombstone: {e}") from e
-    if msgspec.json.encode(stone) != line:
-        raise NotVerified("not written the way a tombstone is written")
-    return stone
-
-
-def leaf_of(line: bytes) -> bytes:
-    """Return the leaf of a line: its hash, or the one that a tombstone keeps. Raises NotVerified."""
-    stone = read_tombstone(line)
-    return leaf_hash(line) if stone is None else stone.leaf
-
-
-def seq_of(line: bytes) -> int:
-    """Return the place that a line claims, be it an event or a tombstone. Raises NotVerified."""
-    try:
-        return _seqs.decode(line).seq
-    except UNREADABLE as e:
-        raise NotVerified(f"not a line of a log: {e}") from e
 
 
 def ranges_of(event: Event) -> list[tuple[int, int]] | None:
@@ -88,7 +24,7 @@ def ranges_of(event: Event) -> list[tuple[int, int]] | None:
     if event.event_type != "retention" or event.action != "delete":
         return None
     try:
-        ranges = msgspec.convert(event.detail.get("ranges"), list[tuple[_Seq, _Seq]])
+        ranges = msgspec.convert(event.detail.get("ranges"), list[tuple[Seq, Seq]])
     except UNREADABLE:
         return None
     end = -1
