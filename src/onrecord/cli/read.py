@@ -25,7 +25,7 @@ def tail(options: Namespace) -> int:
     """Print the newest events, and go on if asked to."""
     home = home_folder()
     folder = home.log()
-    user = _pseudonym(home, options.user) if options.user else ""
+    user = pseudonym(home, options.user) if options.user else ""
     newest: deque[tuple[Line, Event]] = deque(maxlen=max(options.lines, 0))
     files = _segments(folder)
     end = 0
@@ -106,7 +106,7 @@ def _print(line: Line, event: Event, *, as_json: bool) -> None:
         print(one_line(event))
 
 
-def _pseudonym(home: Home, name: str) -> str:
+def pseudonym(home: Home, name: str) -> str:
     """Return the pseudonym of an account of this host; a pseudonym stands for itself."""
     if name.startswith("u_"):
         return name

@@ -38,6 +38,7 @@ from onrecord.ledger.tree import Guard, Published
 Verdict: TypeAlias = Literal[
     "intact",
     "unanchored",
+    "partial",
     "unsigned",
     "wrong key",
     "altered",
@@ -56,7 +57,8 @@ class Report:
     """What a verifier found.
 
     `entries` counts the lines that were read as a log, `signed` those that the newest valid
-    signature covers; `seqs` are the entries that the verdict is about, at most 100 of them.
+    signature covers; `seqs` are the entries that the verdict is about, at most 100 of them. Of a
+    part of a log, `proven` entries are proven, `of` as many as the log had.
     """
 
     verdict: Verdict
@@ -68,6 +70,8 @@ class Report:
     torn_bytes: int = 0
     open_calls: int = 0
     same_account: bool = False
+    proven: int = 0
+    of: int = 0
 
 
 def verify(
