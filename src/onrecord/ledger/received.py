@@ -6,7 +6,9 @@ bundle has, each once, and nothing in it is larger than such a file can be: it m
 write elsewhere, or to fill the disk. As everywhere, keys come from whoever verifies.
 """
 
+import errno
 import re
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -48,6 +50,9 @@ _LIMITS: Sequence[tuple[re.Pattern[str], int]] = tuple(
         (r"log/[0-9]{18}\.ndjson", MAX_UNPACKED),
     )
 )
+
+# What the standard library raises for a zip that is damaged or was made to be; RuntimeError: it asks for a password.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def verify_file(
@@ -130,8 +135,12 @@ def unpacked(path: Path) -> Generator[LogFolder]:
         try:
             with zipfile.ZipFile(path) as packed:
                 _unpack(packed, Path(scratch))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as e:
-            raise NotVerified(f"the zip cannot be unpacked: {e}") from e  # RuntimeError: it asks for a password
+        except _DAMAGED as e:
+            raise NotVerified(f"the zip cannot be unpacked: {e}") from e
+        except OSError as e:
+            if e.errno != errno.EINVAL:  # else the zip names a place before its own beginning
+                raise
+            raise NotVerified("the zip cannot be unpacked: it is not a whole one") from e
         yield LogFolder(Path(scratch, ZIP_FOLDER))
 
 
