@@ -44,6 +44,8 @@ def export_bundle(folder: LogFolder, keys: Sequence[VerifierKey], seqs: Iterable
         raise NotVerified(f"the log is signed for entries 0 to {signed.checkpoint.size - 1}, and others were chosen")
     if os.path.lexists(out):
         raise NotVerified(f"{out} is there already; name another place")
+    if not out.parent.is_dir():
+        raise NotVerified(f"there is no folder {out.parent} to write to")
     scratch = out.with_name(f".{out.name}.{os.getpid()}")
     packed = scratch.with_name(f"{scratch.name}.zip")
     try:

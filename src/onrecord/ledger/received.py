@@ -136,11 +136,11 @@ def unpacked(path: Path) -> Generator[LogFolder]:
             with zipfile.ZipFile(path) as packed:
                 _unpack(packed, Path(scratch))
         except _DAMAGED as e:
-            raise NotVerified(f"the zip cannot be unpacked: {e}") from e
+            raise NotVerified("the zip cannot be unpacked: it is damaged, or locked with a password") from e
         except OSError as e:
             if e.errno != errno.EINVAL:  # else the zip names a place before its own beginning
                 raise
-            raise NotVerified("the zip cannot be unpacked: it is not a whole one") from e
+            raise NotVerified("the zip cannot be unpacked: it is damaged") from e
         yield LogFolder(Path(scratch, ZIP_FOLDER))
 
 

@@ -148,8 +148,8 @@ def _read_manifest(folder: LogFolder) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except FileNotFoundError:
         raise _Finding("altered", f"there is no {MANIFEST}") from None
-    except (NotVerified, *UNREADABLE) as e:
-        raise _Finding("altered", f"{MANIFEST} cannot be read: {e}") from None
+    except (NotVerified, *UNREADABLE):
+        raise _Finding("altered", f"{MANIFEST} is not what a bundle says of itself") from None
     if manifest.format != FORMAT:
         raise _Finding("altered", f"{MANIFEST} is of format {manifest.format}; this version reads format {FORMAT}")
     if format_manifest(manifest) != data:

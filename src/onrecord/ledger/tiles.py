@@ -18,7 +18,6 @@ from onrecord.ledger.merkle import (
     EdgeTiles,
     Frontier,
     TileReader,
-    inclusion_path,
     reader_over_tiles,
     tile_path,
     tree_root,
@@ -64,10 +63,6 @@ class RootedTiles:
     def root(self, size: int) -> bytes:
         """Return the root of the tree over the first `size` leaves. Raises NotVerified."""
         return tree_root(size, self._subtree)
-
-    def path(self, seq: int) -> list[bytes]:
-        """Return the inclusion proof of leaf `seq`. Raises NotVerified."""
-        return inclusion_path(seq, self.size, self._subtree)
 
     def _tile(self, level: int, index: int) -> bytes:
         if not _is_full(level, index, self.size):
