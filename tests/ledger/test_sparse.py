@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.ledger.logs import Log, compact, entry, leaf_of, log_in, rechained, root_of
 
-from onrecord.errors import NotVerified
+from onrecord.errors import LedgerUnwritable, NotVerified
 from onrecord.event.event import Event, encode
 from onrecord.ledger.durable import replace_file
 from onrecord.ledger.enclosures import key_changes, views
@@ -727,3 +727,15 @@ def test_a_history_that_cannot_be_read_line_by_line_is_read_as_far_as_it_can(rot
     data = history.read_bytes()
     history.write_bytes(b'rubbish\n{"size":"x"}\n\xff\n{"size":1}\n' + data)
     assert chain.told(rotated.signers[0].vkey)[0] == "partial"
+
+
+def test_what_cannot_be_written_or_read_is_told_apart(own: Log, tmp_path: Path) -> None:
+    keys = [own.signer.vkey]
+    (tmp_path / "n").mkdir()
+    with pytest.raises(LedgerUnwritable, match="cannot write"):
+        export_bundle(own.folder, keys, [7], tmp_path / "n" / ("x" * 250))
+    own.file.unlink()
+    own.file.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        export_bundle(own.folder, keys, [7], tmp_path / "n" / "out")
+    assert list((tmp_path / "n").iterdir()) == []

@@ -34,7 +34,7 @@ def export_bundle(folder: LogFolder, keys: Sequence[VerifierKey], seqs: Iterable
 
     Raises NotVerified where `out` is there already, where an entry is not signed yet, gone, or not
     what was signed, or where the log's checkpoint is not signed by one of `keys`; a LedgerError
-    where the disk refuses.
+    where the disk refuses, and OSError where the log cannot be read.
     """
     signed = newest_signed(folder, keys)
     if signed is None:
@@ -47,22 +47,24 @@ def export_bundle(folder: LogFolder, keys: Sequence[VerifierKey], seqs: Iterable
     if not out.parent.is_dir():
         raise NotVerified(f"there is no folder {out.parent} to write to")
     scratch = out.with_name(f".{out.name}.{os.getpid()}")
-    packed = scratch.with_name(f"{scratch.name}.zip")
+    made, packed = scratch / ZIP_FOLDER, scratch / "packed"
     try:
         shutil.rmtree(scratch, ignore_errors=True)  # of a process of the same number that was killed
-        make_folder(scratch, durable=False)
-        manifest = _write(folder, signed, chosen, LogFolder(scratch))
-        report = verify_bundle(LogFolder(scratch), keys)
+        make_folder(made, durable=False)
+        manifest = _write(folder, signed, chosen, LogFolder(made))
+        report = verify_bundle(LogFolder(made), keys)
         if report.verdict != "partial":
             raise NotVerified(f"what the log holds does not verify: {report.reasons[0]}; run: onrecord verify")
         if out.suffix == ".zip":
-            _pack(scratch, packed)
-        os.rename(packed if out.suffix == ".zip" else scratch, out)
+            _pack(made, packed)
+            made = packed
+        os.rename(made, out)
     except OSError as e:
-        raise disk_error(e, "write", Path(e.filename or out)) from e
+        if e.filename is not None and not str(e.filename).startswith(str(scratch)):
+            raise  # it is the log that cannot be read
+        raise disk_error(e, "write", out) from e
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        packed.unlink(missing_ok=True)
     return manifest
 
 

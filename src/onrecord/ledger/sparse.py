@@ -211,6 +211,7 @@ class _Lines:
         self._progress = progress
         self._origin = ""
         self._seq = -1
+        self._prev_hash = GENESIS_PREV_HASH  # that the entry after `_seq` must name
         self._handovers: list[Handover] = []
         self.count = 0
 
@@ -249,15 +250,17 @@ class _Lines:
         if seq <= self._seq:
             raise _Finding("altered", f"entry {seq} stands behind entry {self._seq}", seq)
         try:
-            before = self.tiles.leaf(seq - 1).hex() if seq else GENESIS_PREV_HASH
+            if seq != self._seq + 1:
+                self._prev_hash = self.tiles.leaf(seq - 1).hex()
             leaf = self.tiles.leaf(seq)
         except NotVerified as e:
             raise _Finding("altered", f"entry {seq} cannot be proven: {e}", seq) from None
         if leaf_hash(data) != leaf:
             raise _Finding("altered", f"entry {seq} is not what was signed", seq)
-        if event.prev_hash != before:
+        if event.prev_hash != self._prev_hash:
             raise _Finding("altered", f"entry {seq} does not follow from the entry before it", seq)
         self._seq = seq
+        self._prev_hash = leaf.hex()
         if event.event_type == "key" and event.action == "rotate":
             self._note_down(event)
 
