@@ -698,6 +698,29 @@ def test_a_key_that_was_replaced_signs_nothing_more(rotated: Rotated, chain: Bun
     assert "had been replaced" in report.reasons[0]
 
 
+def test_a_thief_of_an_old_key_cannot_go_on_with_a_key_of_his_own(rotated: Rotated, tmp_path: Path) -> None:
+    first, second, third = rotated.signers
+    thief = SignerKey(name=first.name, private=Ed25519PrivateKey.generate())
+    detail = {"epoch": 1, "old_vkey": str(first.vkey), "new_vkey": str(thief.vkey)}
+    line = rewritten(rotated.log.lines()[0], event_type="key", action="rotate", detail=detail)
+    forged = signed_by_hand(replace(rotated.log, signer=thief), [line], tmp_path / "forged")
+    closing = Checkpoint(origin=thief.name, size=1, root=leaf_hash(line))
+    append_history(LogFolder(forged.path), closing, sign_checkpoint(closing, first), "")
+    assert forged.told(first.vkey)[0] == "partial"  # who knows no newer key cannot tell
+    assert forged.told(first.vkey, second.vkey) == ("wrong key", ())
+    assert forged.told(first.vkey, third.vkey) == ("wrong key", ())
+
+
+def test_a_bundle_from_before_a_key_was_replaced_holds_and_says_so(rotated: Rotated, tmp_path: Path) -> None:
+    first, second, third = (signer.vkey for signer in rotated.signers)
+    lines = rotated.log.lines()[:100]
+    early = signed_by_hand(replace(rotated.log, signer=rotated.signers[0]), lines, tmp_path / "early")
+    assert not any("older key" in reason for reason in early.verify(first).reasons)
+    report = early.verify(first, second, third)
+    assert report.verdict == "partial"
+    assert "older key" in report.reasons[1]
+
+
 KEYS = [SignerKey(name="log", private=Ed25519PrivateKey.from_private_bytes(bytes([n + 1] * 32))).vkey for n in range(4)]
 
 
@@ -720,6 +743,11 @@ def test_at_each_size_the_keys_count_that_were_reached_and_not_yet_replaced() ->
     assert counting(30, [0, 1], handed((9, 0, 1), closed=False)) == [1]
     assert counting(30, [0], handed((9, 0, 1), (19, 1, 0))) == [0]
     assert counting(30, [], chain) == []
+    assert counting(30, [0, 1], chain) == [2]
+    stolen = handed((9, 0, 3))
+    assert counting(30, [0], stolen) == [3]  # nothing tells it from the log's own
+    assert counting(30, [0, 1], stolen) == [1]
+    assert counting(30, [0, 2], [*stolen, *handed((19, 3, 1))]) == [2]
 
 
 def test_a_history_that_cannot_be_read_line_by_line_is_read_as_far_as_it_can(rotated: Rotated, chain: Bundle) -> None:

@@ -31,6 +31,7 @@ from onrecord.ledger.sparse import (
     ZIP_FOLDER,
     is_bundle,
     read_at_most,
+    remark_on_signer,
     verify_bundle,
 )
 from onrecord.ledger.verify import Report, Verdict
@@ -99,6 +100,7 @@ def _verify_proof(path: Path, keys: Sequence[VerifierKey], outside: Sequence[Che
     except NotVerified as e:
         return _refused("altered", f"the proof does not hold: {e}", seqs)
     said = [f"entry {event.seq} is one of the {checkpoint.size} entries that were signed"]
+    said += remark_on_signer(proof.note, keys)
     for view in outside:
         where = f"a checkpoint kept outside, of {view.size} entries,"
         if (view.origin, view.size) != (checkpoint.origin, checkpoint.size):

@@ -116,7 +116,7 @@ def verify_bundle(
             raise (doubt or e) from None  # lines under a root that nobody vouches for show nothing
         origin, size = claimed.origin, claimed.size
         _check_count(lines.count, manifest)
-        remarks = _compare(lines.tiles, claimed, outside)
+        remarks = [*remark_on_signer(note, keys), *_compare(lines.tiles, claimed, outside)]
     except _Finding as e:
         return Report(
             verdict=e.verdict,
@@ -313,18 +313,41 @@ def _history(folder: LogFolder) -> Iterator[Published]:
 def keys_for(size: int, keys: Sequence[VerifierKey], handovers: Sequence[Handover]) -> list[VerifierKey]:
     """Return the keys whose signature counts under a tree of `size` leaves.
 
-    They are those of `keys`, and those that they handed over to, without those that had been
-    replaced by then. `handovers` are proven, and in the order of the log.
+    They are those of `keys`, oldest first, and those that the newest of them handed over to, without
+    those that had been replaced by then. To what an older one hands over is not believed: who stole
+    it after it was replaced would go on with a key of his own. `handovers` are proven, and in the
+    order of the log.
     """
+    heirs = newest_of(keys)
     counting = dict.fromkeys(keys)
     for handover in handovers:
-        if handover.old not in counting:
-            continue
-        if handover.closed:
+        if handover.closed and handover.old in heirs:
+            heirs.append(handover.new)
             counting[handover.new] = None
         if handover.seq + 1 < size:
-            del counting[handover.old]
+            counting.pop(handover.old, None)
     return list(counting)
+
+
+def newest_of(keys: Sequence[VerifierKey]) -> list[VerifierKey]:
+    """Return, of each log, the newest of its keys, which are given oldest first."""
+    return list({key.name: key for key in keys}.values())
+
+
+def remark_on_signer(note: bytes, keys: Sequence[VerifierKey]) -> list[str]:
+    """Return what is to be said of a checkpoint that an older key signed, and not the newest one."""
+    newest = newest_of(keys)
+    if _is_signed(note, newest) or not _is_signed(note, [key for key in keys if key not in newest]):
+        return []
+    return ["it is signed with an older key than the newest given; whoever got hold of that one could sign as much"]
+
+
+def _is_signed(note: bytes, keys: Sequence[VerifierKey]) -> bool:
+    try:
+        open_checkpoint(note, keys)
+    except NotVerified:
+        return False
+    return True
 
 
 def _check_signer(note: bytes, claimed: Checkpoint, keys: Sequence[VerifierKey], handovers: Sequence[Handover]) -> None:
