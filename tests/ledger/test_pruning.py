@@ -178,6 +178,7 @@ def test_a_recorder_that_lives_goes_on_beside_a_deletion(log: Log) -> None:
 
 
 def test_a_deletion_that_is_killed_at_any_step_is_finished_by_the_next(tmp_path: Path) -> None:
+    step = 0
     for step in itertools.count():
         log = log_in(tmp_path / str(step))
         log.write(60, segment_bytes=SMALL)
