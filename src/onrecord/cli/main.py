@@ -117,7 +117,7 @@ def _add_verify(verbs: _Verbs) -> None:
         "Without a view from outside the best verdict is unanchored."
     )
     parser.add_argument("path", nargs="?", type=Path, help="a log, or a copy of one (default: all of this home)")
-    parser.add_argument("--log", metavar="NAME", help="only this log: calls, security or access")
+    parser.add_argument("--log", choices=LOGS, help="only this log")
     parser.add_argument(
         "--key",
         action="append",
