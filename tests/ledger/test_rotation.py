@@ -95,8 +95,7 @@ def check_epochs(log: Log) -> None:
         assert all(low <= size <= high for size in sizes), (low, high, sizes)
         assert low in sizes or low == 0
         assert high in sizes or high == 10**9
-    first, *_, last = vkeys(log)[0], vkeys(log)[-1]
-    assert {verdict(log), verdict(log, first), verdict(log, last)} == {"unanchored"}
+    assert verdict(log) == "unanchored"
 
 
 def verdict(log: Log, *keys: VerifierKey) -> str:
@@ -200,6 +199,8 @@ def test_a_rotation_that_is_killed_at_any_step_is_finished_by_whoever_signs_next
     assert step > 20
     check_epochs(log)
     assert len(hand_overs(log)) >= step - 4
+    for key in vkeys(log):  # any one of them is enough, the first as well as the last
+        assert verdict(log, key) == "unanchored"
 
 
 def test_a_rotation_that_is_killed_at_any_step_never_lets_a_living_recorder_sign_with_the_wrong_key(log: Log) -> None:
