@@ -888,8 +888,11 @@ def forged_hand_over(copy: Copy, old: str, new: str) -> bytes:
 
 def test_a_hand_over_by_somebody_without_the_key_is_worth_nothing(stolen: Copy) -> None:
     keys, thief = stolen.original.keys, stranger(stolen.original.signer.name)
-    stolen.put([*stolen.lines(), forged_hand_over(stolen, str(keys[-1]), str(thief.vkey))])
-    assert stolen.verify().verdict == "unsigned"
+    lines = stolen.lines()
+    for old in (*keys, thief.vkey, "nothing"):
+        stolen.put(lines)
+        stolen.put([*lines, forged_hand_over(stolen, str(old), str(thief.vkey))])
+        assert verdicts(stolen) == ["unsigned"] * 3
     sign(stolen, LAST + 2, thief)
     assert verdicts(stolen) == ["wrong key"] * 3
 
