@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.ledger.logs import PATIENCE_S, Log, check_chain, child, entry, log_in, said
 
+from onrecord.cli.main import main
 from onrecord.errors import KeyFileError, LedgerError, LedgerRefused, NotVerified
 from onrecord.ledger.keys import open_keys, read_keys, read_verifiers
 from onrecord.ledger.note import VerifierKey, open_checkpoint
@@ -176,6 +177,21 @@ def test_the_other_logs_keep_their_keys(log: Log) -> None:
     done = rotate(log.home, "security")
     assert done.old == security.vkey
     assert len(vkeys(log)) == 2
+
+
+def test_the_verb_prints_the_keys_of_all_epochs(
+    log: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ONRECORD_HOME", str(log.home.path))
+    assert main(["keys", "rotate"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [str(key) for key in vkeys(log)]
+    assert len(vkeys(log)) == 2
+    assert "the old private key is destroyed" in err
+    assert main(["keys", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["vkeys"], shown["vkey"]) == ([str(key) for key in vkeys(log)], str(vkeys(log)[1]))
+    assert main(["keys", "rotate", "--log", "access"]) == 1  # nobody has looked at the record yet
 
 
 # Killed
