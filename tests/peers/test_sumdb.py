@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,7 @@ def seal_by_hand(folder: LogFolder, firsts: list[int]) -> None:
     lines = folder.first_segment.read_bytes().splitlines(keepends=True)
     folder.first_segment.unlink()
     edges = [0, *firsts, len(lines)]
-    for first, end in zip(edges[:-2], edges[1:-1], strict=True):
+    for first, end in pairwise(edges[:-1]):
         frames = [
             subprocess.run(["zstd", "-q"], input=b"".join(lines[at : min(at + 256, end)]), capture_output=True).stdout
             for at in range(first, end, 256)
