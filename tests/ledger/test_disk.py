@@ -229,11 +229,16 @@ for number in range(20):
     ledger.append(entry(number, size=700))
 ledger.publish()
 fill()
+while True:  # the reserve first, which only what is urgent may use
+    try:
+        ledger.append(entry(size=700), urgent=True)
+    except LedgerFull:
+        break
 refused = 0
 for number in range(60):
     before = log.file.read_bytes()
     try:
-        ledger.append(entry(number, size=700 + number * 13))
+        ledger.append(entry(number, size=700 + number * 13), urgent=True)
     except LedgerFull:
         refused += 1
         assert log.file.read_bytes() == before

@@ -48,6 +48,7 @@ EventType: TypeAlias = Literal[
     # the life of the log itself
     "log_open",
     "log_recovered",
+    "degraded",  # the disk is full, and what is written uses the reserve; or that is over
     "gap",
 ]
 

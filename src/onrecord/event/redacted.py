@@ -11,7 +11,7 @@ import msgspec
 
 from onrecord.event.event import Event, EventType, encode
 
-OWN_FACTS: frozenset[EventType] = frozenset({"log_open", "log_recovered", "gap", "key", "heartbeat"})
+OWN_FACTS: frozenset[EventType] = frozenset({"log_open", "log_recovered", "degraded", "gap", "key", "heartbeat"})
 
 
 @final

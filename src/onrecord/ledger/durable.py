@@ -7,10 +7,13 @@ imports, and a step that needs a lock says so.
 """
 
 import contextlib
+import ctypes
 import errno
+import functools
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from onrecord.errors import LedgerBusy, LedgerError, LedgerFull, LedgerMoved, LedgerUnwritable, NotSupported
@@ -24,6 +27,7 @@ FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG: the limit of a process or a file system on one file
+_FALLOC_FL_KEEP_SIZE = 1  # Linux <linux/falloc.h>
 _F_FULLFSYNC = 51  # macOS <fcntl.h>: fsync there does not reach the platter
 _FIRST_NAP_S = 0.000_05
 _LONGEST_NAP_S = 0.002  # long against the ~20 us that a writer holds the lock, short against a deadline
@@ -69,6 +73,41 @@ def sync_data(fd: int) -> None:
         os.fdatasync(fd)
     else:
         os.fsync(fd)
+
+
+def sync_all(fd: int) -> None:
+    """Return once the file's bytes and everything about it are on the device. Raises OSError."""
+    if sys.platform == "darwin":
+        sync_data(fd)
+    else:
+        os.fsync(fd)
+
+
+def preallocate(fd: int, offset: int, length: int) -> bool:
+    """Have the file system set blocks aside for a part of the file, without making it longer.
+
+    Returns False where it cannot. Raises OSError where the device has no room for them.
+    """
+    call = _fallocate()
+    if call is None or not call(fd, _FALLOC_FL_KEEP_SIZE, offset, length):
+        return call is not None
+    error = ctypes.get_errno()
+    if error in _NO_ROOM:
+        raise OSError(error, os.strerror(error))
+    return False  # this file system keeps no blocks
+
+
+@functools.cache
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    """Return the system call of Linux, which the standard library offers only in a form that lengthens the file."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        call = ctypes.CDLL(None, use_errno=True).fallocate
+    except (OSError, AttributeError):
+        return None
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong)
+    return call
 
 
 def sync_folder(path: Path) -> None:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lines of a log: where they are, and how one gets at them without reading the rest.
 
-An entry is a line that ends with a line feed; bytes after the last line feed are not an entry.
-Lines of one log never shrink, move or change, so a reader needs no lock: it reads up to a line
-feed and may come back for more. Nothing here judges what a line says, and nothing writes.
+A log is a row of segments, each named by its first seq; sealed ones may be compressed, and offsets
+in those are the offsets of the plain text. An entry is a line that ends with a line feed; bytes after the
+last line feed are not an entry. Lines of one log never shrink, move or change, so a reader needs
+no lock: it reads up to a line feed and may come back for more. Nothing here judges what a line
+says, and nothing writes.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -16,13 +19,14 @@ import msgspec
 
 from onrecord.errors import NotVerified
 from onrecord.event.event import UNREADABLE, Header
-from onrecord.ledger.place import SEGMENT_GLOB, LogFolder
+from onrecord.ledger import frames
+from onrecord.ledger.place import LogFolder
 
 CHUNK = 1 << 17  # bytes a read; more costs page faults and gains nothing
 MAX_LINE = 32 * 1024  # bytes without the line feed; C2SP entries end at 65,535
 _LONGEST = 1 << 20  # bytes; whatever goes on for longer was never a line of ours, and is not held in memory
-
-_header = msgspec.json.Decoder(Header)
+_SEGMENT = re.compile(r"(\d{18})\.ndjson(\.zst)?")
+_COMPRESSED = ".zst"
 
 
 class Line(NamedTuple):
@@ -30,6 +34,16 @@ class Line(NamedTuple):
 
     data: bytes
     offset: int
+
+
+class _Placed(msgspec.Struct):
+    """What every line has, whatever became of it."""
+
+    seq: int
+
+
+_header = msgspec.json.Decoder(Header)
+_placed = msgspec.json.Decoder(_Placed)
 
 
 def read_header(line: bytes) -> Header:
@@ -40,9 +54,62 @@ def read_header(line: bytes) -> Header:
         raise NotVerified(f"not an event: {e}") from e
 
 
+def read_seq(line: bytes) -> int:
+    """Return the place that a line claims. Raises NotVerified where it claims none."""
+    try:
+        return _placed.decode(line).seq
+    except UNREADABLE as e:
+        raise NotVerified(f"not an event: {e}") from e
+
+
+# Segments
+
+
 def segment_files(folder: LogFolder) -> list[Path]:
-    """Return the segments of a log, oldest first."""
-    return sorted(folder.segments.glob(SEGMENT_GLOB))
+    """Return the segments of a log, oldest first; where one is there twice, it is the plain one that counts."""
+    found: dict[int, Path] = {}
+    try:
+        names = sorted(os.listdir(folder.segments))  # a compressed one sorts behind its plain one
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    for name in names:
+        match = _SEGMENT.fullmatch(name)
+        if match:
+            found.setdefault(int(match[1]), folder.segments / name)
+    return list(found.values())
+
+
+def first_seq(path: Path) -> int:
+    """Return the seq of the first line in a segment, by its name."""
+    return int(path.name.partition(".")[0])
+
+
+def is_compressed(path: Path) -> bool:
+    """Say whether a segment is a compressed one."""
+    return path.suffix == _COMPRESSED
+
+
+def compressed_form(path: Path) -> Path:
+    """Return what a plain segment is called once it is compressed."""
+    return path.with_name(path.name + _COMPRESSED)
+
+
+def segment_of(files: list[Path], seq: int) -> int:
+    """Return the number of the segment among `files` that holds `seq`, if any does; -1 where it is before them all."""
+    return sum(first_seq(path) <= seq for path in files) - 1
+
+
+def lines_from(folder: LogFolder, seq: int = 0) -> Iterator[Line]:
+    """Yield the entries of a log from `seq` on, across its segments. Raises NotVerified, OSError."""
+    files = segment_files(folder)
+    at = max(0, segment_of(files, seq))
+    for path in files[at : at + 1]:
+        yield from whole_lines(path, offset_of(path, seq))
+    for path in files[at + 1 :]:
+        yield from whole_lines(path)
+
+
+# Lines of one segment
 
 
 def whole_lines(file: Path | int, offset: int = 0, end: int | None = None) -> Iterator[Line]:
@@ -58,25 +125,57 @@ def whole_lines(file: Path | int, offset: int = 0, end: int | None = None) -> It
 
 def blocks(file: Path | int, offset: int = 0, end: int | None = None) -> Iterator[list[bytes]]:
     """Yield the same entries as they come from the disk, many at once."""
-    with open(file, "rb", buffering=0, closefd=isinstance(file, Path)) as source:
-        source.seek(offset)
-        rest = b""
-        while chunk := source.read(CHUNK if end is None else min(CHUNK, end - offset - len(rest))):
-            block = rest + chunk
-            cut = block.rfind(b"\n") + 1
-            yield block[:cut].split(b"\n")[:-1]
-            offset += cut
-            rest = block[cut:]
-            if len(rest) > _LONGEST:
-                break
+    rest: bytes = b""
+    chunks = _chunks(file, offset, end)
+    for chunk in chunks:
+        block = rest + chunk
+        cut = block.rfind(b"\n") + 1
+        yield block[:cut].split(b"\n")[:-1]
+        offset += cut
+        rest = block[cut:]
         if len(rest) > _LONGEST:
-            last = os.fstat(source.fileno()).st_size if end is None else end
-            if _find_line_feed(source, offset + len(rest), last) is not None:
+            if any(b"\n" in more for more in chunks):
                 raise NotVerified(f"what begins at byte {offset} is too long to be a line")
+            return
+
+
+def _chunks(file: Path | int, offset: int, end: int | None) -> Iterator[bytes]:
+    """Yield the plain bytes of a file from `offset` to `end`."""
+    left = None if end is None else end - offset
+    for chunk in _from(file, offset, CHUNK if left is None else min(CHUNK, left)):
+        yield chunk if left is None else chunk[:left]
+        if left is not None:
+            left -= len(chunk)
+            if left <= 0:
+                return
+
+
+def _from(file: Path | int, offset: int, size: int) -> Iterator[bytes]:
+    if isinstance(file, Path) and is_compressed(file):
+        yield from frames.chunks(file, offset)
+        return
+    try:
+        source = FileIO(file, "rb", closefd=isinstance(file, Path))
+    except FileNotFoundError:
+        if not isinstance(file, Path) or not compressed_form(file).exists():
+            raise
+        yield from frames.chunks(compressed_form(file), offset)  # it was compressed since it was listed
+        return
+    with source:
+        source.seek(offset)
+        while chunk := source.read(size):
+            yield chunk
 
 
 def ends(path: Path) -> tuple[int, int]:
     """Return where the last entry of a file ends, and where the file does."""
+    if is_compressed(path):
+        whole = size = 0
+        for chunk in frames.chunks(path):
+            cut = chunk.rfind(b"\n") + 1
+            whole = size + cut if cut else whole
+            size += len(chunk)
+        return whole, size
     with path.open("rb", buffering=0) as file:
         size = start = os.fstat(file.fileno()).st_size  # once: the file may be growing
         while start:
@@ -97,16 +196,37 @@ def torn_bytes(path: Path) -> int:
 def offset_of(path: Path, seq: int) -> int:
     """Return where the line of `seq` begins in a segment, or the end of its last line where it is not there.
 
-    A binary search, since lines carry their own `seq` in order. Raises NotVerified where a line is
-    not an event.
+    A search, since lines carry their own `seq` in order. Raises NotVerified where a line is not an event.
     """
+    if not is_compressed(path):
+        try:
+            return _offset_in_plain(path, seq)
+        except FileNotFoundError:
+            if not compressed_form(path).exists():
+                raise
+    return _offset_in_frames(path if is_compressed(path) else compressed_form(path), seq)
+
+
+def _offset_in_frames(path: Path, seq: int) -> int:
+    """As `offset_of`: the table leads to the frame, and the lines in it to the line."""
+    table = frames.read_table(path)
+    number = min(max(0, seq - first_seq(path)) // frames.FRAME_LINES, max(0, len(table.plain) - 2))
+    end = 0
+    for line in whole_lines(path, table.plain[number]):
+        if read_seq(line.data) >= seq:
+            return line.offset
+        end = line.offset + len(line.data) + 1
+    return end
+
+
+def _offset_in_plain(path: Path, seq: int) -> int:
     end, _ = ends(path)
     with path.open("rb", buffering=0) as file:
         low, high = 0, end  # the first position after which no line has a smaller seq lies in [low, high]
         while low < high:
             middle = (low + high) // 2
             line = _line_from(file, middle, end)
-            if line is None or read_header(line.data).seq >= seq:
+            if line is None or read_seq(line.data) >= seq:
                 high = middle
             else:
                 low = middle + 1

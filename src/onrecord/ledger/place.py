@@ -4,11 +4,12 @@
     <home>/
       ledger/<log>/
         log/000000000000000000.ndjson   the lines; the name is the first seq in the file
+        log/000000000000131072.ndjson.zst   the same of a sealed segment, compressed
         tile/<L>/<N>                    hash tiles (C2SP tlog-tiles), rebuilt from the lines when lost
         checkpoint                      the latest signed note
         checkpoints.ndjson              every checkpoint that was published
         torn/                           bytes that a dying process left behind, set aside
-        writer.lock  publish.lock
+        writer.lock  publish.lock  seal.lock
       guard/<log>                       the size that the log had reached, kept outside the ledger folder
       run/<wid>                         one file a living recorder, locked while it lives
       keys/                             signing key, its public half, the key for digests, pseudonyms
@@ -19,7 +20,10 @@ This file names places. It opens nothing.
 from dataclasses import dataclass
 from pathlib import Path
 
-SEGMENT_GLOB = "*.ndjson"
+
+def segment_name(first_seq: int) -> str:
+    """Return the file name of the segment whose first line is `first_seq`; `.zst` follows once it is compressed."""
+    return f"{first_seq:018d}.ndjson"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class LogFolder:
 
     @property
     def first_segment(self) -> Path:
-        return self.segments / f"{0:018d}.ndjson"
+        return self.segments / segment_name(0)
 
     @property
     def checkpoint(self) -> Path:
@@ -55,6 +59,10 @@ class LogFolder:
     @property
     def publish_lock(self) -> Path:
         return self.path / "publish.lock"
+
+    @property
+    def seal_lock(self) -> Path:
+        return self.path / "seal.lock"
 
 
 @dataclass(frozen=True, slots=True)

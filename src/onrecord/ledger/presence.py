@@ -19,7 +19,7 @@ from onrecord.errors import LedgerError, LedgerMoved, NotVerified
 from onrecord.event.event import UNREADABLE, Event
 from onrecord.event.schema import read_event
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
-from onrecord.ledger.lines import offset_of, segment_files, whole_lines
+from onrecord.ledger.lines import lines_from
 from onrecord.ledger.place import Home, LogFolder
 
 DEADLINE_S = 2.0  # for somebody who looks whether we live
@@ -113,15 +113,14 @@ def open_attempts(folder: LogFolder, wid: str, seq: int) -> list[Event]:
     """
     attempts: dict[tuple[str, int], Event] = {}
     try:
-        for path in segment_files(folder):
-            for line in whole_lines(path, offset_of(path, seq)):
-                if b'"phase":' not in line.data:
-                    continue
-                event = read_event(line.data)
-                if event.phase == "attempt" and event.wid == wid:
-                    attempts[event.call_id, event.round] = event
-                elif event.phase == "result":
-                    attempts.pop((event.call_id, event.round), None)
+        for line in lines_from(folder, seq):
+            if b'"phase":' not in line.data:
+                continue
+            event = read_event(line.data)
+            if event.phase == "attempt" and event.wid == wid:
+                attempts[event.call_id, event.round] = event
+            elif event.phase == "result":
+                attempts.pop((event.call_id, event.round), None)
     except (OSError, NotVerified) as e:
         raise LedgerError(f"cannot look for open calls in {folder.path}: {e}") from e
     return list(attempts.values())

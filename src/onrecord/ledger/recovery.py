@@ -16,7 +16,7 @@ from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.durable import replace_file
-from onrecord.ledger.lines import offset_of, read_header, whole_lines
+from onrecord.ledger.lines import lines_from, read_header
 from onrecord.ledger.merkle import EdgeTiles, Frontier, leaf_hash, reader_over_tiles, tree_root
 from onrecord.ledger.note import Checkpoint, SignerKey, sign_checkpoint
 from onrecord.ledger.place import LogFolder
@@ -34,11 +34,10 @@ from onrecord.ledger.tree import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stand:
-    """The end of what was signed: the tree, and where the first line after it begins."""
+    """The end of what was signed: the tree, and the last line in it."""
 
     edge: EdgeTiles
     size: int = 0  # entries
-    end: int = 0  # bytes
     leaf: str = GENESIS_PREV_HASH  # of the last line, in hex
     at_us: int = 0
 
@@ -66,13 +65,13 @@ def begin_log(folder: LogFolder, guard: Path, signer: SignerKey, seen: Sequence[
     return checkpoint
 
 
-def find_stand(folder: LogFolder, path: Path, checkpoint: Checkpoint | None, guard: Guard | None) -> Stand:
-    """Return where the log in `path` stands. Raises LedgerRefused where its lines deny what was signed."""
+def find_stand(folder: LogFolder, checkpoint: Checkpoint | None, guard: Guard | None) -> Stand:
+    """Return where the log in `folder` stands. Raises LedgerRefused where its lines deny what was signed."""
     if checkpoint is not None:
         with contextlib.suppress(NotVerified):
             edge = load_edge(folder, checkpoint)
-            return _behind(path, edge, last_leaf(folder, edge.size) if edge.size else b"")
-    return _rebuilt(folder, path, checkpoint, guard)
+            return _behind(folder, edge, last_leaf(folder, edge.size) if edge.size else b"")
+    return _rebuilt(folder, checkpoint, guard)
 
 
 def rolled_back(folder: LogFolder, size: int, before: int) -> LedgerRefused:
@@ -83,19 +82,18 @@ def rolled_back(folder: LogFolder, size: int, before: int) -> LedgerRefused:
     )
 
 
-def _behind(path: Path, edge: EdgeTiles, leaf: bytes) -> Stand:
+def _behind(folder: LogFolder, edge: EdgeTiles, leaf: bytes) -> Stand:
     """Return the place after the lines of `edge`. Raises NotVerified unless the last of them has `leaf`."""
     if not edge.size:
         return Stand(edge=edge)
-    start, end = offset_of(path, edge.size - 1), offset_of(path, edge.size)
-    last = next(iter(whole_lines(path, start, end)), None)
+    last = next(lines_from(folder, edge.size - 1), None)
     if last is None or leaf_hash(last.data) != leaf:
         raise NotVerified("the last signed line is not where the tree ends")
     at_us = parse_time(read_header(last.data).timestamp)
-    return Stand(edge=edge, size=edge.size, end=end, leaf=leaf.hex(), at_us=at_us)
+    return Stand(edge=edge, size=edge.size, leaf=leaf.hex(), at_us=at_us)
 
 
-def _rebuilt(folder: LogFolder, path: Path, checkpoint: Checkpoint | None, guard: Guard | None) -> Stand:
+def _rebuilt(folder: LogFolder, checkpoint: Checkpoint | None, guard: Guard | None) -> Stand:
     """Make the tree again from the lines, up to what is known to have been signed."""
     size = checkpoint.size if checkpoint else guard.size if guard else None
     if size is None:
@@ -104,15 +102,15 @@ def _rebuilt(folder: LogFolder, path: Path, checkpoint: Checkpoint | None, guard
             "is this the right key, and the right ledger?"
         )
     try:
-        leaves = [leaf_hash(line.data) for line in islice(whole_lines(path), size)]
+        leaves = [leaf_hash(line.data) for line in islice(lines_from(folder), size)]
         if len(leaves) < size:
             raise rolled_back(folder, len(leaves), size)
         edge = rebuild_edge(folder, leaves)
         if not _fits(edge, checkpoint, guard):
             raise NotVerified("the lines do not give the tree that was signed")
-        return _behind(path, edge, leaves[-1] if leaves else b"")
+        return _behind(folder, edge, leaves[-1] if leaves else b"")
     except NotVerified as e:
-        raise LedgerRefused(f"altered: {path}: {e}; run: onrecord verify") from e
+        raise LedgerRefused(f"altered: {folder.path}: {e}; run: onrecord verify") from e
 
 
 def _fits(edge: EdgeTiles, checkpoint: Checkpoint | None, guard: Guard | None) -> bool:
@@ -121,22 +119,22 @@ def _fits(edge: EdgeTiles, checkpoint: Checkpoint | None, guard: Guard | None) -
     return guard is not None and guard_of(edge, guard.origin) == guard
 
 
-def check_grown(folder: LogFolder, path: Path, edge: EdgeTiles, leaves: Sequence[bytes], before: Checkpoint) -> None:
-    """Raise LedgerRefused unless the log in `path` goes on from where it was `before`.
+def check_grown(folder: LogFolder, edge: EdgeTiles, leaves: Sequence[bytes], before: Checkpoint) -> None:
+    """Raise LedgerRefused unless the log in `folder` goes on from where it was `before`.
 
     `edge` is the tree up to its stand, and `leaves` are those of the lines after it.
     """
     size = edge.size + len(leaves)
     if size < before.size:
         raise rolled_back(folder, size, before.size)
-    if _root_at(folder, path, edge, leaves, before) != before.root:
+    if _root_at(folder, edge, leaves, before) != before.root:
         raise LedgerRefused(
             f"forked: the first {before.size} entries of {folder.path} are not those that were signed here; "
             "run: onrecord verify"
         )
 
 
-def _root_at(folder: LogFolder, path: Path, edge: EdgeTiles, leaves: Sequence[bytes], before: Checkpoint) -> bytes:
+def _root_at(folder: LogFolder, edge: EdgeTiles, leaves: Sequence[bytes], before: Checkpoint) -> bytes:
     """Return the root over as many lines as there were `before`."""
     if before.size >= edge.size:
         grown = edge.copy()
@@ -149,5 +147,5 @@ def _root_at(folder: LogFolder, path: Path, edge: EdgeTiles, leaves: Sequence[by
         if root == before.root:
             return root
     frontier = Frontier()  # the tiles may be at fault
-    frontier.extend(leaf_hash(line.data) for line in islice(whole_lines(path), before.size))
+    frontier.extend(leaf_hash(line.data) for line in islice(lines_from(folder), before.size))
     return frontier.root()

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The segment that is written to: one open file, the room kept behind its end, and how it is sealed.
+
+A segment that is full, or of another day, is sealed: its lines are flushed, and the file becomes
+read-only, which tells every process that has it open to go on with the next one. So whatever lies
+in a segment that is not the last is on the device.
+
+Behind the last line lies a reserve that the file system has set aside. Ordinary lines don't use it.
+When the device is full it holds what must still be said: what was refused, and how calls ended.
+
+Whoever writes holds the log's writer lock. This file knows lengths and no lines.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from onrecord.errors import LedgerFull, LedgerMoved
+from onrecord.ledger.durable import (
+    FILE_MODE,
+    check_in_place,
+    disk_error,
+    open_private,
+    preallocate,
+    sync_all,
+    sync_data,
+    sync_folder,
+)
+from onrecord.ledger.lines import compressed_form, first_seq
+
+SEGMENT = 64 * 1024 * 1024  # bytes after which a segment is sealed; some 130,000 lines
+RESERVE = 2 * 1024 * 1024  # bytes kept behind the last line; some 2,000 lines
+_STEP = 1024 * 1024  # bytes of room that are set aside at a time
+_SHARE = 16  # on a small device the reserve is this part of it, at most
+_SEALED_MODE = 0o400
+
+
+class Segment:
+    """One file of lines, open for appending if it is not sealed. Raises OSError where it cannot be opened."""
+
+    def __init__(self, path: Path, *, create: bool = False, reserve: int = RESERVE) -> None:
+        self.path = path
+        self.first = first_seq(path)
+        self.end = 0  # bytes, behind the last line that this process knows
+        self.flushed = 0  # bytes that are known to be on the device
+        self.low = False  # the reserve is all that is left
+        self.spoiled = False  # a part of a line could not be taken back
+        self._fd = _open(path, create=create)
+        self._room = 0  # bytes up to which ordinary lines have their blocks
+        self._reserve = min(reserve, _device_bytes(self._fd) // _SHARE)
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, for reading."""
+        return self._fd
+
+    def look(self, least: int | None = None) -> tuple[int, bool]:
+        """Return how long the file is, and whether it is sealed.
+
+        Raises LedgerMoved where it is gone, or cut to less than the lines, or `least` bytes of them.
+        """
+        least = self.end if least is None else least  # before the look: others may append meanwhile
+        held = os.fstat(self._fd)
+        sealed = not held.st_mode & stat.S_IWUSR
+        if not held.st_nlink and not (sealed and compressed_form(self.path).exists()):
+            raise LedgerMoved(f"{self.path} was deleted while it was open")
+        if held.st_size < least:
+            raise LedgerMoved(f"{self.path} was cut to {held.st_size} bytes while it was open")
+        return held.st_size, sealed
+
+    def make_room(self, count: int) -> None:
+        """See that an ordinary line of `count` bytes leaves the reserve alone.
+
+        Raises LedgerFull where it wouldn't; `low` then says that the reserve is all that is left.
+        """
+        if self.end + count <= self._room:
+            return
+        for step in (_STEP, 0):
+            try:
+                kept = preallocate(self._fd, self.end, count + step + self._reserve)
+            except OSError:
+                continue
+            self.low = False
+            self._room = self.end + count + step if kept else 1 << 62  # a file system that keeps nothing
+            return
+        self.low = True
+        raise LedgerFull(f"only the reserve is left on the device of {self.path}")
+
+    def write(self, data: bytes) -> None:
+        """Append `data` whole, or not at all. Raises LedgerFull, LedgerUnwritable.
+
+        `spoiled` then says that a part stays behind, for the next one who opens the log to set aside.
+        """
+        try:
+            written = os.write(self._fd, data)
+        except OSError as e:
+            raise disk_error(e, "write", self.path) from e
+        if written != len(data):
+            try:
+                self.cut()
+            except OSError as e:
+                self.spoiled = True
+                raise disk_error(e, f"take back {written} bytes of", self.path) from e
+            raise LedgerFull(f"no room for another line in {self.path}")
+        self.end += len(data)
+
+    def torn(self, count: int) -> bytes:
+        """Return `count` bytes behind the last line. Raises OSError."""
+        return os.pread(self._fd, count, self.end)
+
+    def cut(self) -> None:
+        """Take away whatever lies behind the last line. Raises OSError."""
+        os.ftruncate(self._fd, self.end)
+        self._room = 0  # the blocks behind the end are gone with it
+
+    def flush(self) -> None:
+        """Return once the lines are on the device, in the file that others see. Raises OSError, LedgerMoved."""
+        end = self.end  # before the flush: others may append meanwhile
+        sync_data(self._fd)
+        _, sealed = self.look(end)
+        if not sealed:  # a sealed one may be compressed by now
+            check_in_place(self._fd, self.path)
+        self.flushed = max(self.flushed, end)
+
+    def write_again(self, start: int) -> None:
+        """Hand the lines from `start` to the device anew. Raises OSError.
+
+        A flush that failed may leave pages behind that count as written and never were. The caller
+        has read these lines and knows that they are the right ones.
+        """
+        fd = open_private(self.path, os.O_RDWR)  # not for appending: that would ignore the offset
+        try:
+            while start < self.end:
+                data = os.pread(fd, min(_STEP, self.end - start), start)
+                start += os.pwrite(fd, data, start)
+            sync_data(fd)
+        finally:
+            os.close(fd)
+
+    def seal(self) -> None:
+        """Flush the lines, and let nobody append any more. Raises OSError."""
+        os.ftruncate(self._fd, self.end)  # gives the reserve back
+        os.fchmod(self._fd, _SEALED_MODE)
+        sync_all(self._fd)
+
+    def unseal(self) -> None:
+        """Take a seal back that no successor followed. Raises OSError."""
+        os.fchmod(self._fd, FILE_MODE)
+        self._room = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def create_segment(path: Path, reserve: int) -> Segment:
+    """Create the next segment, durably, or open it where a process that died had created it. Raises OSError."""
+    segment = Segment(path, create=True, reserve=reserve)
+    try:
+        sync_folder(path.parent)
+    except OSError:
+        segment.close()
+        raise
+    return segment
+
+
+def _open(path: Path, *, create: bool) -> int:
+    flags = os.O_APPEND | (os.O_CREAT if create else 0)
+    try:
+        return open_private(path, os.O_RDWR | flags)
+    except PermissionError:
+        if create or stat.S_IMODE(path.stat().st_mode) != _SEALED_MODE:
+            raise
+        return open_private(path, os.O_RDONLY)  # sealed: there is a next one
+
+
+def _device_bytes(fd: int) -> int:
+    about = os.fstatvfs(fd)
+    return about.f_blocks * about.f_frsize
