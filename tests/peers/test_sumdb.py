@@ -11,15 +11,17 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.ledger.logs import Log, compact, entry, leaf_of, log_in
-from tests.peers.peer import need
+from tests.peers.peer import need, shell
 
 from onrecord.event.redacted import Redacted
+from onrecord.ledger.frames import compress
 from onrecord.ledger.place import LogFolder
 
 SIZES = (1, 255, 256, 257, 700)  # of the log at each signature: before, at and behind the edge of a tile
@@ -101,15 +103,39 @@ def test_go_accepts_a_torn_tail_as_what_it_is(judge: Judge, copy: LogFolder) -> 
     assert judge.accepts(copy)["torn_bytes"] == 29
 
 
+def by_zstd(frames: list[bytes]) -> bytes:
+    need("zstd")
+    return b"".join(subprocess.run(["zstd", "-q"], input=frame, capture_output=True).stdout for frame in frames)
+
+
+def by_us(frames: list[bytes]) -> bytes:
+    return b"".join(compress(frames))
+
+
 @pytest.mark.requirement("D2")
-def test_go_accepts_sealed_segments_of_many_frames(judge: Judge, copy: LogFolder) -> None:
-    seal_by_hand(copy, [300, 550])
+@pytest.mark.parametrize("compressed", [by_zstd, by_us])
+def test_go_accepts_sealed_segments_of_many_frames(
+    judge: Judge, copy: LogFolder, compressed: Callable[[list[bytes]], bytes]
+) -> None:
+    seal_by_hand(copy, [300, 550], compressed)
     assert sorted(path.name for path in copy.segments.iterdir()) == [
         f"{0:018d}.ndjson.zst",
         f"{300:018d}.ndjson.zst",
         f"{550:018d}.ndjson",
     ]
     assert judge.accepts(copy, 0, 299, 300, 699)["lines"] == 700
+
+
+@pytest.mark.requirement("D1")
+def test_the_tools_of_zstd_and_jq_read_compressed_segments_of_ours(copy: LogFolder) -> None:
+    need("zstd", "zstdcat", "jq")
+    plain = copy.first_segment.read_bytes()
+    seal_by_hand(copy, [300, 550])
+    sealed = b"".join(plain.splitlines(keepends=True)[:550])
+    shell("zstd -q --test *.zst", copy.segments)
+    assert shell("zstdcat *.zst", copy.segments).encode() == sealed
+    assert shell("zstdcat *.zst | jq -s 'map(.seq) == [range(550)]'", copy.segments) == "true\n"
+    assert shell("(zstdcat *.zst; cat *.ndjson) | sha256sum", copy.segments).split()[0] == sha256(plain).hexdigest()
 
 
 @pytest.mark.requirement("D2")
@@ -219,19 +245,15 @@ def test_go_refuses_a_flipped_byte_in_a_sealed_segment(judge: Judge, copy: LogFo
 # Made by hand, from the description of the format alone
 
 
-def seal_by_hand(folder: LogFolder, firsts: list[int]) -> None:
+def seal_by_hand(folder: LogFolder, firsts: list[int], compressed: Callable[[list[bytes]], bytes] = by_us) -> None:
     """Cut the log into segments, and compress all but the last, in frames of 256 lines each."""
-    need("zstd", "zstdcat")
     lines = folder.first_segment.read_bytes().splitlines(keepends=True)
     folder.first_segment.unlink()
-    edges = [0, *firsts, len(lines)]
-    for first, end in pairwise(edges[:-1]):
-        frames = [
-            subprocess.run(["zstd", "-q"], input=b"".join(lines[at : min(at + 256, end)]), capture_output=True).stdout
-            for at in range(first, end, 256)
-        ]
-        (folder.segments / f"{first:018d}.ndjson.zst").write_bytes(b"".join(frames))
-    (folder.segments / f"{edges[-2]:018d}.ndjson").write_bytes(b"".join(lines[edges[-2] :]))
+    edges = [0, *firsts]
+    for first, end in pairwise(edges):
+        frames = [b"".join(lines[at : min(at + 256, end)]) for at in range(first, end, 256)]
+        (folder.segments / f"{first:018d}.ndjson.zst").write_bytes(compressed(frames))
+    (folder.segments / f"{edges[-1]:018d}.ndjson").write_bytes(b"".join(lines[edges[-1] :]))
 
 
 def put_tombstones(folder: LogFolder, entries: dict[int, int]) -> None:
