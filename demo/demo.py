@@ -160,8 +160,8 @@ def show_verdicts() -> bool:
     say("4. The verdict: validly signed, and with a checkpoint kept elsewhere, intact")
     first = onrecord("verify", "--allow-unanchored")
     shutil.copy(HOME / "ledger" / "calls" / "checkpoint", OUTSIDE / "checkpoint")
-    shutil.copy(HOME / "keys" / "ledger.vkey", OUTSIDE / "ledger.vkey")
-    second = onrecord("verify", "--checkpoint", str(OUTSIDE / "checkpoint"), "--key", str(OUTSIDE / "ledger.vkey"))
+    shutil.copy(HOME / "keys" / "calls.vkey", OUTSIDE / "calls.vkey")
+    second = onrecord("verify", "--checkpoint", str(OUTSIDE / "checkpoint"), "--key", str(OUTSIDE / "calls.vkey"))
     return first == 0 and second == 0
 
 
@@ -171,10 +171,10 @@ def show_tampering() -> bool:
     shutil.copytree(HOME / "ledger" / "calls", copy)
     (log,) = (copy / "log").glob("*.ndjson")
     log.write_bytes(log.read_bytes().replace(b'"tool_name":"git_commit"', b'"tool_name":"git_commiX"', 1))
-    altered = onrecord("verify", str(copy), "--key", str(OUTSIDE / "ledger.vkey"))
+    altered = onrecord("verify", str(copy), "--key", str(OUTSIDE / "calls.vkey"))
     print("   and in one whose last three entries were cut off")
     log.write_bytes(b"".join((HOME / "ledger" / "calls" / "log" / log.name).read_bytes().splitlines(True)[:-3]))
-    cut = onrecord("verify", str(copy), "--key", str(OUTSIDE / "ledger.vkey"))
+    cut = onrecord("verify", str(copy), "--key", str(OUTSIDE / "calls.vkey"))
     return altered == 1 and cut == 1
 
 

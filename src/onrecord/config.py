@@ -55,13 +55,28 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[ledger]`: how long an append may take."""
+    """`[ledger]`: how long an append may take, when a segment ends, what is kept for a full disk, and the heartbeat."""
 
     append_deadline: str = "2s"
+    segment: str = "64MiB"
+    reserve: str = "2MiB"
+    heartbeat: str = "15m"
 
     @property
     def append_deadline_s(self) -> float:
         return _measure(self.append_deadline, _UNITS_S, "ledger.append_deadline")
+
+    @property
+    def segment_bytes(self) -> int:
+        return int(_measure(self.segment, _UNITS_BYTES, "ledger.segment"))
+
+    @property
+    def reserve_bytes(self) -> int:
+        return int(_measure(self.reserve, _UNITS_BYTES, "ledger.reserve"))
+
+    @property
+    def heartbeat_s(self) -> float:
+        return _measure(self.heartbeat, _UNITS_S, "ledger.heartbeat")
 
 
 class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,7 +128,8 @@ def load(home: Home, path: Path | None = None) -> Loaded:
     try:
         _refuse_unknown_keys(fields, Settings, "")
         settings = msgspec.convert(fields, Settings)
-        _ = settings.run.max_message_bytes, settings.run.call_timeout_s, settings.ledger.append_deadline_s
+        for table in (settings.run, settings.ledger):
+            _check_measures(table)
     except (ConfigError, msgspec.ValidationError) as e:
         raise ConfigError(f"{file}: {str(e)[:1].lower()}{str(e)[1:]}") from e
     return Loaded(settings, file, _digest(text))
@@ -136,6 +152,12 @@ def _refuse_unknown_keys(fields: Mapping[str, object], struct: type[msgspec.Stru
             for number, rule in enumerate(cast(list[object], value), 1):
                 if _is_table(rule):
                     _refuse_unknown_keys(rule, ToolRule, f"{where}{key} {number}: ")
+
+
+def _check_measures(table: RunSettings | LedgerSettings) -> None:
+    """Read each of a table's measures once. Raises ConfigError."""
+    for name in vars(type(table)):
+        getattr(table, name)
 
 
 def _is_table(value: object) -> TypeGuard[dict[str, object]]:
@@ -161,9 +183,17 @@ def build_recorder(home: Home, loaded: Loaded, say: Callable[[str], None]) -> tu
     wid = os.urandom(8).hex()
     deadline_s = settings.ledger.append_deadline_s
     writer = Writer(
-        lambda: Ledger.open(home, keys.signer, wid=wid, deadline_s=deadline_s),
+        lambda: Ledger.open(
+            home,
+            keys.signer,
+            wid=wid,
+            deadline_s=deadline_s,
+            segment_bytes=settings.ledger.segment_bytes,
+            reserve_bytes=settings.ledger.reserve_bytes,
+        ),
         gap=lambda: own_fact("gap", event_id=guard.new_id(), action="spooled"),
         deadline_s=deadline_s,
+        heartbeat_s=settings.ledger.heartbeat_s,
     )
     guard = Guard(writer, redactor, settings.tool, policy_version=loaded.digest)
     recorder = Recorder(

@@ -30,7 +30,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace as _replaced
 
-from onrecord.errors import EndNotRecorded, LedgerError, NotRecorded
+from onrecord.errors import EndNotRecorded, LedgerError, LedgerFull, NotRecorded
 from onrecord.event.call import Call, Result
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
@@ -158,10 +158,19 @@ class Guard:
             ticket = self._writer.append(entry, treatment.attempt_durability)
         except LedgerError as e:
             if treatment.fails_closed:
+                self._record_refusal(entry, e)
                 raise NotRecorded(f"not recorded, so not run: {e}") from e
             self._writer.spool(entry)
             ticket = None
         return Permit(self, call, treatment, entry.event, secrets, ticket, started_ns)
+
+    def _record_refusal(self, attempt: Redacted, error: LedgerError) -> None:
+        """Put on the record, now or later, that a call was asked for and not made. A full disk keeps room for it."""
+        for entry in (attempt, self._unrun(attempt.event)):
+            if isinstance(error, LedgerFull):
+                self.note(entry, urgent=True)
+            else:
+                self._writer.spool(entry)  # the deadline is used up, or the disk has refused at once
 
     def end(self, permit: Permit, result: Result) -> Delivery:
         """Write how the call ended. Raises EndNotRecorded where the result must be withheld.
@@ -171,7 +180,7 @@ class Guard:
         base = self._result_of(permit, result)
         entry = self._redactor.result(permit.attempt, permit.secrets, permit.call, permit.treatment, result, base)
         try:
-            return Delivery(self._writer.append(entry, permit.treatment.result_durability))
+            return Delivery(self._writer.append(entry, permit.treatment.result_durability, urgent=True))
         except LedgerError as e:
             self._writer.spool(entry)  # of any tier: it happened, and the record must say so when it can
             if permit.treatment.fails_closed:
@@ -194,20 +203,21 @@ class Guard:
         )
         self.note(self._redactor.fact(event, {}))
 
-    def note(self, entry: Redacted, durability: Durability = "written") -> None:
+    def note(self, entry: Redacted, durability: Durability = "written", *, urgent: bool = False) -> None:
         """Write an event that no call waits for; where it cannot be written now, it is spooled."""
         try:
-            self._writer.append(entry, durability)
+            self._writer.append(entry, durability, urgent=urgent)
         except LedgerError:
             self._writer.spool(entry)
 
     def close_unrun(self, permit: Permit) -> None:
         """Record that an attempt did not become durable in time and so was not forwarded."""
         permit.ended = True
-        event = _replaced(
-            ended(permit.attempt, event_id=self.new_id()), result_status="blocked", error_type="not_recorded"
-        )
-        self.note(self._redactor.fact(event, {}))
+        self.note(self._unrun(permit.attempt), urgent=True)
+
+    def _unrun(self, attempt: Event) -> Redacted:
+        event = _replaced(ended(attempt, event_id=self.new_id()), result_status="blocked", error_type="not_recorded")
+        return self._redactor.fact(event, {})
 
     def new_id(self) -> str:
         """Return a fresh UUIDv7."""

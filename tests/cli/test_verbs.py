@@ -79,7 +79,7 @@ def test_with_no_record_at_all_each_verb_says_what_to_do(tmp_path):
 
 def test_keys_prints_the_public_key_alone(home):
     shown = onrecord(home, "keys")
-    assert shown.stdout.strip() == (home / "keys" / "ledger.vkey").read_text().strip()
+    assert shown.stdout.strip() == (home / "keys" / "calls.vkey").read_text().strip()
     assert json.loads(onrecord(home, "keys", "--json").stdout)["vkey"] == shown.stdout.strip()
 
 
@@ -97,7 +97,7 @@ def test_the_doctor_names_what_is_wrong(tmp_path, harm):
         session.call("store", text="x")
         session.end()
     if harm == "open key":
-        (tmp_path / "keys" / "ledger.key").chmod(0o640)
+        (tmp_path / "keys" / "calls.key").chmod(0o640)
     elif harm == "open folder":
         (tmp_path / "keys").chmod(0o755)
     elif harm == "broken settings":
@@ -107,7 +107,7 @@ def test_the_doctor_names_what_is_wrong(tmp_path, harm):
         log.write_bytes(log.read_bytes().replace(b"store", b"stare", 1))
 
     done = onrecord(tmp_path, "doctor")
-    said = {"open key": "ledger.key", "open folder": "keys", "broken settings": "colour", "altered log": "altered"}
+    said = {"open key": "calls.key", "open folder": "keys", "broken settings": "colour", "altered log": "altered"}
     assert said[harm] in done.stdout
     assert done.returncode == (0 if harm == "open folder" else 1)
     assert "Traceback" not in done.stderr

@@ -170,7 +170,7 @@ def test_a_home_that_cannot_be_used_is_one_clear_error(tmp_path):
 def test_a_key_that_others_can_read_is_refused(tmp_path):
     with Session(tmp_path) as session:
         session.end()
-    (tmp_path / "keys" / "ledger.key").chmod(0o644)
+    (tmp_path / "keys" / "calls.key").chmod(0o644)
     done = onrecord(tmp_path, "run", "--", sys.executable, "-c", "")
 
     assert done.returncode == 2

@@ -39,9 +39,9 @@ class Log:
     def open(self, **options: Any) -> Ledger:
         return Ledger.open(self.home, self.signer, **options)
 
-    def writer(self, *, wid: str = "here", deadline_s: float = 2.0) -> Writer:
+    def writer(self, *, wid: str = "here", deadline_s: float = 2.0, **options: Any) -> Writer:
         return Writer(
-            lambda: self.open(wid=wid, deadline_s=deadline_s),
+            lambda: self.open(wid=wid, deadline_s=deadline_s, **options),
             gap=lambda: own_fact("gap", event_id=new_id(), action="spooled"),
             deadline_s=deadline_s,
         )

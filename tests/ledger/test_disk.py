@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.ledger.logs import ROOT, Log, check_chain, child, entry, log_in, said
 
-from onrecord.errors import KeyFileError, LedgerBusy, LedgerError, LedgerMoved, LedgerUnwritable
+from onrecord.errors import KeyFileError, LedgerBusy, LedgerError, LedgerMoved
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.ledger import Ledger
 from onrecord.ledger.place import Home
@@ -154,7 +154,7 @@ def test_a_stopped_process_with_the_lock_costs_the_deadline_and_no_more(log: Log
 
 @pytest.mark.parametrize("place", ["/dev/null/home", "/proc/onrecord"])
 def test_a_home_that_cannot_be_made_is_a_typed_error(log: Log, place: str) -> None:
-    with pytest.raises(LedgerUnwritable, match="cannot create"):
+    with pytest.raises(LedgerError, match="cannot sign: cannot read"):
         Ledger.open(Home(Path(place)), log.signer)
     with pytest.raises(KeyFileError, match="cannot make keys"):
         open_keys(Home(Path(place)))
@@ -379,3 +379,48 @@ print("well", flush=True)
 def test_a_write_that_is_cut_short_is_taken_back(log: Log) -> None:
     with child(LIMITED, log.home.path) as process:
         assert said(process) == "well"
+
+
+@pytest.mark.requirement("D3")
+def test_on_a_full_device_refusals_and_ends_are_still_recorded_from_the_reserve(device: Path) -> None:
+    on_device(
+        device,
+        """
+from onrecord.config import build_recorder, load
+from onrecord.errors import NotRecorded
+from onrecord.event.call import Result
+from onrecord.event.event import Event
+from tests.test_guard import call
+(log.home.path / "onrecord.toml").write_text('[ledger]\\nreserve = "64KiB"\\n')
+recorder, _ = build_recorder(log.home, load(log.home), print)
+recorder.start(Event(), ["server"])
+guard = recorder.guard
+running = guard.begin(call(guard, tier=3))
+running.redeem()
+fill()
+refused = 0
+while refused < 3:  # what was set aside before goes first
+    try:
+        guard.begin(call(guard, tier=3)).redeem()
+    except NotRecorded as e:
+        assert "not run" in str(e)
+        refused += 1
+guard.end(running, Result(status="succeeded"))
+events = log.events()
+said = [(event["event_type"], event.get("phase", ""), event.get("result_status", ""), event.get("action", ""))
+        for event in events[-8:]]
+assert said == [
+    ("degraded", "", "", "disk_full"),
+    ("tool_call", "attempt", "", ""), ("tool_call", "result", "blocked", ""),
+    ("tool_call", "attempt", "", ""), ("tool_call", "result", "blocked", ""),
+    ("tool_call", "attempt", "", ""), ("tool_call", "result", "blocked", ""),
+    ("tool_call", "result", "succeeded", ""),
+], said
+make_room()
+guard.begin(call(guard, tier=3)).redeem()
+assert [event.get("action") for event in log.events()[-2:]] == ["disk_has_room", None]
+recorder.stop("done", 5)
+check_chain(log.lines())
+assert log.verify().verdict == "unanchored"
+""",
+    )

@@ -9,8 +9,9 @@ import pytest
 from tests.ledger.logs import Log, child, log_in, said
 
 from onrecord.errors import KeyFileError, LedgerRefused
-from onrecord.ledger.keys import open_keys, read_keys, read_verifier, retire_signer, verifier_file
+from onrecord.ledger.keys import open_keys, read_keys, read_verifiers, retire_signer
 from onrecord.ledger.place import Home
+from onrecord.ledger.signing import verifier_file
 
 pytestmark = pytest.mark.requirement("D2")
 
@@ -48,13 +49,45 @@ def test_two_homes_have_nothing_in_common(tmp_path: Path) -> None:
     assert one.signer.vkey.public != other.signer.vkey.public
 
 
+def test_each_log_has_a_key_of_its_own_and_the_name_of_its_home(home: Home) -> None:
+    keys = {log: open_keys(home, log)[0] for log in ("calls", "security", "access")}
+    names = {log: each.signer.name.split("/") for log, each in keys.items()}
+    assert {name[1] for name in names.values()} == {names["calls"][1]}
+    assert {log: name[2] for log, name in names.items()} == {log: log for log in keys}
+    assert len({each.signer.vkey.public for each in keys.values()}) == 3
+    assert len({each.digest_key for each in keys.values()}) == 1
+    for log, each in keys.items():
+        assert read_verifiers(str(verifier_file(home, log))) == [each.signer.vkey]
+        assert read_keys(home, log).signer.vkey == each.signer.vkey
+
+
+def test_the_first_log_need_not_be_the_one_of_the_calls(home: Home) -> None:
+    security, calls = open_keys(home, "security")[0], open_keys(home)[0]
+    assert security.signer.name.removesuffix("/security") == calls.signer.name.removesuffix("/calls")
+
+
+def test_a_lost_digest_key_is_not_replaced_where_another_log_begins(home: Home) -> None:
+    open_keys(home)
+    (home.keys / "digest.key").unlink()
+    with pytest.raises(KeyFileError, match=r"missing: .*digest\.key"):
+        open_keys(home, "security")
+
+
+def test_the_successor_of_a_log_has_a_name_that_no_log_had_and_the_others_keep_theirs(home: Home) -> None:
+    calls, security = open_keys(home)[0].signer, open_keys(home, "security")[0].signer
+    retire_signer(home, "stamp")
+    again = open_keys(home)[0].signer
+    assert again.name != calls.name
+    assert read_keys(home, "security").signer.name == security.name
+
+
 def test_the_key_says_nothing_of_the_host_and_shows_itself_to_nobody(home: Home) -> None:
     keys, _ = open_keys(home)
     assert keys.signer.name.startswith("onrecord/")
     assert keys.signer.name.endswith("/calls")
     seed = base64.b64encode(b"\x01" + keys.signer.private.private_bytes_raw()).decode()
     assert (
-        home.keys / "ledger.key"
+        home.keys / "calls.key"
     ).read_text() == f"PRIVATE+KEY+{keys.signer.name}+{keys.signer.vkey.key_id.hex()}+{seed}\n"
     assert seed not in repr(keys)
     assert keys.digest_key.hex() not in repr(keys)
@@ -68,7 +101,7 @@ def test_key_files_are_private(home: Home) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666, 0o610])
-@pytest.mark.parametrize("name", ["ledger.key", "digest.key"])
+@pytest.mark.parametrize("name", ["calls.key", "digest.key"])
 def test_a_private_key_that_others_can_read_is_refused(home: Home, name: str, mode: int) -> None:
     open_keys(home)
     (home.keys / name).chmod(mode)
@@ -107,7 +140,7 @@ def test_a_lost_public_half_is_made_again_from_the_private_one(home: Home) -> No
     assert str(again.signer.vkey) == str(keys.signer.vkey) == verifier_file(home).read_text().strip()
 
 
-@pytest.mark.parametrize("name", ["ledger.key", "digest.key"])
+@pytest.mark.parametrize("name", ["calls.key", "digest.key"])
 def test_a_lost_private_key_is_refused_and_never_replaced(home: Home, name: str) -> None:
     open_keys(home)
     (home.keys / name).unlink()
@@ -119,7 +152,7 @@ def test_a_lost_private_key_is_refused_and_never_replaced(home: Home, name: str)
 
 def test_keys_whose_making_was_broken_off_are_completed(home: Home) -> None:
     open_keys(home)
-    for made in (["digest.key"], ["digest.key", "ledger.key"]):  # in the order in which they are written
+    for made in (["digest.key"], ["digest.key", "calls.key"]):  # in the order in which they are written
         kept = {name: (home.keys / name).read_bytes() for name in made}
         for path in home.keys.glob("*"):
             path.unlink()
@@ -146,7 +179,7 @@ def test_keys_whose_making_was_broken_off_are_completed(home: Home) -> None:
 )
 def test_a_malformed_signing_key_is_a_typed_error(home: Home, text: bytes) -> None:
     open_keys(home)
-    (home.keys / "ledger.key").write_bytes(text)
+    (home.keys / "calls.key").write_bytes(text)
     with pytest.raises(KeyFileError):
         open_keys(home)
 
@@ -167,7 +200,25 @@ def test_a_verifier_gives_the_key_as_text_or_as_a_file(home: Home, tmp_path: Pat
     text = str(keys.signer.vkey)
     file = tmp_path / "key"
     file.write_text(text + "\n\n")
-    assert read_verifier(text) == read_verifier(str(file)) == keys.signer.vkey
+    assert read_verifiers(text) == read_verifiers(str(file)) == [keys.signer.vkey]
+
+
+def test_a_file_holds_a_key_for_each_epoch(home: Home, tmp_path: Path) -> None:
+    one, other = (open_keys(Home(tmp_path / name))[0].signer.vkey for name in ("one", "other"))
+    file = tmp_path / "keys"
+    file.write_text(f"{one}\n\n{other}\n")
+    assert read_verifiers(str(file)) == [one, other]
+    file.write_text(f"{one}\nnonsense\n")
+    with pytest.raises(KeyFileError, match="line 2"):
+        read_verifiers(str(file))
+
+
+def test_what_is_no_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="'nope' is neither a file nor a verifier key"):
+        read_verifiers("nope")
+    with pytest.raises(KeyFileError) as caught:
+        read_verifiers("PRIVATE+KEY+name+00000000+c2VjcmV0")
+    assert "c2VjcmV0" not in str(caught.value)  # somebody took the wrong file
 
 
 @pytest.mark.parametrize(
@@ -175,14 +226,15 @@ def test_a_verifier_gives_the_key_as_text_or_as_a_file(home: Home, tmp_path: Pat
 )
 def test_what_is_neither_a_key_nor_a_file_is_a_typed_error(text: str) -> None:
     with pytest.raises(KeyFileError):
-        read_verifier(text)
+        read_verifiers(text)
 
 
-def test_a_file_that_holds_no_key_is_a_typed_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"", b"\n", b"\xff\xfe", b"nonsense\n"])
+def test_a_file_that_holds_no_key_is_a_typed_error(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "key"
-    file.write_bytes(b"\xff\xfe")
+    file.write_bytes(data)
     with pytest.raises(KeyFileError):
-        read_verifier(str(file))
+        read_verifiers(str(file))
 
 
 # The end of a key
@@ -191,7 +243,7 @@ def test_a_file_that_holds_no_key_is_a_typed_error(tmp_path: Path) -> None:
 def test_a_retired_key_is_destroyed_and_its_public_half_kept(home: Home) -> None:
     old, _ = open_keys(home)
     retire_signer(home, "stamp")
-    assert (home.keys / "retired" / "ledger-stamp.vkey").read_text().strip() == str(old.signer.vkey)
+    assert (home.keys / "retired" / "calls-stamp.vkey").read_text().strip() == str(old.signer.vkey)
     new, created = open_keys(home)
     assert created
     assert new.digest_key == old.digest_key  # pseudonyms outlive a signing key

@@ -18,6 +18,7 @@ from tests.ledger.logs import Log, compact, entry, leaf_of, log_in, rechained, r
 from onrecord.ledger.merkle import EdgeTiles
 from onrecord.ledger.note import Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.signing import key_file, verifier_file, write_signers, write_vkeys
 from onrecord.ledger.tree import Guard, guard_of, read_guard, write_guard
 from onrecord.ledger.verify import Report, Verdict, verify
 
@@ -574,6 +575,8 @@ def test_whoever_changes_the_signature_is_seen(copy: Copy, attack: Callable[[Cop
 def test_a_log_that_somebody_else_signed_throughout_has_the_wrong_key(copy: Copy, tmp_path: Path) -> None:
     forger = SignerKey(name=copy.original.signer.name, private=Ed25519PrivateKey.generate())
     forged = Log(log_in(tmp_path / "forger").home, forger)
+    write_signers(key_file(forged.home), [forger])
+    write_vkeys(verifier_file(forged.home), [forger.vkey])
     write_guard(forged.home.guard(), guard_of(EdgeTiles(), forger.name), durable=False)
     forged.write(LAST)
     report = verify(forged.folder, [copy.original.signer.vkey])

@@ -12,7 +12,7 @@ import pytest
 from tests.ledger.logs import Log, entry, log_in
 
 from onrecord.cli.main import main
-from onrecord.ledger.keys import verifier_file
+from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.successor import reopen
 
 pytestmark = pytest.mark.requirement("D2")

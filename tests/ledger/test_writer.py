@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Group commit: a ticket means what it says, what nobody waits for happens all the same, and a broken log heals."""
 
+import errno
 import json
 import os
 import threading
@@ -9,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ledger.logs import Log, check_chain, child, entry, log_in, said, wait_for
+from tests.ledger.logs import Log, check_chain, child, entry, leaf_of, log_in, rechained, said, wait_for
 
 from onrecord.errors import LedgerBusy, LedgerError, LedgerMoved, LedgerRefused, LedgerUnwritable
+from onrecord.ledger.note import open_checkpoint
 from onrecord.ledger.spool import SPOOL
-from onrecord.ledger.writer import FLUSH_S, PUBLISH_S, Durability, Writer
+from onrecord.ledger.writer import FLUSH_S, PUBLISH_S, RETRY_S, Durability, Writer
 
 pytestmark = pytest.mark.requirement("D3")
 
@@ -221,16 +223,83 @@ def test_two_writers_that_close_at_the_same_time_both_see_their_last_entry_signe
         assert signed_size(log) == len(log.lines())
 
 
+def test_a_receipt_for_a_signed_entry_carries_the_checkpoint_that_covers_it(log: Log, writer: Writer) -> None:
+    for durability in ("signed", "flushed"):
+        ticket = writer.append(entry(), durability)
+        ticket.wait()
+        receipt = ticket.receipt
+        assert leaf_of(log.lines()[receipt.seq]) == receipt.leaf.hex()
+        if durability == "signed":
+            assert open_checkpoint(receipt.note, [log.signer.vkey]).size > receipt.seq
+        else:
+            assert receipt.note == b""
+
+
 # Failure and healing
+
+
+@pytest.mark.requirement("D3")
+def test_lines_whose_flush_failed_are_handed_to_the_device_anew_before_they_count(
+    log: Log, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed flush may leave pages behind that count as clean: the next one would say yes to lost lines."""
+    writer.append(entry(), "signed").wait()
+    safe = log.file.stat().st_size
+    failing = True
+    written: list[tuple[int, bytes]] = []
+    fdatasync, pwrite = os.fdatasync, os.pwrite
+
+    def failing_sync(fd: int) -> None:  # the world's edge: a device that fails
+        if failing and os.readlink(f"/proc/self/fd/{fd}") == str(log.file):
+            raise OSError(errno.EIO, "i/o error")
+        fdatasync(fd)
+
+    def watched_write(fd: int, data: bytes, offset: int) -> int:
+        if os.readlink(f"/proc/self/fd/{fd}") == str(log.file):
+            written.append((offset, data))
+        return pwrite(fd, data, offset)
+
+    monkeypatch.setattr(os, "fdatasync", failing_sync)
+    monkeypatch.setattr(os, "pwrite", watched_write)
+    doubtful = writer.append(entry(event_id="doubtful"), "flushed")
+    with pytest.raises(LedgerUnwritable):
+        doubtful.wait()
+    whole = log.file.read_bytes()
+    failing = False
+    time.sleep(RETRY_S)
+    writer.append(entry(), "signed").wait()
+    assert written == [(safe, whole[safe:])]
+    assert b"doubtful" in whole[safe:]
+    assert log.verify().verdict == "unanchored"
+
+
+def test_a_log_that_is_another_when_it_is_opened_again_is_refused(log: Log, writer: Writer) -> None:
+    """Whoever writes knows what the log was, and is a witness of it: the guard and the signatures say nothing here."""
+    writer.append(entry(), "signed").wait()
+    for _ in range(3):
+        writer.append(entry(), "written")
+    lines = log.lines()
+    forged = rechained([*lines[:-2], lines[-2].replace(b"read_file", b"delete_it"), lines[-1]])
+    log.file.rename(log.home.path / "elsewhere")
+    log.file.write_bytes(b"\n".join(forged) + b"\n")
+    log.file.chmod(0o600)
+
+    def refused() -> bool:
+        try:
+            writer.append(entry(), "flushed").wait()
+        except LedgerError as e:
+            return isinstance(e, LedgerRefused)  # forked, or rolled back where more was written to the old file
+        return False
+
+    wait_for(refused)
 
 
 def test_a_log_that_was_taken_away_fails_those_who_wait_at_once(log: Log, writer: Writer) -> None:
     writer.append(entry(), "signed").wait()
     log.file.rename(log.home.path / "elsewhere")
-    ticket = writer.append(entry(), "flushed")
     began = time.monotonic()
     with pytest.raises(LedgerMoved):
-        ticket.wait(30.0)
+        writer.append(entry(), "flushed").wait(30.0)
     assert time.monotonic() - began < 10.0
     with pytest.raises(LedgerError):
         writer.append(entry())

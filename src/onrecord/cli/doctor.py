@@ -14,9 +14,10 @@ from pathlib import Path
 from onrecord.cli.terminal import print_json
 from onrecord.config import build_redactor, home_folder, load
 from onrecord.errors import OnRecordError
-from onrecord.ledger.keys import read_keys, read_verifier, verifier_file
+from onrecord.ledger.keys import read_keys, read_verifiers
 from onrecord.ledger.place import Home
 from onrecord.ledger.presence import count_living
+from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, verify
 from onrecord.rules.neutral import neutral
@@ -109,8 +110,8 @@ def _check_ledger(home: Home) -> Iterator[Finding]:
         return
     read_keys(home)
     began = time.monotonic()
-    key = read_verifier(str(verifier_file(home)))
-    report = verify(home.log(), [key], guard=read_guard(home.guard()), wait_s=SIGNING_S)
+    keys = read_verifiers(str(verifier_file(home)))
+    report = verify(home.log(), keys, guard=read_guard(home.guard()), wait_s=SIGNING_S)
     took_s = time.monotonic() - began
     state = "ok" if report.verdict in ("intact", "unanchored") else "fail"
     text = f"{report.verdict}, {report.entries} entries, {took_s:.1f} s; {'; '.join(report.reasons)}"

@@ -1,23 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`onrecord keys`: the public half, to give to whoever will verify."""
+"""`onrecord keys`: the public half, to give to whoever will verify; `onrecord keys rotate`: a new pair."""
 
 from argparse import Namespace
 
 from onrecord.cli.terminal import print_json, say
 from onrecord.config import home_folder
-from onrecord.ledger.keys import read_verifier, verifier_file
+from onrecord.ledger.keys import read_verifiers
+from onrecord.ledger.rotation import rotate
+from onrecord.ledger.signing import verifier_file
 
 
 def keys(options: Namespace) -> int:
-    """Print the key that verifies this home's log."""
-    file = verifier_file(home_folder())
+    """Print the keys that verify a log of this home, after a rotation if one was asked for."""
+    home = home_folder()
+    file = verifier_file(home, options.log)
     if not file.is_file():
-        say(f"there is no key in {file.parent} yet; the first onrecord run makes one")
+        say(f"there is no key of {options.log} in {file.parent} yet; the first onrecord run makes one")
         return 1
-    key = read_verifier(str(file))
+    if options.action == "rotate":
+        new = rotate(home, options.log).new
+        say(f"{new.name} is signed with a new key from here on; the old private key is destroyed, best effort")
+    found = read_verifiers(str(file))
     if options.json:
-        print_json({"vkey": str(key), "origin": key.name, "file": str(file)})
-    else:
+        vkeys = [str(key) for key in found]
+        print_json({"vkey": vkeys[-1], "vkeys": vkeys, "origin": found[-1].name, "file": str(file)})
+        return 0
+    for key in found:
         print(key)
-        say("this key is public; keep a copy on another machine, and verify there: onrecord verify COPY --key FILE")
+    say("this is public; keep a copy on another machine, and verify there: onrecord verify COPY --key FILE")
     return 0

@@ -120,7 +120,9 @@ def _add_verify(verbs: _Verbs) -> None:
 
 
 def _add_keys(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "keys", "show the public key that verifies this home's log", "keys")
+    parser = _verb(verbs, "keys", "show the public keys that verify this home's log, or make a new pair", "keys")
+    parser.add_argument("action", nargs="?", choices=["show", "rotate"], default="show", help="default: show")
+    parser.add_argument("--log", default="calls", metavar="NAME", help="which log (default: calls)")
     parser.add_argument("--json", action="store_true")
 
 

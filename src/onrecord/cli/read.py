@@ -6,7 +6,6 @@ import time
 from argparse import Namespace
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 
 from onrecord.cli.terminal import full, one_line, print_line, say
 from onrecord.config import home_folder
@@ -15,7 +14,7 @@ from onrecord.event.event import Event
 from onrecord.event.schema import read_event
 from onrecord.ledger.keys import read_keys
 from onrecord.ledger.keystore import Keystore
-from onrecord.ledger.lines import Line, offset_of, segment_files, whole_lines
+from onrecord.ledger.lines import Line, last_seq, lines_from, read_seq, read_tombstone, segment_files
 from onrecord.ledger.place import Home, LogFolder
 
 _POLL_S = 0.2
@@ -23,28 +22,27 @@ _POLL_S = 0.2
 
 def tail(options: Namespace) -> int:
     """Print the newest events, and go on if asked to."""
+    if options.lines < 0:
+        raise OnRecordError(f"-n {options.lines} asks for less than nothing; give a number of events")
     home = home_folder()
-    folder = home.log()
+    folder = _log_of(home)
     user = _pseudonym(home, options.user) if options.user else ""
-    newest: deque[tuple[Line, Event]] = deque(maxlen=max(options.lines, 0))
-    files = _segments(folder)
-    end = 0
-    for file in files:
-        for line in whole_lines(file):
-            event = _event(line, file)
-            end = line.offset + len(line.data) + 1
-            if _wanted(event, user, options.tool):
-                newest.append((line, event))
+    filtered = user or options.tool
+    following = last_seq(folder) + 1  # the first seq that was not read yet
+    newest: deque[tuple[Line, Event]] = deque(maxlen=options.lines)
+    for line, event in _events(folder, 0 if filtered else max(0, following - options.lines)):
+        following = event.seq + 1
+        if _wanted(event, user, options.tool):
+            newest.append((line, event))
     for line, event in newest:
         _print(line, event, as_json=options.json)
     sys.stdout.flush()
     while options.follow:
         time.sleep(_POLL_S)
-        if not files[-1].exists():
-            raise OnRecordError(f"{files[-1]} is gone; run: onrecord verify")
-        for line in whole_lines(files[-1], end):
-            event = _event(line, files[-1])
-            end = line.offset + len(line.data) + 1
+        if last_seq(folder) + 1 < following:
+            raise OnRecordError(f"the log in {folder.path} is smaller than it was; run: onrecord verify")
+        for line, event in _events(folder, following):
+            following = event.seq + 1
             if _wanted(event, user, options.tool):
                 _print(line, event, as_json=options.json)
         sys.stdout.flush()
@@ -53,7 +51,7 @@ def tail(options: Namespace) -> int:
 
 def show(options: Namespace) -> int:
     """Print one event in full, or all events of a call."""
-    folder = home_folder().log()
+    folder = _log_of(home_folder())
     found = 0
     for line, event in _find(folder, options.which):
         if options.json:
@@ -67,32 +65,41 @@ def show(options: Namespace) -> int:
 
 
 def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:
-    files = _segments(folder)
     if which.isdecimal():
-        for file in files:
-            line = next(iter(whole_lines(file, offset_of(file, int(which)))), None)
-            if line is not None and (event := _event(line, file)).seq == int(which):
-                yield line, event
+        for line, event in _events(folder, int(which), stop=int(which) + 1):
+            yield line, event
         return
     needle = which.encode()
-    for file in files:
-        for line in whole_lines(file):
-            if needle in line.data and which in ((event := _event(line, file)).event_id, event.call_id):
-                yield line, event
+    for line in lines_from(folder):
+        if needle in line.data and which in ((event := _event(line, folder)).event_id, event.call_id):
+            yield line, event
 
 
-def _segments(folder: LogFolder) -> list[Path]:
-    files = segment_files(folder)
-    if not files:
+def _log_of(home: Home) -> LogFolder:
+    folder = home.log()
+    if not segment_files(folder):
         raise OnRecordError(f"there is no record in {folder.path} yet; begin with: onrecord run -- COMMAND…")
-    return files
+    return folder
 
 
-def _event(line: Line, file: Path) -> Event:
+def _events(folder: LogFolder, seq: int, stop: int | None = None) -> Iterator[tuple[Line, Event]]:
+    """Yield the events from `seq` on that are still there; what was deleted on the record is said on the terminal."""
+    for line in lines_from(folder, seq):
+        if stop is not None and read_seq(line.data) >= stop:
+            return
+        tombstone = read_tombstone(line.data)
+        if tombstone is None:
+            yield line, _event(line, folder)
+        elif stop is not None:
+            pruned = tombstone.pruned
+            say(f"entry {tombstone.seq} was deleted under the rule {pruned.rule}; see entry {pruned.entry}")
+
+
+def _event(line: Line, folder: LogFolder) -> Event:
     try:
         return read_event(line.data)
     except NotVerified as e:
-        raise OnRecordError(f"{file}, byte {line.offset}: {e}; run: onrecord verify") from e
+        raise OnRecordError(f"{folder.path}, byte {line.offset} of its segment: {e}; run: onrecord verify") from e
 
 
 def _wanted(event: Event, user: str, tool: str | None) -> bool:

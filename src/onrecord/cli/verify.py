@@ -8,9 +8,10 @@ from pathlib import Path
 from onrecord.cli.terminal import print_json
 from onrecord.config import home_folder
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
-from onrecord.ledger.keys import read_verifier, verifier_file
+from onrecord.ledger.keys import read_verifiers
 from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
 from onrecord.ledger.place import Home, LogFolder
+from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, Report
 from onrecord.ledger.verify import verify as verify_log
@@ -60,11 +61,11 @@ def _same(one: Path, other: Path) -> bool:
 
 def _keys(given: list[str], home: Home) -> list[VerifierKey]:
     if given:
-        return [read_verifier(text) for text in given]
+        return [key for text in given for key in read_verifiers(text)]
     file = verifier_file(home)
     if not file.is_file():
         raise KeyFileError("no key to verify with; give the recorder's public key with --key (onrecord keys shows it)")
-    return [read_verifier(str(file))]
+    return read_verifiers(str(file))
 
 
 def _outside(path: Path, keys: list[VerifierKey]) -> Checkpoint:

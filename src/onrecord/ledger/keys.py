@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keys of one home: the log's signing key, its public half, and the key for digests.
+"""The keys of one home: a signing key for each log, its public halves, and the key for digests.
 
-    keys/ledger.key    PRIVATE+KEY+<name>+<id>+<base64>, the form of Go's sumdb/note; signs checkpoints
-    keys/ledger.vkey   <name>+<id>+<base64> (C2SP signed-note); give it to whoever verifies
+    keys/<log>.key     signs the checkpoints of that log (`signing.py`)
+    keys/<log>.vkey    its public half, a line for each epoch; give it to whoever verifies
     keys/digest.key    32 random bytes; digests of values and the look-up of pseudonyms are keyed with it
+
+The name of a key is the origin of its log, `onrecord/<12 hex digits>/<log>`. The digits are random,
+say nothing of the host, and are the same for all logs of a home, but for the successor of a log
+that ended: no two logs may share a name.
 
 A private key that other accounts can read is refused: it proves nothing. A verifier takes its keys
 from here or from its own hands, never from the ledger.
 """
 
-import base64
-import binascii
 import os
-import stat
-import sys
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +26,19 @@ from onrecord.ledger.durable import FileLock, make_folder, replace_file
 from onrecord.ledger.merkle import EdgeTiles
 from onrecord.ledger.note import SignerKey, VerifierKey
 from onrecord.ledger.place import Home
+from onrecord.ledger.signing import (
+    key_file,
+    read_private,
+    read_signers,
+    read_vkeys,
+    verifier_file,
+    write_signers,
+    write_vkeys,
+)
 from onrecord.ledger.tree import guard_of, write_guard
 
-_PREFIX = "PRIVATE+KEY+"
-_ED25519 = b"\x01"  # C2SP signed-note, signature types
-_SEED_BYTES = 32
+_DIGEST_KEY_BYTES = 32
+_ORIGIN = re.compile(r"onrecord/([0-9a-f]{12})/.+")
 DEADLINE_S = 2.0  # for another process that makes the keys at the same moment
 
 
@@ -44,144 +53,112 @@ class Keys:
         return f"<keys of {self.signer.name}>"
 
 
-def open_keys(home: Home) -> tuple[Keys, bool]:
-    """Return the keys of `home`, made now if there are none, and whether they were.
+def open_keys(home: Home, log: str = "calls") -> tuple[Keys, bool]:
+    """Return the keys of `log`, made now if there are none, and whether they were.
 
     Raises KeyFileError where one is missing beside others, malformed, or readable by other accounts.
     """
     try:
-        created = bool(_missing(home)) and _complete(home)
+        created = bool(_missing(home, log)) and _complete(home, log)
     except (LedgerError, OSError) as e:
         raise KeyFileError(f"cannot make keys in {home.keys}: {e}") from e
-    return read_keys(home), created
+    return read_keys(home, log), created
 
 
-def read_keys(home: Home) -> Keys:
-    """Return the keys of `home`. Raises KeyFileError, also where one is missing."""
-    if missing := _missing(home):
+def read_keys(home: Home, log: str = "calls") -> Keys:
+    """Return the keys of `log`. Raises KeyFileError, also where one is missing."""
+    if missing := _missing(home, log):
         names = ", ".join(map(str, missing))
         raise KeyFileError(f"missing: {names}; restore it from a backup")
-    return Keys(signer=_read_signer(_key_file(home)), digest_key=_read_digest_key(_digest_file(home)))
+    signer, *_ = read_signers(key_file(home, log))  # a ledger asks `SigningKeys` which key signs at the moment
+    return Keys(signer=signer, digest_key=_read_digest_key(_digest_file(home)))
 
 
-def retire_signer(home: Home, stamp: str) -> None:
-    """Destroy the signing key, and keep its public half under `stamp`, so that the next open makes a new pair.
+def retire_signer(home: Home, stamp: str, log: str = "calls") -> None:
+    """Destroy the signing key, and keep its public halves under `stamp`, so that the next open makes a new pair.
 
     Destroying is best effort: a file system may keep old blocks. Raises KeyFileError.
     """
-    public = verifier_file(home)
+    public = verifier_file(home, log)
     try:
         make_folder(home.keys / "retired")
         if public.exists():
-            os.rename(public, home.keys / "retired" / f"ledger-{stamp}.vkey")
-        _key_file(home).unlink(missing_ok=True)
+            os.rename(public, home.keys / "retired" / f"{log}-{stamp}.vkey")
+        key_file(home, log).unlink(missing_ok=True)
     except OSError as e:
         raise KeyFileError(f"cannot retire the key in {home.keys}: {os.strerror(e.errno or 0).lower()}") from e
 
 
-def verifier_file(home: Home) -> Path:
-    """Return where the public key of `home` lies."""
-    return home.keys / "ledger.vkey"
-
-
-def read_verifier(text_or_file: str) -> VerifierKey:
-    """Return the public key that is given as text or as the path of a file. Raises KeyFileError."""
-    text = text_or_file
+def read_verifiers(text_or_file: str) -> list[VerifierKey]:
+    """Return the public key that is given as text, or those in a file, oldest first. Raises KeyFileError."""
     path = Path(text_or_file)
     try:
         if path.is_file():
-            text = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as e:
-        raise KeyFileError(f"cannot read the key {path}: {type(e).__name__}") from e
+            return read_vkeys(path)
+    except (OSError, ValueError):
+        pass  # no file can have such a name
     try:
-        return VerifierKey.parse(text)
+        return [VerifierKey.parse(text_or_file)]
     except NotVerified as e:
-        raise KeyFileError(f"neither a file nor a verifier key of the form name+id+base64: {e}") from e
+        if "+" in text_or_file:
+            raise KeyFileError(f"the key that was given is none: {e}") from e
+    raise KeyFileError(f"{text_or_file[:60]!r} is neither a file nor a verifier key of the form name+id+base64")
 
 
-def _missing(home: Home) -> list[Path]:
-    return [path for path in (_key_file(home), verifier_file(home), _digest_file(home)) if not path.exists()]
+def _missing(home: Home, log: str) -> list[Path]:
+    return [path for path in (key_file(home, log), verifier_file(home, log), _digest_file(home)) if not path.exists()]
 
 
-def _has_signer(home: Home) -> bool:
-    """Say whether this home ever had a signing pair; half a pair counts, and is refused when it is read."""
-    return _key_file(home).exists() or verifier_file(home).exists()
+def _has_signer(home: Home, log: str) -> bool:
+    """Say whether the log ever had a signing pair; half a pair counts, and is refused when it is read."""
+    return key_file(home, log).exists() or verifier_file(home, log).exists()
 
 
-def _complete(home: Home) -> bool:
+def _complete(home: Home, log: str) -> bool:
     """Make what is missing and can be made, and say whether it was a new pair."""
     make_folder(home.keys)
     lock = FileLock(home.keys / "create.lock")
     try:
         lock.acquire(time.monotonic() + DEADLINE_S)
-        if not _has_signer(home):  # unless another process made them meanwhile
-            _create(home)
+        if not _has_signer(home, log):  # unless another process made them meanwhile
+            _create(home, log)
             return True
-        if _key_file(home).exists() and not verifier_file(home).exists():
-            _write_public_half(home, _read_signer(_key_file(home)))
+        if key_file(home, log).exists() and not verifier_file(home, log).exists():
+            write_vkeys(verifier_file(home, log), [signer.vkey for signer in read_signers(key_file(home, log))])
         return False
     finally:
         lock.close()
 
 
-def _create(home: Home) -> None:
+def _create(home: Home, log: str) -> None:
     """Make a pair, and the key for digests. The public half comes last: it can be made again from the private one."""
-    name = f"onrecord/{os.urandom(6).hex()}/calls"  # the log's origin: unique, and says nothing of the host
+    name = _new_origin(home, log)
     signer = SignerKey(name=name, private=Ed25519PrivateKey.generate())
-    key_id = signer.vkey.key_id.hex()
-    seed = base64.b64encode(_ED25519 + signer.private.private_bytes_raw()).decode()
-    if not _digest_file(home).exists():  # it outlives a signing key: pseudonyms depend on it
-        replace_file(_digest_file(home), os.urandom(_SEED_BYTES), durable=True)
-    if not home.guard().exists():  # so that a log that is gone later on is not taken for one that never was
-        make_folder(home.guard().parent)
-        write_guard(home.guard(), guard_of(EdgeTiles(), name), durable=True)
-    replace_file(_key_file(home), f"{_PREFIX}{name}+{key_id}+{seed}\n".encode(), durable=True)
-    _write_public_half(home, signer)
+    digest_file = _digest_file(home)
+    if not digest_file.exists() and not any(home.keys.glob("*.key")):  # it outlives a signing key: pseudonyms need it
+        replace_file(digest_file, os.urandom(_DIGEST_KEY_BYTES), durable=True)
+    if not home.guard(log).exists():  # so that a log that is gone later on is not taken for one that never was
+        make_folder(home.guard(log).parent)
+        write_guard(home.guard(log), guard_of(EdgeTiles(), name), durable=True)
+    write_signers(key_file(home, log), [signer])
+    write_vkeys(verifier_file(home, log), [signer.vkey])
 
 
-def _write_public_half(home: Home, signer: SignerKey) -> None:
-    replace_file(verifier_file(home), f"{signer.vkey}\n".encode(), durable=True)
-
-
-def _read_signer(path: Path) -> SignerKey:
-    text = _read_private(path).decode(errors="replace").strip()
-    if not text.startswith(_PREFIX):
-        raise KeyFileError(f"{path} is not a signing key: it does not begin with {_PREFIX}")
-    try:
-        name, key_id, encoded = text.removeprefix(_PREFIX).split("+", 2)
-        seed = base64.b64decode(encoded, validate=True)
-    except (ValueError, binascii.Error) as e:
-        raise KeyFileError(f"{path} is not a signing key of the form {_PREFIX}name+id+base64") from e
-    if seed[:1] != _ED25519 or len(seed) != 1 + _SEED_BYTES:
-        raise KeyFileError(f"{path} is not an Ed25519 key")
-    try:
-        signer = SignerKey(name=name, private=Ed25519PrivateKey.from_private_bytes(seed[1:]))
-    except NotVerified as e:
-        raise KeyFileError(f"{path}: {e}") from e
-    if signer.vkey.key_id.hex() != key_id:
-        raise KeyFileError(f"{path}: the id does not belong to the name and the key; was the name edited?")
-    return signer
+def _new_origin(home: Home, log: str) -> str:
+    """Return a name for a log that no other log has or had."""
+    used = {key.name for path in (home.keys / "retired").glob("*.vkey") for key in read_vkeys(path)}
+    for path in sorted(home.keys.glob("*.vkey")):
+        match = _ORIGIN.fullmatch(read_vkeys(path)[0].name)
+        if match and (name := f"onrecord/{match[1]}/{log}") not in used:
+            return name
+    return f"onrecord/{os.urandom(6).hex()}/{log}"
 
 
 def _read_digest_key(path: Path) -> bytes:
-    key = _read_private(path)
-    if len(key) != _SEED_BYTES:
-        raise KeyFileError(f"{path} holds {len(key)} bytes; a key for digests has {_SEED_BYTES}")
+    key = read_private(path)
+    if len(key) != _DIGEST_KEY_BYTES:
+        raise KeyFileError(f"{path} holds {len(key)} bytes; a key for digests has {_DIGEST_KEY_BYTES}")
     return key
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        mode = path.stat().st_mode
-        if sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
-            raise KeyFileError(f"{path} can be read by other accounts (mode {stat.S_IMODE(mode):04o}); chmod 600 it")
-        return path.read_bytes()
-    except OSError as e:
-        raise KeyFileError(f"cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
-
-
-def _key_file(home: Home) -> Path:
-    return home.keys / "ledger.key"
 
 
 def _digest_file(home: Home) -> Path:

@@ -15,8 +15,9 @@ This file decides nothing about calls, holds no thread, and takes nothing but `R
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, Self, TypeAlias
@@ -27,24 +28,19 @@ from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted, own_fact
 from onrecord.ledger.clock import NowUs, TimeText, now_us
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
+from onrecord.ledger.handover import HandOver
 from onrecord.ledger.lines import MAX_LINE, segment_files
 from onrecord.ledger.note import Checkpoint, SignerKey
 from onrecord.ledger.place import Home
-from onrecord.ledger.recovery import begin_log, check_grown, find_stand
+from onrecord.ledger.receipt import Receipt
+from onrecord.ledger.recovery import begin_log, check_grown, find_stand, rolled_back
+from onrecord.ledger.sealing import compress_sealed
 from onrecord.ledger.segment import RESERVE, SEGMENT
-from onrecord.ledger.tail import Tail
+from onrecord.ledger.signing import SigningKeys
+from onrecord.ledger.tail import HEADER_BYTES, Tail, fits
 from onrecord.ledger.tree import Tree, read_checkpoint, read_guard, read_last_signed
 
 DEADLINE_S = 2.0  # an append that takes longer is refused; a person would have given up by then
-_HEADER_BYTES = 512  # at most, of what the ledger sets on a line; it takes some 200
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Where an entry came to stand: its place in the log and its leaf hash."""
-
-    seq: int
-    leaf: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +53,6 @@ class Options:
     segment_bytes: int
     reserve_bytes: int
     seen: tuple[Checkpoint, ...]
-
-
-def fits(entry: Redacted) -> bool:
-    """Say whether a line can hold `entry`."""
-    return len(entry.body) <= MAX_LINE - _HEADER_BYTES
 
 
 _Doubtful: TypeAlias = tuple[Path, int] | None
@@ -85,6 +76,7 @@ class Ledger:
         self._options = options
         self._guard_path = home.guard(options.log)
         self._signer = signer
+        self._keys = SigningKeys(home, options.log, signer.name)
         self._mutex = Lock()
         self._publishing = Lock()  # the lock between processes does not keep two threads of one apart
         self._wseq = wseq
@@ -121,12 +113,17 @@ class Ledger:
         return self
 
     def again(self, *, deadline_s: float = DEADLINE_S) -> Self:
-        """Open the log anew in place of this object, and go on with its `wid` and count. Raises LedgerError."""
+        """Open the log anew in place of this object, and go on with its `wid` and count.
+
+        The log must go on from what this object knew of it. Raises LedgerError.
+        """
         return self._continue(deadline_s, self)
 
     @classmethod
     def _continue(cls, deadline_s: float, former: Self) -> Self:
-        self = cls(former._home, former._signer, former._options, wseq=former._wseq, doubtful=former._doubtful)
+        known = former._tree.known(former._tail.leaves)
+        options = replace(former._options, seen=(known,))
+        self = cls(former._home, former._signer, options, wseq=former._wseq, doubtful=former._doubtful)
         self._open(deadline_s)
         return self
 
@@ -164,6 +161,11 @@ class Ledger:
         return self._tree.size
 
     @property
+    def note(self) -> bytes:
+        """The latest checkpoint that this process signed, which covers so many; empty before the first."""
+        return self._tree.note
+
+    @property
     def rotated(self) -> bool:
         """Whether there are sealed segments that may be compressed."""
         return self._tail.rotated
@@ -188,20 +190,20 @@ class Ledger:
         finally:
             self._mutex.release()
 
+    def compress(self) -> None:
+        """Compress the sealed segments whose lines are signed. What goes wrong is left as it is, for verify to name."""
+        with suppress(LedgerError):
+            compress_sealed(self.folder, self._tree.size)
+            self._tail.rotated = False
+
     def beat(self, after_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
         """Record a heartbeat if no line was written for `after_s`, by whomever, and say whether it was."""
-        deadline = time.monotonic() + deadline_s
-        with self._mutex:
-            self._writer_lock.acquire(deadline)
-            try:
-                self._catch_up()
-                if self._options.clock() - self._tail.last_us < after_s * 1_000_000:
-                    return False
-                detail: dict[str, str | int | bool] = {"silent_after_s": round(after_s)}
-                self._write(own_fact("heartbeat", event_id=self._new_id(), detail=detail))
-                return True
-            finally:
-                self._writer_lock.release()
+        with self._at_the_end(time.monotonic() + deadline_s):
+            if self._options.clock() - self._tail.last_us < after_s * 1_000_000:
+                return False
+            detail: dict[str, str | int | bool] = {"silent_after_s": round(after_s)}
+            self._write(own_fact("heartbeat", event_id=self._new_id(), detail=detail))
+            return True
 
     def flush(self) -> int:
         """Return once every line so far is on the device, and how many that is.
@@ -237,6 +239,8 @@ class Ledger:
             size = None
             while size is None:  # another process was quicker, and knows lines that we have still to read
                 leaves = self._unsigned(deadline)
+                if self._tail.size < self._tree.wanted:  # lines are written before they are signed
+                    raise rolled_back(self.folder, self._tail.size, self._tree.wanted)
                 self.flush()  # before the signature: a power cut must never look like a rollback
                 size = step(leaves, at=self._times.of(self._options.clock()), deadline=deadline)
                 if size is None and time.monotonic() > deadline:
@@ -252,15 +256,21 @@ class Ledger:
 
     def _unsigned(self, deadline: float) -> list[bytes]:
         """Return the leaves since the signed ones, those of other processes among them."""
+        with self._at_the_end(deadline):
+            return list(self._tail.leaves)
+
+    @contextmanager
+    def _at_the_end(self, deadline: float) -> Generator[None]:
+        """Hold the log, with all that others wrote read. (`append` spells this out: it is the hot path.)"""
         if not self._mutex.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise LedgerBusy(f"other threads keep {self.folder.path} busy")
         try:
             self._writer_lock.acquire(deadline)
             try:
                 self._catch_up()
+                yield
             finally:
                 self._writer_lock.release()
-            return list(self._tail.leaves)
         finally:
             self._mutex.release()
 
@@ -281,11 +291,11 @@ class Ledger:
         guard = read_guard(self._guard_path)
         if guard is not None and guard.origin != self._signer.name:
             raise LedgerRefused(f"the guard {self._guard_path} belongs to another log: {guard.origin}")
-        signed = read_last_signed(self.folder, self._signer)
-        checkpoint = read_checkpoint(self.folder, self._signer) or signed
+        signed = read_last_signed(self.folder, self._keys)
+        checkpoint = read_checkpoint(self.folder, self._keys) or signed
         seen = [each for each in (checkpoint, signed, guard and guard.seen) if each is not None]
         if not segment_files(self.folder):
-            checkpoint = begin_log(self.folder, self._guard_path, self._signer, seen)
+            checkpoint = begin_log(self.folder, self._guard_path, self._keys, seen)
         seen.extend(self._options.seen)
         try:
             stand = find_stand(self.folder, checkpoint, guard)
@@ -294,7 +304,8 @@ class Ledger:
                 check_grown(self.folder, stand.edge, self._tail.leaves, before)
             if self._doubtful:
                 self._tail.write_again(*self._doubtful)
-            self._tree = Tree(self.folder, self._guard_path, self._signer, stand.edge)
+            hand_over = HandOver(self.folder, self._keys, self.append, self._unsigned, self.flush)
+            self._tree = Tree(self.folder, self._guard_path, self._keys, stand.edge, hand_over)
         except NotVerified as e:
             self._tail.close()
             raise LedgerRefused(f"altered: {self.folder.path}, after entry {self._tail.size - 1}: {e}") from e
@@ -341,28 +352,19 @@ class Ledger:
             self._set_torn_aside(torn)
 
     def _write(self, entry: Redacted, *, urgent: bool = True) -> Receipt:
-        if not fits(entry):
+        if not fits(entry.body):
             raise LedgerError(f"an entry of {len(entry.body)} bytes is longer than a line may be ({MAX_LINE})")
         if not urgent:
-            self._make_room(len(entry.body) + _HEADER_BYTES)
+            self._make_room(len(entry.body) + HEADER_BYTES)
         at_us = max(self._options.clock(), self._tail.last_us)  # the clock may jump back; the log's time never does
         try:
             rotated = self._tail.rotate_if_due(at_us)
         except OSError as e:
             raise self._break(disk_error(e, "seal", self._tail.path)) from e
         if rotated and not urgent:
-            self._make_room(len(entry.body) + _HEADER_BYTES)
-        line = b'{"schema_version":%d,"seq":%d,"prev_hash":"%s","timestamp":"%s","wid":"%s","wseq":%d,%s' % (
-            SCHEMA_VERSION,
-            self._tail.size,
-            self._tail.last_leaf.encode(),
-            self._times.of(at_us).encode(),
-            self.wid.encode(),
-            self._wseq,
-            entry.body[1:],
-        )
+            self._make_room(len(entry.body) + HEADER_BYTES)
         try:
-            leaf = self._tail.put(line, at_us)
+            leaf = self._tail.put(entry.body, at_us, self.wid, self._wseq)
         except LedgerError as e:
             raise self._break(e) if self._tail.spoiled else e from e
         self._wseq += 1

@@ -20,6 +20,7 @@ import msgspec
 from onrecord.errors import NotVerified
 from onrecord.event.event import UNREADABLE, Header
 from onrecord.ledger import frames
+from onrecord.ledger.merkle import HASH_BYTES, leaf_hash
 from onrecord.ledger.place import LogFolder
 
 CHUNK = 1 << 17  # bytes a read; more costs page faults and gains nothing
@@ -42,8 +43,25 @@ class _Placed(msgspec.Struct):
     seq: int
 
 
+class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a tombstone says of the line that it stands for; `entry` is the seq of the entry that deleted it."""
+
+    leaf: str
+    rule: str
+    entry: int
+
+
+class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands in the place of a line that was deleted on the record."""
+
+    seq: int
+    pruned: Pruned
+
+
 _header = msgspec.json.Decoder(Header)
 _placed = msgspec.json.Decoder(_Placed)
+_tombstone = msgspec.json.Decoder(Tombstone)
+_TOMBSTONE = b'{"seq":'  # a line of ours begins with its schema version
 
 
 def read_header(line: bytes) -> Header:
@@ -60,6 +78,25 @@ def read_seq(line: bytes) -> int:
         return _placed.decode(line).seq
     except UNREADABLE as e:
         raise NotVerified(f"not an event: {e}") from e
+
+
+def read_tombstone(line: bytes) -> Tombstone | None:
+    """Return the tombstone that a line is, or None where it is not one. Raises NotVerified where it is malformed."""
+    if not line.startswith(_TOMBSTONE):
+        return None
+    try:
+        tombstone = _tombstone.decode(line)
+        if len(bytes.fromhex(tombstone.pruned.leaf)) != HASH_BYTES:
+            raise NotVerified("a tombstone holds something else than a leaf hash")
+    except (ValueError, *UNREADABLE) as e:
+        raise NotVerified(f"not a tombstone: {e}") from e
+    return tombstone
+
+
+def leaf_of(line: bytes) -> bytes:
+    """Return the leaf hash of what stands, or stood, in the place of `line`. Raises NotVerified."""
+    tombstone = read_tombstone(line)
+    return leaf_hash(line) if tombstone is None else bytes.fromhex(tombstone.pruned.leaf)
 
 
 # Segments
@@ -97,6 +134,19 @@ def compressed_form(path: Path) -> Path:
 def segment_of(files: list[Path], seq: int) -> int:
     """Return the number of the segment among `files` that holds `seq`, if any does; -1 where it is before them all."""
     return sum(first_seq(path) <= seq for path in files) - 1
+
+
+def last_seq(folder: LogFolder) -> int:
+    """Return the seq of the newest entry, or -1 where there is none. Raises NotVerified, OSError."""
+    for path in reversed(segment_files(folder)):
+        if is_compressed(path):
+            return first_seq(path) + sum(1 for _ in whole_lines(path)) - 1
+        end, _ = ends(path)
+        if end:
+            with path.open("rb", buffering=0) as file:
+                file.seek(max(0, end - _LONGEST))
+                return read_seq(file.read(min(end, _LONGEST)).split(b"\n")[-2])
+    return -1
 
 
 def lines_from(folder: LogFolder, seq: int = 0) -> Iterator[Line]:

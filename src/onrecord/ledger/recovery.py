@@ -16,10 +16,11 @@ from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.durable import replace_file
-from onrecord.ledger.lines import lines_from, read_header
-from onrecord.ledger.merkle import EdgeTiles, Frontier, leaf_hash, reader_over_tiles, tree_root
-from onrecord.ledger.note import Checkpoint, SignerKey, sign_checkpoint
+from onrecord.ledger.lines import leaf_of, lines_from, read_header
+from onrecord.ledger.merkle import EdgeTiles, Frontier, reader_over_tiles, tree_root
+from onrecord.ledger.note import Checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.signing import SigningKeys
 from onrecord.ledger.tree import (
     Guard,
     guard_of,
@@ -42,7 +43,7 @@ class Stand:
     at_us: int = 0
 
 
-def begin_log(folder: LogFolder, guard: Path, signer: SignerKey, seen: Sequence[Checkpoint]) -> Checkpoint:
+def begin_log(folder: LogFolder, guard: Path, keys: SigningKeys, seen: Sequence[Checkpoint]) -> Checkpoint:
     """Begin a log, unless one was `seen` here before, and return the checkpoint over nothing.
 
     The empty tree is signed before there is a line, so that a log without a signature is never ours. The
@@ -55,12 +56,12 @@ def begin_log(folder: LogFolder, guard: Path, signer: SignerKey, seen: Sequence[
         )
     if before := max(each.size for each in seen):
         raise rolled_back(folder, 0, before)
-    if folder.checkpoint.exists() and read_checkpoint(folder, signer) is None:
+    if folder.checkpoint.exists() and read_checkpoint(folder, keys) is None:
         raise LedgerRefused(f"{folder.path} holds a checkpoint that is not ours, and no lines")
     empty = EdgeTiles()
-    checkpoint = Checkpoint(origin=signer.name, size=0, root=empty.root())
-    write_guard(guard, guard_of(empty, signer.name), durable=True)
-    replace_file(folder.checkpoint, sign_checkpoint(checkpoint, signer), durable=True)
+    checkpoint = Checkpoint(origin=keys.origin, size=0, root=empty.root())
+    write_guard(guard, guard_of(empty, keys.origin), durable=True)
+    replace_file(folder.checkpoint, sign_checkpoint(checkpoint, keys.signer()), durable=True)
     replace_file(folder.first_segment, b"", durable=True)
     return checkpoint
 
@@ -87,7 +88,7 @@ def _behind(folder: LogFolder, edge: EdgeTiles, leaf: bytes) -> Stand:
     if not edge.size:
         return Stand(edge=edge)
     last = next(lines_from(folder, edge.size - 1), None)
-    if last is None or leaf_hash(last.data) != leaf:
+    if last is None or leaf_of(last.data) != leaf:
         raise NotVerified("the last signed line is not where the tree ends")
     at_us = parse_time(read_header(last.data).timestamp)
     return Stand(edge=edge, size=edge.size, leaf=leaf.hex(), at_us=at_us)
@@ -102,7 +103,7 @@ def _rebuilt(folder: LogFolder, checkpoint: Checkpoint | None, guard: Guard | No
             "is this the right key, and the right ledger?"
         )
     try:
-        leaves = [leaf_hash(line.data) for line in islice(lines_from(folder), size)]
+        leaves = [leaf_of(line.data) for line in islice(lines_from(folder), size)]
         if len(leaves) < size:
             raise rolled_back(folder, len(leaves), size)
         edge = rebuild_edge(folder, leaves)
@@ -147,5 +148,5 @@ def _root_at(folder: LogFolder, edge: EdgeTiles, leaves: Sequence[bytes], before
         if root == before.root:
             return root
     frontier = Frontier()  # the tiles may be at fault
-    frontier.extend(leaf_hash(line.data) for line in islice(lines_from(folder), before.size))
+    frontier.extend(leaf_of(line.data) for line in islice(lines_from(folder), before.size))
     return frontier.root()

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from threading import Lock
 
 from onrecord.event.redacted import Redacted, with_detail
-from onrecord.ledger.ledger import Ledger, fits
+from onrecord.ledger.ledger import Ledger
+from onrecord.ledger.tail import fits
 
 SPOOL = 1_000  # entries; some 2 MB
 
@@ -35,7 +36,7 @@ class Spool:
     def add(self, entry: Redacted) -> None:
         """Keep `entry` if there is room for it and a log could ever hold it; count it if not."""
         with self._counting:
-            if len(self._held) < SPOOL and fits(entry):
+            if len(self._held) < SPOOL and fits(entry.body):
                 self._held.append(entry)
             else:
                 self._lost += 1

@@ -19,6 +19,7 @@ from onrecord.ledger.durable import disk_error, make_folder
 from onrecord.ledger.keys import open_keys, read_keys, retire_signer
 from onrecord.ledger.ledger import Ledger
 from onrecord.ledger.place import Home
+from onrecord.ledger.signing import SigningKeys
 from onrecord.ledger.tree import Guard, read_checkpoint, read_guard
 
 
@@ -37,10 +38,10 @@ def reopen(home: Home, opening: Callable[[Predecessor], Redacted], *, log: str =
 
     Raises LedgerRefused where the log can be continued as it is, and LedgerError where the disk refuses.
     """
-    signer = read_keys(home).signer
+    signer = read_keys(home, log).signer
     _refuse_if_sound(home, log)
     guard = _known_guard(home, log)
-    checkpoint = read_checkpoint(home.log(log), signer)
+    checkpoint = read_checkpoint(home.log(log), SigningKeys(home, log, signer.name))
     stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
     kept = _place_to_keep(home, log, stamp)
     old = Predecessor(
@@ -51,9 +52,9 @@ def reopen(home: Home, opening: Callable[[Predecessor], Redacted], *, log: str =
     )
     if not kept.exists():
         _set_aside(home.log(log).path, kept)
-    retire_signer(home, stamp)
+    retire_signer(home, stamp, log)
     _set_aside(home.guard(log), home.guard(kept.name))  # last: until then nothing can begin under the old name
-    ledger = Ledger.open(home, open_keys(home)[0].signer, log=log)
+    ledger = Ledger.open(home, open_keys(home, log)[0].signer, log=log)
     ledger.append(opening(old))
     ledger.sign()
     ledger.publish()
@@ -63,7 +64,7 @@ def reopen(home: Home, opening: Callable[[Predecessor], Redacted], *, log: str =
 
 def _refuse_if_sound(home: Home, log: str) -> None:
     try:
-        Ledger.open(home, read_keys(home).signer, log=log).close()
+        Ledger.open(home, read_keys(home, log).signer, log=log).close()
     except LedgerRefused:
         return
     raise LedgerRefused(f"{home.log(log).path} is sound and can be continued; a successor is for one that is not")

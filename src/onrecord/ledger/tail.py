@@ -15,10 +15,11 @@ from pathlib import Path
 from threading import Lock
 
 from onrecord.errors import LedgerRefused, NotVerified
-from onrecord.event.event import GENESIS_PREV_HASH
-from onrecord.ledger.clock import parse_time
+from onrecord.event.event import GENESIS_PREV_HASH, SCHEMA_VERSION
+from onrecord.ledger.clock import TimeText, parse_time
 from onrecord.ledger.durable import make_folder, replace_file
 from onrecord.ledger.lines import (
+    MAX_LINE,
     Line,
     compressed_form,
     is_compressed,
@@ -32,7 +33,13 @@ from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.place import LogFolder, segment_name
 from onrecord.ledger.segment import RESERVE, SEGMENT, Segment, create_segment
 
+HEADER_BYTES = 512  # at most, of what the ledger sets on a line; it takes some 200
 _DAY_US = 24 * 60 * 60 * 1_000_000
+
+
+def fits(body: bytes) -> bool:
+    """Say whether a line can hold the entry with this `body`."""
+    return len(body) <= MAX_LINE - HEADER_BYTES
 
 
 class Tail:
@@ -51,6 +58,7 @@ class Tail:
         self.rotated = False  # there is a sealed segment behind us that may be compressed
         self._left: deque[Segment] = deque()  # sealed ones, to be closed when nobody flushes them
         self._flushing = Lock()
+        self._times = TimeText()
         self._entered = False
 
     # opening and reading
@@ -160,8 +168,17 @@ class Tail:
         """See that an ordinary line of `count` bytes leaves the reserve alone. Raises LedgerFull."""
         self._segment.make_room(count)
 
-    def put(self, line: bytes, at_us: int) -> bytes:
-        """Write `line` behind the last one, and return its leaf hash. Raises LedgerError: then it is not there."""
+    def put(self, body: bytes, at_us: int, wid: str, wseq: int) -> bytes:
+        """Write an entry behind the last line, and return its leaf hash. Raises LedgerError: then it is not there."""
+        line = b'{"schema_version":%d,"seq":%d,"prev_hash":"%s","timestamp":"%s","wid":"%s","wseq":%d,%s' % (
+            SCHEMA_VERSION,
+            self.size,
+            self.last_leaf.encode(),
+            self._times.of(at_us).encode(),
+            wid.encode(),
+            wseq,
+            body[1:],
+        )
         self._segment.write(line + b"\n")
         return self._advance(line, at_us)
 

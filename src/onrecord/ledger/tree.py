@@ -11,33 +11,23 @@ smaller than its guard was rolled back, whoever signed it.
 """
 
 import base64
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.event.event import UNREADABLE
-from onrecord.ledger.durable import (
-    FileLock,
-    disk_error,
-    make_folder,
-    open_private,
-    replace_file,
-    sync_data,
-    sync_folder,
-    write_all,
-)
-from onrecord.ledger.lines import ends
+from onrecord.ledger.durable import FileLock, disk_error, make_folder, replace_file
+from onrecord.ledger.history import Published as Published  # noqa: PLC0414 - part of what this file hands on
+from onrecord.ledger.history import append_history, last_note, signer_of, thin
 from onrecord.ledger.merkle import EdgeTiles, tile_path
 from onrecord.ledger.note import Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.signing import SigningKeys
 
 HASH_BYTES = 32
-_HISTORY_LINE = 4096  # bytes; a line with a note of one signature takes some 450
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,15 +92,20 @@ def last_leaf(folder: LogFolder, size: int) -> bytes:
 class Tree:
     """The published part of one log's tree, and the means to publish more."""
 
-    def __init__(self, folder: LogFolder, guard: Path, signer: SignerKey, edge: EdgeTiles) -> None:
+    def __init__(
+        self, folder: LogFolder, guard: Path, keys: SigningKeys, edge: EdgeTiles, hand_over: "FinishHandOver"
+    ) -> None:
         self._folder = folder
         self._guard = guard
-        self._signer = signer
+        self._keys = keys
         self._edge = edge
+        self._hand_over = hand_over
         self._note = b""  # the latest that this process signed
         self._signed_size = 0
+        self._signed_with: SignerKey | None = None
         self._shown = b""  # the latest that it wrote to where readers look
         self._lock = FileLock(folder.publish_lock)
+        self.wanted = 0  # how many lines others have signed, where that is more than were known here
 
     @property
     def size(self) -> int:
@@ -124,7 +119,8 @@ class Tree:
         next publication. `leaves` follow the signed ones directly, and their lines are flushed. `at`
         is the time for the history. Raises LedgerRefused where another process published another
         tree, LedgerError where the disk refuses; nothing is lost then. Where another process
-        published more lines than `leaves` tell of, there is nothing to add before they are read.
+        published more lines than `leaves` tell of, there is nothing to add before they are read;
+        nor is there where the key was being handed over, which is finished first.
         """
         return self._extend(leaves, at, deadline, show=False)
 
@@ -138,13 +134,16 @@ class Tree:
     def _extend(self, leaves: list[bytes], at: str, deadline: float, *, show: bool) -> int | None:
         self._lock.acquire(deadline)
         try:
+            if pair := self._keys.handing_over():  # under the lock: from here on the old key signs nothing but the end
+                self._hand_over(self, *pair, at, deadline)
+                return None
+            signer = self._keys.signer()
             if not self._knows_all(leaves):
                 return None
-            edge = self._edge.copy()
-            for leaf in leaves:
-                edge.push(leaf)
+            self._open_epoch(leaves, signer, at)
+            edge = self._grown(leaves)
             if edge.size > self._signed_size or not self._note:
-                self._sign(edge, at)
+                self._sign(edge, signer, at)
             if show and self._note != self._shown:
                 self._show(edge)
             self._edge = edge
@@ -152,91 +151,100 @@ class Tree:
         finally:
             self._lock.release()
 
-    def _sign(self, edge: EdgeTiles, at: str) -> None:
-        checkpoint = Checkpoint(origin=self._signer.name, size=edge.size, root=edge.root())
-        note = sign_checkpoint(checkpoint, self._signer)
+    @property
+    def note(self) -> bytes:
+        """The latest signed note of this process, which covers `size` leaves; empty before it has signed."""
+        return self._note
+
+    def known(self, leaves: Sequence[bytes]) -> Checkpoint:
+        """Return what this process knows the log to be, `leaves` behind the signed ones included."""
+        edge = self._grown(leaves)
+        return Checkpoint(origin=self._keys.origin, size=edge.size, root=edge.root())
+
+    def close_epoch(self, leaves: list[bytes], size: int, signer: SignerKey, at: str) -> None:
+        """Let `signer` sign the first `size` leaves, as the last that it ever signs; under the lock.
+
+        Does nothing where that was done before. Raises LedgerRefused where the log was signed beyond.
+        """
+        if not self._knows_all(leaves):
+            raise LedgerRefused(f"{self._folder.path} was signed for more entries than it holds")
+        signed = read_last_signed(self._folder, self._keys)
+        if max(self.size, signed.size if signed else 0) > size:
+            raise LedgerRefused(f"{self._folder.path} was signed beyond entry {size - 1}, where its key is handed over")
+        if signed is None or signed.size < size:
+            self._sign(self._grown(leaves, size), signer, at)
+
+    def _open_epoch(self, leaves: list[bytes], signer: SignerKey, at: str) -> None:
+        """Where the last signature is by another key, sign the same tree: so that no epoch is without a signature."""
+        if self._signed_with is signer:
+            return
+        note = last_note(self._folder.checkpoints)
+        closing = _ours(note, self._keys)
+        if closing is None or signer_of(note.decode()) == signer.vkey.key_id:
+            return
+        if closing.size >= self.size:
+            self._sign(self._grown(leaves, closing.size), signer, at)
+
+    def _grown(self, leaves: Sequence[bytes], size: int | None = None) -> EdgeTiles:
+        """Return the tree that `leaves` extend, all of it or up to `size`."""
+        edge = self._edge.copy()
+        for leaf in leaves if size is None else leaves[: max(0, size - edge.size)]:
+            edge.push(leaf)
+        return edge
+
+    def _sign(self, edge: EdgeTiles, signer: SignerKey, at: str) -> None:
+        checkpoint = Checkpoint(origin=signer.name, size=edge.size, root=edge.root())
+        note = sign_checkpoint(checkpoint, signer)
         append_history(self._folder, checkpoint, note, at)
-        self._note, self._signed_size = note, edge.size
+        thin(self._folder)
+        self._note, self._signed_size, self._signed_with = note, edge.size, signer
 
     def _show(self, edge: EdgeTiles) -> None:
         write_tiles(self._folder, edge)
         replace_file(self._folder.checkpoint, self._note, durable=False)
         # last: it must never be ahead of the log
-        write_guard(self._guard, guard_of(edge, self._signer.name), durable=False)
+        write_guard(self._guard, guard_of(edge, self._keys.origin), durable=False)
         self._shown = self._note
 
     def _knows_all(self, leaves: list[bytes]) -> bool:
         """Check what other processes signed since, and say whether `leaves` go at least as far."""
-        if self._note and _last_note(self._folder.checkpoints) == self._note:
+        if self._note and last_note(self._folder.checkpoints) == self._note:
             return True  # nobody signed since we did
         for read in (read_checkpoint, read_last_signed):
-            theirs = read(self._folder, self._signer)
+            theirs = read(self._folder, self._keys)
             if theirs is None or theirs.size < self.size:
                 continue
             if theirs.size > self.size + len(leaves):
+                self.wanted = theirs.size
                 return False
-            self._check(theirs, leaves)
+            if self._grown(leaves, theirs.size).root() != theirs.root:
+                raise LedgerRefused(
+                    f"forked: a checkpoint of size {theirs.size} in {self._folder.path} signs another tree"
+                )
         return True
-
-    def _check(self, theirs: Checkpoint, leaves: list[bytes]) -> None:
-        edge = self._edge.copy()
-        for leaf in leaves[: theirs.size - edge.size]:
-            edge.push(leaf)
-        if edge.root() != theirs.root:
-            raise LedgerRefused(f"forked: a checkpoint of size {theirs.size} in {self._folder.path} signs another tree")
 
     def close(self) -> None:
         """Close the lock's file."""
         self._lock.close()
 
 
-class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of `checkpoints.ndjson`."""
-
-    size: int
-    root: str
-    timestamp: str
-    note: str
+FinishHandOver: TypeAlias = Callable[[Tree, SignerKey, SignerKey, str, float], None]
+"""Gives a log over from the old key to the new one; called under the publish lock, with time and deadline."""
 
 
-def append_history(folder: LogFolder, checkpoint: Checkpoint, note: bytes, at: str) -> None:
-    """Add a signed checkpoint to the history, durably."""
-    path = folder.checkpoints
-    line = Published(
-        size=checkpoint.size,
-        root=base64.b64encode(checkpoint.root).decode(),
-        timestamp=at,
-        note=note.decode(),
-    )
-    fd, created = -1, not path.exists()
-    try:
-        fd = open_private(path, _APPEND)
-        whole, end = (0, 0) if created else ends(path)
-        torn = b"\n" if whole < end else b""  # a line that was cut off stays one of its own
-        write_all(fd, torn + msgspec.json.encode(line) + b"\n")
-        sync_data(fd)
-        if created:
-            sync_folder(path.parent)
-    except OSError as e:
-        raise disk_error(e, "append to", path) from e
-    finally:
-        if fd >= 0:
-            os.close(fd)
-
-
-def read_checkpoint(folder: LogFolder, signer: SignerKey) -> Checkpoint | None:
+def read_checkpoint(folder: LogFolder, keys: SigningKeys) -> Checkpoint | None:
     """Return the published checkpoint if it is ours and whole, or None: it can be made again."""
-    return _ours(_bytes_of(folder.checkpoint), signer)
+    return _ours(_bytes_of(folder.checkpoint), keys)
 
 
-def read_last_signed(folder: LogFolder, signer: SignerKey) -> Checkpoint | None:
+def read_last_signed(folder: LogFolder, keys: SigningKeys) -> Checkpoint | None:
     """Return the newest checkpoint of the history if it is ours and whole; it may not be published yet."""
-    return _ours(_last_note(folder.checkpoints), signer)
+    return _ours(last_note(folder.checkpoints), keys)
 
 
-def _ours(note: bytes, signer: SignerKey) -> Checkpoint | None:
+def _ours(note: bytes, keys: SigningKeys) -> Checkpoint | None:
     try:
-        return open_checkpoint(note, [signer.vkey])
+        return open_checkpoint(note, keys.vkeys())  # after the note was read: whoever signed it is among them
     except NotVerified:
         return None
 
@@ -245,16 +253,6 @@ def _bytes_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        return b""
-
-
-def _last_note(history: Path) -> bytes:
-    try:
-        with history.open("rb") as file:
-            file.seek(max(0, history.stat().st_size - _HISTORY_LINE))
-            last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-        return msgspec.json.decode(last, type=Published).note.encode()
-    except (OSError, *UNREADABLE):
         return b""
 
 

@@ -10,21 +10,27 @@ permission heals when its cause does; one that was rolled back or replaced keeps
 ticket is for the ledger that it was written with: a later one never vouches for it. Entries of
 harmless calls that cannot be written meanwhile wait in the spool, and come onto the record with
 the next line that succeeds.
+
+The committing thread also records a heartbeat when nobody has written for a while, and has sealed
+segments compressed in a thread of its own.
 """
 
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Condition, Thread
 from typing import Literal, NamedTuple, TypeAlias
 
 from onrecord.errors import LedgerBusy, LedgerError
 from onrecord.event.redacted import Redacted
-from onrecord.ledger.ledger import DEADLINE_S, Ledger, Receipt
+from onrecord.ledger.ledger import DEADLINE_S, Ledger
+from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.spool import Spool
 
 Durability: TypeAlias = Literal["written", "flushed", "signed"]
 
+HEARTBEAT_S = 900.0  # a log that nobody writes to says this often that it is alive, so that silence can be proven
 FLUSH_S = 0.05  # the longest that a line stays with the operating system alone
 PUBLISH_S = 0.5  # the longest that a flushed line stays unsigned; a publication costs some 1.5 ms of file names
 RETRY_S = 1.0  # between two attempts to open a ledger that failed
@@ -50,7 +56,9 @@ class Ticket:
         """Return once the entry is durable. Raises a LedgerError where it isn't in time, by default the writer's."""
         if not self.settled:
             limit_s = self._writer.deadline_s if deadline_s is None else deadline_s
-            self._writer.wait_until(self._ledger, self.receipt.seq, self.durability, limit_s)
+            note = self._writer.wait_until(self._ledger, self.receipt.seq, self.durability, limit_s)
+            if self.durability == "signed":
+                self.receipt = replace(self.receipt, note=note)
 
 
 class _Step(NamedTuple):
@@ -60,6 +68,7 @@ class _Step(NamedTuple):
     retired: list[Ledger]
     sign: bool
     publish: bool
+    beat: bool
     last: bool
 
 
@@ -72,10 +81,13 @@ class Writer:
         *,
         gap: Callable[[], Redacted],
         deadline_s: float = DEADLINE_S,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         """`open_ledger` opens the log for the first time; `gap` makes the event that reports what was spooled."""
         self._open_ledger = open_ledger
         self.deadline_s = deadline_s
+        self._heartbeat_s = heartbeat_s
+        self._compressing: Thread | None = None
         self._cond = Condition()
         self._ledger: Ledger | None = None
         self._former: Ledger | None = None  # the one that broke last: its successor goes on with its count
@@ -85,19 +97,24 @@ class Writer:
         self._failures = 0  # of the committing thread
         self._appended = self._flushed = self._signed = self._published = 0  # entries
         self._flush_to = self._sign_to = 0  # as far as somebody waits for
+        self._note = b""  # the signed one that covers so many
         self._unflushed_at = self._publish_at = 0.0
+        self._beat_at = time.monotonic() + heartbeat_s
         self._closing = False
         self._spool = Spool(gap)
         self._thread = Thread(target=self._commit_forever, name="onrecord-writer", daemon=True)
         self._thread.start()
 
-    def append(self, entry: Redacted, durability: Durability = "written") -> Ticket:
-        """Write `entry` and return its ticket. Raises a LedgerError where nothing of it was written."""
+    def append(self, entry: Redacted, durability: Durability = "written", *, urgent: bool = False) -> Ticket:
+        """Write `entry` and return its ticket. Raises a LedgerError where nothing of it was written.
+
+        An `urgent` one may use the reserve of a full disk.
+        """
         ledger = self._usable()
         try:
-            if self._spool:
+            if self._spool and not urgent:
                 self._note_appended(ledger, self._spool.drain(ledger, deadline_s=self.deadline_s))
-            receipt = ledger.append(entry, deadline_s=self.deadline_s)
+            receipt = ledger.append(entry, deadline_s=self.deadline_s, urgent=urgent)
         except LedgerError as e:
             self._drop_if_broken(ledger, e)
             raise
@@ -113,8 +130,10 @@ class Writer:
         """How many entries are not on the record yet, or never will be."""
         return len(self._spool)
 
-    def wait_until(self, ledger: Ledger, seq: int, durability: Durability, deadline_s: float) -> None:
-        """Return once the entry at `seq` of `ledger` is flushed or signed. Raises a LedgerError where it isn't.
+    def wait_until(self, ledger: Ledger, seq: int, durability: Durability, deadline_s: float) -> bytes:
+        """Return once the entry at `seq` of `ledger` is flushed or signed, with the latest signed note.
+
+        Raises a LedgerError where it isn't.
 
         That is at once where the disk refuses, and otherwise when the deadline passes.
         """
@@ -136,6 +155,7 @@ class Writer:
                 raise LedgerBusy(f"the disk did not take the entry within {deadline_s:g} s")
             if not done():
                 raise _anew(self._last_error or LedgerError("the log was opened anew before the entry was durable"))
+            return self._note
 
     def close(self) -> None:
         """Flush, sign and close. Raises a LedgerError where the last lines could not be made durable."""
@@ -216,7 +236,10 @@ class Writer:
                 ledger.close()
             if step.ledger is not None:
                 try:
-                    self._commit(step.ledger, sign=step.sign, publish=step.publish)
+                    if step.beat:
+                        self._beat(step.ledger)
+                    else:
+                        self._commit(step.ledger, sign=step.sign, publish=step.publish)
                 except LedgerError as e:
                     self._fail(step.ledger, e)
                     if not step.last:
@@ -237,6 +260,7 @@ class Writer:
                 retired=retired,
                 sign=self._closing or self._sign_to > self._signed,
                 publish=self._closing or (self._appended > self._published and time.monotonic() >= self._publish_at),
+                beat=not self._closing and not self._is_awaited() and self._appended <= self._published,
                 last=self._closing,
             )
 
@@ -246,10 +270,21 @@ class Writer:
     def _due_at(self) -> float:
         """Return when to do what nobody waits for."""
         if self._appended <= self._published:
-            return math.inf
+            return math.inf if self._ledger is None else self._beat_at
         if self._appended <= self._flushed:
             return self._publish_at
         return min(self._unflushed_at + FLUSH_S, self._publish_at)
+
+    def _beat(self, ledger: Ledger) -> None:
+        self._beat_at = time.monotonic() + self._heartbeat_s
+        if ledger.beat(self._heartbeat_s, deadline_s=self.deadline_s):
+            self._note_appended(ledger, ledger.size)
+
+    def _compress(self, ledger: Ledger) -> None:
+        """Have sealed segments compressed, beside everything else."""
+        if self._compressing is None or not self._compressing.is_alive():
+            self._compressing = Thread(target=ledger.compress, name="onrecord-compress", daemon=True)
+            self._compressing.start()
 
     def _commit(self, ledger: Ledger, *, sign: bool, publish: bool) -> None:
         if sign:
@@ -258,6 +293,8 @@ class Writer:
             self._mark(ledger, flushed=ledger.flush())
         if publish:
             self._mark(ledger, signed=ledger.publish(deadline_s=self.deadline_s), published=True)
+            if ledger.rotated and not self._closing:
+                self._compress(ledger)
 
     def _sign(self, ledger: Ledger) -> None:
         try:
@@ -271,7 +308,8 @@ class Writer:
         with self._cond:
             if self._ledger is ledger:
                 self._flushed = max(self._flushed, flushed, signed)
-                self._signed = max(self._signed, signed)
+                if signed:
+                    self._signed, self._note = max(self._signed, signed), ledger.note
                 if published:
                     self._published = max(self._published, signed)
                     self._publish_at = time.monotonic() + PUBLISH_S

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`checkpoints.ndjson`: every signature that a log gave over itself, in the order in which it gave them.
+
+A line is added, durably, each time the log is signed. Past some megabytes the file is thinned: what
+stays are the first and the last signature of each key, the newest thousand, and of the older ones the
+fewer the older they are. A verifier reads the file as it comes and never holds it; a line that says
+nothing helps nobody and accuses nobody. Whoever writes here holds the publish lock.
+"""
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from onrecord.errors import NotVerified
+from onrecord.event.event import UNREADABLE
+from onrecord.ledger.durable import disk_error, open_private, replace_file, sync_data, sync_folder, write_all
+from onrecord.ledger.lines import ends, whole_lines
+from onrecord.ledger.note import Checkpoint
+from onrecord.ledger.place import LogFolder
+
+THIN_BYTES = 8 * 1024 * 1024  # some 18,000 signatures
+NEWEST = 1000  # signatures that always stay
+_PER_OCTAVE = 6  # 2**6 signatures stay of those between one age and its double, age in entries
+
+_LINE = 4096  # bytes; a line with a note of one signature takes some 450
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the history."""
+
+    size: int
+    root: str
+    timestamp: str
+    note: str
+
+
+class Said(NamedTuple):
+    """What a line of the history claims; nothing of it is verified. `signer` is the id that its note bears."""
+
+    size: int
+    root: bytes
+    signer: bytes
+    note: bytes
+    offset: int
+
+
+_decode = msgspec.json.Decoder(Published).decode
+
+
+def append_history(folder: LogFolder, checkpoint: Checkpoint, note: bytes, at: str) -> None:
+    """Add a signed checkpoint to the history, durably."""
+    path = folder.checkpoints
+    line = Published(
+        size=checkpoint.size,
+        root=base64.b64encode(checkpoint.root).decode(),
+        timestamp=at,
+        note=note.decode(),
+    )
+    fd, created = -1, not path.exists()
+    try:
+        fd = open_private(path, _APPEND)
+        whole, end = (0, 0) if created else ends(path)
+        torn = b"\n" if whole < end else b""  # a line that was cut off stays one of its own
+        write_all(fd, torn + msgspec.json.encode(line) + b"\n")
+        sync_data(fd)
+        if created:
+            sync_folder(path.parent)
+    except OSError as e:
+        raise disk_error(e, "append to", path) from e
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def last_note(history: Path) -> bytes:
+    """Return the note of the newest whole line, or nothing where it cannot be read."""
+    try:
+        with history.open("rb") as file:
+            file.seek(max(0, history.stat().st_size - _LINE))
+            whole = file.read().rpartition(b"\n")[0]
+        return _decode(whole.rpartition(b"\n")[2]).note.encode()
+    except (OSError, *UNREADABLE):
+        return b""
+
+
+def read_history(history: Path, end: int | None = None) -> Iterator[Said]:
+    """Yield what each line up to byte `end` says; those that say nothing are left out. Raises OSError."""
+    if not history.is_file():
+        return
+    try:
+        for line in whole_lines(history, 0, end):
+            try:
+                published = _decode(line.data)
+                root = base64.b64decode(published.root, validate=True)
+            except (ValueError, *UNREADABLE):
+                continue
+            if published.size > 0:  # the empty tree says nothing
+                yield Said(published.size, root, signer_of(published.note), published.note.encode(), line.offset)
+    except NotVerified:
+        return  # it goes on without a line feed
+
+
+def signer_of(note: str) -> bytes:
+    """Return the key id under which the last signature of a note stands, unverified, or nothing."""
+    try:
+        return base64.b64decode(note.rpartition(" ")[2][:8])[:4]
+    except ValueError:
+        return b""
+
+
+def thin(folder: LogFolder, *, limit: int = THIN_BYTES) -> None:
+    """Leave out what an old history need not hold, once it is longer than `limit` bytes. Raises LedgerError."""
+    path = folder.checkpoints
+    try:
+        if path.stat().st_size <= limit:
+            return
+        kept = list(_to_keep(list(read_history(path))))
+        with path.open("rb") as file:
+            data = b"".join(_line_at(file.fileno(), said.offset) for said in kept)
+    except OSError as e:
+        raise disk_error(e, "thin", path) from e
+    replace_file(path, data, durable=True)
+
+
+def _line_at(fd: int, offset: int) -> bytes:
+    return os.pread(fd, _LINE, offset).partition(b"\n")[0] + b"\n"
+
+
+def _to_keep(lines: list[Said]) -> Iterator[Said]:
+    """Yield the signatures that stay. One that stays now was worth keeping at every earlier thinning."""
+    newest = lines[-1].size if lines else 0
+    before = 0
+    for place, said in enumerate(lines):
+        first = place == 0 or lines[place - 1].signer != said.signer
+        last = place + 1 == len(lines) or lines[place + 1].signer != said.signer
+        # the highest bit in which two sizes differ: a multiple of that power of two lies between them
+        reach = (before ^ said.size).bit_length() + _PER_OCTAVE
+        if first or last or place >= len(lines) - NEWEST or reach > (newest - said.size).bit_length():
+            yield said
+        before = said.size
