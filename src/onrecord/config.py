@@ -19,15 +19,24 @@ from typing import Any, TypeGuard, cast
 
 import msgspec
 import platformdirs
+from msgspec.structs import replace
 
-from onrecord.errors import ConfigError, KeyFileError
+from onrecord.errors import ConfigError, KeyFileError, NotVerified
 from onrecord.event.call import Actor
+from onrecord.event.event import Event
+from onrecord.event.ids import uuid7
 from onrecord.event.redacted import own_fact
 from onrecord.guard import Guard
+from onrecord.ledger.anchoring import AnchorPlan
+from onrecord.ledger.clock import now_us
+from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.ledger import Ledger
 from onrecord.ledger.place import Home
+from onrecord.ledger.post import check_url
+from onrecord.ledger.timestamp import load_roots
+from onrecord.ledger.witness import Witness
 from onrecord.ledger.writer import Writer
 from onrecord.recorder import Configuration, Recorder
 from onrecord.rules.classify import ToolRule
@@ -85,6 +94,37 @@ class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     cut: int = 100
 
 
+class WitnessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[witness]]`: one that is asked to cosign checkpoints, and that counts when a log is verified."""
+
+    url: str
+    vkey: str
+
+    def built(self, where: str) -> Witness:
+        """Return the witness. Raises ConfigError, which names the place."""
+        try:
+            return Witness(url=self.url, key=CosignerKey.parse(self.vkey))
+        except (ConfigError, NotVerified) as e:
+            raise ConfigError(f"{where}: {e}") from e
+
+
+class TimestampSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[timestamp]`: authorities that timestamp checkpoints, and the root certificates that they must lead to."""
+
+    urls: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()  # files, seen from the folder of onrecord.toml
+
+    def check(self) -> None:
+        """Raise ConfigError for what can't work, whatever is on disk."""
+        for number, url in enumerate(self.urls, 1):
+            try:
+                check_url(url, plain=True)
+            except ConfigError as e:
+                raise ConfigError(f"timestamp.urls {number}: {e}") from e
+        if self.urls and not self.roots:
+            raise ConfigError("timestamp.roots is empty; without the authority's root nothing can be verified")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of `onrecord.toml`."""
 
@@ -93,6 +133,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ledger: LedgerSettings = LedgerSettings()
     redaction: RedactionSettings = RedactionSettings()
     tool: tuple[ToolRule, ...] = ()
+    witness: tuple[WitnessSettings, ...] = ()
+    timestamp: TimestampSettings = TimestampSettings()
+
+
+_LISTS: dict[str, type[msgspec.Struct]] = {"tool": ToolRule, "witness": WitnessSettings}  # `[[name]]`
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +175,9 @@ def load(home: Home, path: Path | None = None) -> Loaded:
         settings = msgspec.convert(fields, Settings)
         for table in (settings.run, settings.ledger):
             _check_measures(table)
+        settings.timestamp.check()
+        for number, witness in enumerate(settings.witness, 1):
+            witness.built(f"witness {number}")
     except (ConfigError, msgspec.ValidationError) as e:
         raise ConfigError(f"{file}: {str(e)[:1].lower()}{str(e)[1:]}") from e
     return Loaded(settings, file, _digest(text))
@@ -148,10 +196,10 @@ def _refuse_unknown_keys(fields: Mapping[str, object], struct: type[msgspec.Stru
         inner: Any = known[key].type
         if _is_table(value) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             _refuse_unknown_keys(value, inner, f"{where}{key}.")
-        elif key == "tool" and isinstance(value, list):
-            for number, rule in enumerate(cast(list[object], value), 1):
-                if _is_table(rule):
-                    _refuse_unknown_keys(rule, ToolRule, f"{where}{key} {number}: ")
+        elif key in _LISTS and isinstance(value, list):
+            for number, one in enumerate(cast(list[object], value), 1):
+                if _is_table(one):
+                    _refuse_unknown_keys(one, _LISTS[key], f"{where}{key} {number}: ")
 
 
 def _check_measures(table: RunSettings | LedgerSettings) -> None:
@@ -211,9 +259,51 @@ def build_recorder(home: Home, loaded: Loaded, say: Callable[[str], None]) -> tu
     return recorder, actor
 
 
+def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Mapping[str, str | list[str]]) -> None:
+    """Put one event of this process's person on a log, signed, for a verb that records nothing else.
+
+    `outside` are values from outside that go with it, masked. Raises KeyFileError, LedgerError.
+    """
+    settings = loaded.settings
+    keys, _ = open_keys(home, log)
+    actor = _os_account(Keystore(home, keys.digest_key), settings.tenant)
+    event = replace(
+        event,
+        event_id=uuid7(now_us() // 1000, os.urandom(10)),
+        tenant_id=actor.tenant_id,
+        user_id=actor.user_id,
+        identity_source=actor.identity_source,
+        identity_assurance=actor.identity_assurance,
+    )
+    ledger = Ledger.open(home, keys.signer, log=log, deadline_s=settings.ledger.append_deadline_s)
+    try:
+        ledger.append(build_redactor(keys.digest_key, settings).fact(event, outside))
+        ledger.publish()
+    finally:
+        ledger.close()
+
+
 def build_redactor(digest_key: bytes, settings: Settings) -> Redactor:
     """Return the redactor that `settings` ask for."""
     return Redactor(digest_key=digest_key, detectors=builtin_detectors(), cut=settings.redaction.cut)
+
+
+def build_anchor_plan(loaded: Loaded) -> AnchorPlan:
+    """Return whom the settings say to ask for views from outside, and to believe. Raises ConfigError."""
+    settings = loaded.settings
+    base = loaded.path.parent if loaded.path else Path()
+    roots: list[bytes] = []
+    for number, name in enumerate(settings.timestamp.roots, 1):
+        try:
+            roots.append((base / name).read_bytes())
+            load_roots(roots[-1:])
+        except OSError as e:
+            why = os.strerror(e.errno or 0).lower()
+            raise ConfigError(f"{loaded.path}: timestamp.roots {number}: cannot read {base / name}: {why}") from e
+        except ConfigError as e:
+            raise ConfigError(f"{loaded.path}: timestamp.roots {number}: {base / name}: {e}") from e
+    witnesses = tuple(one.built(f"witness {number}") for number, one in enumerate(settings.witness, 1))
+    return AnchorPlan(witnesses=witnesses, tsa_urls=settings.timestamp.urls, tsa_roots=tuple(roots))
 
 
 def account() -> str:

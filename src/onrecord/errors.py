@@ -8,6 +8,8 @@
     ├── NotRecorded          the attempt could not be recorded, so the call was not made
     ├── EndNotRecorded       the call was made, but its end could not be recorded: do not retry
     ├── NotVerified          a proof, signature or log does not hold
+    │   └── Contradicted     somebody outside holds a larger or another history of this log: rolled back or forked
+    ├── NotAnchored          no view from outside was had this time; the log is as it was
     ├── NotSupported         this platform lacks what the step needs
     ├── KeyFileError         a key is missing, unreadable, or open to others
     └── LedgerError          the ledger cannot be written as it stands
@@ -20,6 +22,8 @@
 Messages say what, where and why, in lower case, without a full stop. They never carry values
 that came from outside: an error is a carrier like any other.
 """
+
+from typing import Literal
 
 
 class OnRecordError(Exception):
@@ -61,6 +65,21 @@ class EndNotRecorded(OnRecordError):
 
 class NotVerified(OnRecordError):
     """A proof, a signature or a log does not hold."""
+
+
+class Contradicted(NotVerified):
+    """Somebody outside has seen a larger or another history of this log; nothing can be mended by trying again.
+
+    `verdict` is "rolled back" or "forked".
+    """
+
+    def __init__(self, verdict: Literal["rolled back", "forked"], reason: str) -> None:
+        super().__init__(f"{verdict}: {reason}")
+        self.verdict = verdict
+
+
+class NotAnchored(OnRecordError):
+    """No view from outside was had: unreachable, refused, or its answer does not hold. A later try may succeed."""
 
 
 class NotSupported(OnRecordError):

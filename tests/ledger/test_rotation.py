@@ -95,6 +95,8 @@ def check_epochs(log: Log) -> None:
         assert all(low <= size <= high for size in sizes), (low, high, sizes)
         assert low in sizes or low == 0
         assert high in sizes or high == 10**9
+    first, *_, last = vkeys(log)[0], vkeys(log)[-1]
+    assert {verdict(log), verdict(log, first), verdict(log, last)} == {"unanchored"}
 
 
 def verdict(log: Log, *keys: VerifierKey) -> str:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from onrecord.cli.terminal import say
 from onrecord.errors import CommandError, OnRecordError
+from onrecord.ledger.place import LOGS
 from onrecord.version import __version__
 
 
@@ -48,7 +49,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"onrecord {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    for add in (_add_run, _add_tail, _add_show, _add_verify, _add_keys, _add_doctor, _add_ledger):
+    for add in (
+        _add_run,
+        _add_tail,
+        _add_show,
+        _add_verify,
+        _add_keys,
+        _add_doctor,
+        _add_ledger,
+        _add_anchor,
+        _add_witness,
+    ):
         add(verbs)
     return parser
 
@@ -70,6 +81,10 @@ def _verb(verbs: _Verbs, name: str, about: str, module: str) -> argparse.Argumen
     return parser
 
 
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
+
+
 def _add_run(verbs: _Verbs) -> None:
     parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run")
     parser.usage = "onrecord run [--server-id ID] [--config FILE] -- COMMAND…"
@@ -84,12 +99,14 @@ def _add_tail(verbs: _Verbs) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on as events come")
     parser.add_argument("--user", metavar="NAME", help="only of this person; an account name or a pseudonym")
     parser.add_argument("--tool", metavar="TOOL", help="only of this tool")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
 def _add_show(verbs: _Verbs) -> None:
     parser = _verb(verbs, "show", "show one event, or all events of one call", "read")
     parser.add_argument("which", metavar="SEQ|EVENT_ID|CALL_ID")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
@@ -122,7 +139,7 @@ def _add_verify(verbs: _Verbs) -> None:
 def _add_keys(verbs: _Verbs) -> None:
     parser = _verb(verbs, "keys", "show the public keys that verify this home's log, or make a new pair", "keys")
     parser.add_argument("action", nargs="?", choices=["show", "rotate"], default="show", help="default: show")
-    parser.add_argument("--log", default="calls", metavar="NAME", help="which log (default: calls)")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true")
 
 
@@ -136,6 +153,42 @@ def _add_ledger(verbs: _Verbs) -> None:
     parser.add_argument("action", choices=["reopen"])
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it goes on the record")
     parser.add_argument("--json", action="store_true")
+
+
+def _add_anchor(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "anchor", "get views of the log from outside: cosignatures, timestamps, a copy", "anchor")
+    parser.description = (
+        "Shows the newest checkpoint to witnesses and timestamp authorities, and keeps what they sign beside the log. "
+        "Without options, those of onrecord.toml ([[witness]], [timestamp]); with none at all, prints the checkpoint. "
+        "Exit code 0: all of it was done. 1: some was not, or the log was rolled back or forked."
+    )
+    parser.add_argument(
+        "--witness", action="append", default=[], metavar="URL=VKEY", help="ask this witness to cosign; repeatable"
+    )
+    parser.add_argument(
+        "--timestamp", action="append", default=[], metavar="URL", help="ask this authority (RFC 3161); repeatable"
+    )
+    parser.add_argument(
+        "--tsa-root", action="append", default=[], type=Path, metavar="FILE", help="certificate it must lead to"
+    )
+    _add_log(parser)
+    parser.add_argument("--to", type=Path, metavar="FILE", help="put a copy here, if it extends the one that is there")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
+    parser.add_argument("--json", action="store_true")
+
+
+def _add_witness(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "witness", "be a witness: cosign the checkpoints of logs that only grow", "witness")
+    parser.add_argument("--listen", default="127.0.0.1:8474", metavar="HOST:PORT", help="(default: 127.0.0.1:8474)")
+    parser.add_argument("--state", required=True, type=Path, metavar="DIR", help="its key and what it has seen")
+    parser.add_argument(
+        "--log",
+        action="append",
+        required=True,
+        metavar="VKEY_OR_FILE",
+        help="public key of a log, or its file; repeatable, also for keys of one log",
+    )
+    parser.add_argument("--name", default="", metavar="NAME", help="of a new witness, as witness.example.com/w1")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Redacted`: an event that is fit to be written, and the only thing that a ledger takes.
 
-Two places make one: `rules.redact`, from values that came from outside, and `own_fact`, for facts
-that OnRecord states about itself from values of its own. A test names both and finds no third.
+Two places make one: `rules.redact`, from values that came from outside, and this file, for facts
+that OnRecord states about itself from values of its own (`own_fact`, `deletion`). A test names both and finds no third.
 """
 
+import re
+from collections.abc import Sequence
 from typing import final
 
 import msgspec
@@ -12,6 +14,8 @@ import msgspec
 from onrecord.event.event import Event, EventType, encode
 
 OWN_FACTS: frozenset[EventType] = frozenset({"log_open", "log_recovered", "degraded", "gap", "key", "heartbeat"})
+
+_RULE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 @final
@@ -46,6 +50,23 @@ def own_fact(
         action=action,
         retention_class="standard",
         detail=dict(detail or {}),
+    )
+    return Redacted(event, encode(event))
+
+
+def deletion(*, event_id: str, ranges: Sequence[tuple[int, int]], rule: str) -> Redacted:
+    """Make the entry that says which lines go, `(first, last)` each, and by which rule; a rule is a plain name.
+
+    Raises ValueError for a rule that could hold more than a name.
+    """
+    if not _RULE.fullmatch(rule):
+        raise ValueError("a rule of retention has a name of letters, digits and ._:- , of at most 64 characters")
+    event = Event(
+        event_id=event_id,
+        event_type="retention",
+        action="delete",
+        retention_class="standard",
+        detail={"ranges": ranges, "count": sum(last - first + 1 for first, last in ranges), "rule": rule},
     )
     return Redacted(event, encode(event))
 

@@ -79,16 +79,13 @@ class VerifierKey:
     @classmethod
     def parse(cls, text: str) -> "VerifierKey":
         """Return the key that `text` spells as `name+id+base64`. Raises NotVerified."""
-        parts = text.split("+", 2)
-        if len(parts) != 3 or not _KEY_ID.fullmatch(parts[1]):
-            raise NotVerified("a verifier key has the form name+id+base64, the id in 8 hex digits")
-        key = _decode(parts[2], "a verifier key")
+        name, key_id, key = split_vkey(text)
         if key[:1] != _ED25519:
             raise NotVerified("the verifier key is of another kind than Ed25519")
-        return cls(name=parts[0], key_id=bytes.fromhex(parts[1]), public=key[1:])
+        return cls(name=name, key_id=key_id, public=key[1:])
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.key_id.hex()}+{_encode(_ED25519 + self.public)}"
+        return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ED25519 + self.public)}"
 
     def has_signed(self, message: bytes, raw: bytes) -> bool:
         """Say whether `raw`, 64 bytes, is a signature by this key that every library accepts."""
@@ -120,12 +117,24 @@ class SignerKey:
         """Return the signature line under `text`, with its newline. Raises ValueError if a note cannot hold it."""
         if not text.endswith("\n") or _CONTROL.search(text):
             raise ValueError("a note's text ends in a newline and has no other control characters")
-        return f"{_DASH}{self.name} {_encode(self.vkey.key_id + self.private.sign(text.encode()))}\n"
+        return signature_line(self.name, self.vkey.key_id, self.private.sign(text.encode()))
+
+
+def split_vkey(text: str) -> tuple[str, bytes, bytes]:
+    """Return name, id and key of a `name+id+base64`, the key with the byte of its kind first. Raises NotVerified."""
+    parts = text.split("+", 2)
+    if len(parts) != 3 or not _KEY_ID.fullmatch(parts[1]):
+        raise NotVerified("a verifier key has the form name+id+base64, the id in 8 hex digits")
+    return parts[0], bytes.fromhex(parts[1]), decode_base64(parts[2], "a verifier key")
+
+
+def key_id_of(name: str, kind: bytes, public: bytes) -> bytes:
+    """Return the id of a key: 4 bytes that tell keys of one name apart. C2SP signed-note, "Signatures"."""
+    return sha256(_check_name(name) + b"\n" + kind + public).digest()[:_KEY_ID_BYTES]
 
 
 def _key_id(name: str, public: bytes) -> bytes:
-    """C2SP signed-note, "Ed25519 signatures"."""
-    return sha256(_check_name(name) + b"\n" + _ED25519 + public).digest()[:_KEY_ID_BYTES]
+    return key_id_of(name, _ED25519, public)
 
 
 def _check_name(name: str) -> bytes:
@@ -213,10 +222,15 @@ def _parse_signature(line: str) -> Signature:
         raise NotVerified("a line under the note is not a signature")
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
     _check_name(name)
-    raw = _decode(encoded, "a signature")
+    raw = decode_base64(encoded, "a signature")
     if len(raw) <= _KEY_ID_BYTES:
         raise NotVerified("a signature under the note is empty")
     return Signature(name=name, key_id=raw[:_KEY_ID_BYTES], raw=raw[_KEY_ID_BYTES:])
+
+
+def signature_line(name: str, key_id: bytes, raw: bytes) -> str:
+    """Return the line under a note that carries a signature, with its newline."""
+    return f"{_DASH}{name} {encode_base64(key_id + raw)}\n"
 
 
 def verify_note(note: Note, keys: Sequence[VerifierKey]) -> tuple[Signature, ...]:
@@ -275,7 +289,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     origin, size, root = lines[:3]
     if not _SIZE.fullmatch(size) or int(size) > MAX_SIZE:
         raise NotVerified("the size of the checkpoint is not a decimal number without leading zeros")
-    decoded = _decode(root, "the root of the checkpoint")
+    decoded = decode_base64(root, "the root of the checkpoint")
     if len(decoded) != _ROOT_BYTES:
         raise NotVerified(f"the root of the checkpoint has {len(decoded)} bytes, not {_ROOT_BYTES}")
     return Checkpoint(origin=origin, size=int(size), root=decoded)
@@ -283,7 +297,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
 
 def format_checkpoint(checkpoint: Checkpoint) -> str:
     """Return the text of a checkpoint. Raises ValueError if it could not be read back."""
-    text = f"{checkpoint.origin}\n{checkpoint.size}\n{_encode(checkpoint.root)}\n"
+    text = f"{checkpoint.origin}\n{checkpoint.size}\n{encode_base64(checkpoint.root)}\n"
     try:
         readable = parse_checkpoint(text) == checkpoint
     except NotVerified as e:
@@ -315,16 +329,17 @@ def open_checkpoint(data: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
     return checkpoint
 
 
-def _encode(raw: bytes) -> str:
+def encode_base64(raw: bytes) -> str:
+    """Return RFC 4648 base64 with its padding, as notes and proofs carry it."""
     return base64.b64encode(raw).decode()
 
 
-def _decode(text: str, what: str) -> bytes:
-    """Return the bytes of RFC 4648 base64, in the one spelling that encodes them."""
+def decode_base64(text: str, what: str) -> bytes:
+    """Return the bytes of RFC 4648 base64, in the one spelling that encodes them. Raises NotVerified about `what`."""
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError:
         raise NotVerified(f"{what} is not base64") from None
-    if _encode(raw) != text:
+    if encode_base64(raw) != text:
         raise NotVerified(f"{what} is not in canonical base64")
     return raw

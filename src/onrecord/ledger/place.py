@@ -8,8 +8,9 @@
         tile/<L>/<N>                    hash tiles (C2SP tlog-tiles), rebuilt from the lines when lost
         checkpoint                      the latest signed note
         checkpoints.ndjson              every checkpoint that was published
+        anchors.ndjson                  views from outside: cosigned and timestamped checkpoints
         torn/                           bytes that a dying process left behind, set aside
-        writer.lock  publish.lock  seal.lock
+        writer.lock  publish.lock  seal.lock  anchor.lock
       guard/<log>                       the size that the log had reached, kept outside the ledger folder
       run/<wid>                         one file a living recorder, locked while it lives
       keys/                             signing key, its public half, the key for digests, pseudonyms
@@ -19,6 +20,9 @@ This file names places. It opens nothing.
 
 from dataclasses import dataclass
 from pathlib import Path
+
+LOGS = ("calls", "security", "access")
+"""The logs of a home, of one form: what was asked and done, what looked wrong, and who read the record."""
 
 
 def segment_name(first_seq: int) -> str:
@@ -47,6 +51,14 @@ class LogFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints.ndjson"
+
+    @property
+    def anchors(self) -> Path:
+        return self.path / "anchors.ndjson"
+
+    @property
+    def anchor_lock(self) -> Path:
+        return self.path / "anchor.lock"
 
     @property
     def torn(self) -> Path:

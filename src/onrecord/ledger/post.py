@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request to a service outside, within limits: so many seconds, so many bytes, no redirects.
+
+Witnesses and timestamp authorities are asked over HTTP, and what they answer is verified by
+signature, so a transport that lies can keep a view from us but not forge one. It is not a general
+client: no cookies, no proxies, no credentials. What a service answers is never put into a message.
+"""
+
+import contextlib
+import ipaddress
+import os
+import socket
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from onrecord.errors import ConfigError, NotAnchored
+from onrecord.version import __version__
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection, HTTPResponse
+
+TIMEOUT_S = 10.0  # for the whole exchange, unless the caller says otherwise
+MAX_ANSWER = 64 * 1024  # bytes; cosignatures take some hundred, a timestamp with its certificates some 8 KiB
+
+_CHUNK = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a service answered; `content_type` is without parameters, in lower case."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def check_url(url: str, *, plain: bool) -> None:
+    """Raise ConfigError unless `url` is one that `post` may be given.
+
+    Without `plain` it is https, or http to this machine; with it, http to anywhere will do.
+    """
+    _split(url, plain=plain)
+
+
+def post(url: str, body: bytes, content_type: str, *, plain: bool = False, timeout_s: float = TIMEOUT_S) -> Answer:
+    """Send `body` and return the answer, whatever its status.
+
+    Raises NotAnchored where there is none within `timeout_s`, or a longer one than `MAX_ANSWER`, and
+    ConfigError for a URL that `check_url` refuses. Looking up a host's name may take longer.
+    """
+    import http.client  # here, as below: who only records need not wait for it
+    import ssl
+
+    parts = _split(url, plain=plain)
+    host = f"{parts.hostname}:{parts.port}" if parts.port else f"{parts.hostname}"
+    connection = _connection(parts, timeout_s)
+    deadline = time.monotonic() + timeout_s
+    try:
+        connection.connect()
+        with _cut_off(connection.sock, deadline):
+            target = parts.path or "/"
+            headers = {"Content-Type": content_type, "User-Agent": f"onrecord/{__version__}", "Connection": "close"}
+            connection.request("POST", f"{target}?{parts.query}" if parts.query else target, body, headers)
+            response = connection.getresponse()
+            answer = Answer(
+                status=response.status,
+                content_type=response.headers.get_content_type(),
+                body=_read(response, host),
+            )
+        if time.monotonic() >= deadline:
+            raise TimeoutError  # it was cut off, and what is there may be a part
+        return answer
+    except TimeoutError as e:
+        raise NotAnchored(f"{host} did not answer within {timeout_s:g} s") from e
+    except ssl.SSLError as e:
+        raise NotAnchored(f"{host} cannot be spoken to in private: {e.reason or type(e).__name__}") from e
+    except (OSError, http.client.HTTPException, ValueError) as e:
+        if time.monotonic() >= deadline:
+            raise NotAnchored(f"{host} did not answer within {timeout_s:g} s") from e
+        why = os.strerror(e.errno).lower() if isinstance(e, OSError) and e.errno and e.errno > 0 else type(e).__name__
+        raise NotAnchored(f"{host} cannot be reached: {why}") from e
+    finally:
+        connection.close()
+
+
+def _split(url: str, *, plain: bool) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as e:
+        raise ConfigError("the URL is malformed") from e
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError("the URL must be https://… (or http://… on this machine)")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise ConfigError("the URL must not hold a user name, a password or a fragment")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ConfigError("the URL holds characters that must be escaped")
+    if parts.scheme == "http" and not plain and not _is_this_machine(parts.hostname):
+        raise ConfigError("the URL must be https://…; http:// is for this machine alone")
+    return parts
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _connection(parts: SplitResult, timeout_s: float) -> "HTTPConnection":
+    import http.client
+    import ssl
+
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
+    return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+
+
+@contextlib.contextmanager
+def _cut_off(sock: socket.socket, deadline: float) -> Generator[None]:
+    """Shut `sock` when the deadline comes: a timeout of a socket is for one read, and a service may drip."""
+
+    def shut() -> None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, which is not safe to share
+
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), shut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _read(response: "HTTPResponse", host: str) -> bytes:
+    body = bytearray()
+    while chunk := response.read(_CHUNK):
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise NotAnchored(f"{host} answered with more than {MAX_ANSWER} bytes")
+    return bytes(body)
