@@ -109,8 +109,9 @@ class Process:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         errors = self._process.stderr.read().decode(errors="replace")
-        if errors:
-            self.complaints.append(f"{self._wid}: {errors.strip().splitlines()[-1]}")
+        for line in errors.splitlines():
+            if line and not line.startswith((" ", "Traceback", "Exception in thread")):
+                self.complaints.append(f"{self._wid}: {line}")
         self._process.stdout.close()
         self._process.stderr.close()
 
