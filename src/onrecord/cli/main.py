@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_tail,
         _add_show,
         _add_verify,
+        _add_prove,
+        _add_export,
         _add_keys,
         _add_doctor,
         _add_ledger,
@@ -133,6 +135,32 @@ def _add_verify(verbs: _Verbs) -> None:
         help="a checkpoint kept elsewhere",
     )
     parser.add_argument("--allow-unanchored", action="store_true", help="exit 0 for that verdict too, and only for it")
+    parser.add_argument("--json", action="store_true")
+
+
+def _add_prove(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "prove", "write one entry with its proof, to be checked anywhere, offline", "prove")
+    parser.add_argument("which", metavar="SEQ|EVENT_ID")
+    parser.add_argument("-o", "--out", metavar="FILE", help="where to (default: SEQ.tlog-proof here; - for stdout)")
+    _add_log(parser)
+    parser.add_argument("--json", action="store_true")
+
+
+def _add_export(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "export", "write chosen entries with their proofs, as an evidence bundle", "export")
+    parser.description = (
+        "What is chosen must fit every option that is given. Entries that are not signed yet are left out."
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="a folder to make, or a file that ends in .zip")
+    parser.add_argument("--all", action="store_true", help="every entry, unless others are chosen")
+    parser.add_argument("--seq", action="append", default=[], metavar="A-B,C", help="entries in these places")
+    parser.add_argument("--call", metavar="CALL_ID", help="entries of this call")
+    parser.add_argument("--user", metavar="NAME", help="entries of this person; an account name or a pseudonym")
+    parser.add_argument("--tool", metavar="TOOL", help="entries of this tool")
+    parser.add_argument("--type", metavar="EVENT_TYPE", help="entries of this kind")
+    parser.add_argument("--since", metavar="TIME", help="entries of this time or later (UTC unless it says otherwise)")
+    parser.add_argument("--until", metavar="TIME", help="entries before this time")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true")
 
 

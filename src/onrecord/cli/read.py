@@ -27,7 +27,7 @@ def tail(options: Namespace) -> int:
         raise OnRecordError(f"-n {options.lines} asks for less than nothing; give a number of events")
     home = home_folder()
     folder = _log_of(home, options.log)
-    user = _pseudonym(home, options.user) if options.user else ""
+    user = pseudonym(home, options.user) if options.user else ""
     accessed(home, "tail", log=options.log, user=user, tool=options.tool or "")
     filtered = user or options.tool
     following = last_seq(folder) + 1  # the first seq that was not read yet
@@ -119,7 +119,7 @@ def _print(line: Line, event: Event, *, as_json: bool) -> None:
         print(one_line(event))
 
 
-def _pseudonym(home: Home, name: str) -> str:
+def pseudonym(home: Home, name: str) -> str:
     """Return the pseudonym of an account of this host; a pseudonym stands for itself."""
     if name.startswith("u_"):
         return name

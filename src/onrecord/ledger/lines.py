@@ -82,6 +82,11 @@ def read_seq(line: bytes) -> int:
         raise NotVerified(f"not an event: {e}") from e
 
 
+def is_tombstone(line: bytes) -> bool:
+    """Say whether a line stands for one that was deleted; an event begins with its schema version."""
+    return line.startswith(TOMBSTONE)
+
+
 def read_tombstone(line: bytes) -> Tombstone | None:
     """Return the tombstone that a line is, or None where it is not one. Raises NotVerified where it is malformed."""
     if not line.startswith(TOMBSTONE):

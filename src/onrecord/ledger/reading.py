@@ -126,16 +126,10 @@ class Reading:
 
     def _take(self, data: bytes) -> None:
         seq = self._frontier.size
-        try:
-            event = _decode(data)
-            plain = _encode(event) == data  # then no key stands twice in it
-        except UNREADABLE as e:
-            raise Break("form", seq, f"entry {seq} is not an event: {e}") from e
-        if not plain:
-            if data.startswith(TOMBSTONE):
-                self._take_tombstone(data, seq)
-                return
-            _check_form(data, event, seq)
+        if data.startswith(TOMBSTONE):
+            self._take_tombstone(data, seq)
+            return
+        event = strict_event(data, seq)
         if event.seq != seq:
             raise Break("order", seq, f"entry {event.seq} stands where entry {seq} belongs")
         leaf = sha256(b"\x00" + data).digest()  # leaf_hash, without the call
@@ -275,6 +269,18 @@ def _seq_of(data: bytes) -> int:
         return read_seq(data)
     except NotVerified:
         return -1
+
+
+def strict_event(data: bytes, seq: int) -> Event:
+    """Return the event of a line that reads in one way only. Raises Break, which names `seq`."""
+    try:
+        event = _decode(data)
+        plain = _encode(event) == data  # then no key stands twice in it
+    except UNREADABLE as e:
+        raise Break("form", seq, f"entry {seq} is not an event: {e}") from e
+    if not plain:
+        _check_form(data, event, seq)
+    return event
 
 
 def _check_form(data: bytes, event: Event, seq: int) -> None:

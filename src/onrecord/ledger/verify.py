@@ -28,6 +28,7 @@ from onrecord.ledger.tree import Guard
 Verdict: TypeAlias = Literal[
     "intact",
     "unanchored",
+    "partial",
     "unsigned",
     "wrong key",
     "altered",
@@ -48,7 +49,8 @@ class Report:
 
     `entries` counts the lines that were read as a log, `deleted` those of them that were deleted as
     the record says, `signed` those that the newest valid signature covers; `seqs` are the entries
-    that the verdict is about, at most 100 of them; `newest` is when the last entry was written.
+    that the verdict is about, at most 100 of them; `newest` is when the last entry was written. Of a
+    part of a log, `proven` entries are proven, `of` as many as the log had.
     """
 
     verdict: Verdict
@@ -62,6 +64,8 @@ class Report:
     torn_bytes: int = 0
     open_calls: int = 0
     same_account: bool = False
+    proven: int = 0
+    of: int = 0
 
 
 def verify(
