@@ -23,6 +23,7 @@ from tests.peers.peer import need, shell
 from onrecord.event.redacted import Redacted
 from onrecord.ledger.frames import compress
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.rotation import rotate
 
 SIZES = (1, 255, 256, 257, 700)  # of the log at each signature: before, at and behind the edge of a tile
 
@@ -95,6 +96,28 @@ def test_go_accepts_the_smallest_logs(judge: Judge, tmp_path: Path, size: int) -
     judge.key.write_text(f"{log.signer.vkey}\n")
     log.write(size - 1)
     assert judge.accepts(log.folder, 0, size - 1)["size"] == size
+
+
+@pytest.mark.requirement("D2")
+def test_go_accepts_a_log_of_many_segments_and_several_keys(judge: Judge, tmp_path: Path) -> None:
+    need("zstdcat")
+    log = log_in(tmp_path / "long")
+    for _ in range(3):
+        ledger = log.open(segment_bytes=100_000)
+        for number in range(400):
+            ledger.append(entry(number))
+        ledger.publish()
+        ledger.compress()
+        ledger.close()
+        rotate(log.home)
+    judge.key.write_text((log.home.keys / "calls.vkey").read_text())
+    assert len(judge.key.read_text().splitlines()) == 4
+    assert len(list(log.folder.segments.glob("*.zst"))) > 2
+    said = judge.accepts(log.folder)
+    assert said["size"] == said["lines"] == 1 + 3 * 400 + 3
+
+    judge.key.write_text(judge.key.read_text().split("\n", 1)[1])  # without the first key
+    assert "checkpoint 0 of the history" in judge.refuses(log.folder)
 
 
 def test_go_accepts_a_torn_tail_as_what_it_is(judge: Judge, copy: LogFolder) -> None:
