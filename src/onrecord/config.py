@@ -21,7 +21,7 @@ import msgspec
 import platformdirs
 from msgspec.structs import replace
 
-from onrecord.errors import ConfigError, KeyFileError, NotVerified
+from onrecord.errors import ConfigError, KeyFileError, LedgerError, NotVerified, OnRecordError
 from onrecord.event.call import Actor
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
@@ -39,6 +39,7 @@ from onrecord.ledger.timestamp import load_roots
 from onrecord.ledger.witness import Witness
 from onrecord.ledger.writer import Writer
 from onrecord.recorder import Configuration, Recorder
+from onrecord.review import due_review
 from onrecord.rules.classify import ToolRule
 from onrecord.rules.detectors import builtin_detectors
 from onrecord.rules.redact import Redactor
@@ -242,6 +243,7 @@ def build_recorder(home: Home, loaded: Loaded, say: Callable[[str], None]) -> tu
         gap=lambda: own_fact("gap", event_id=guard.new_id(), action="spooled"),
         deadline_s=deadline_s,
         heartbeat_s=settings.ledger.heartbeat_s,
+        alarm=lambda error: _record_alarm(home, loaded, error, say),
     )
     guard = Guard(writer, redactor, settings.tool, policy_version=loaded.digest)
     recorder = Recorder(
@@ -281,6 +283,25 @@ def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Map
         ledger.publish()
     finally:
         ledger.close()
+
+
+def _record_alarm(home: Home, loaded: Loaded, error: LedgerError, say: Callable[[str], None]) -> None:
+    """Put on the security log that the log of calls is not what it was."""
+    event = Event(event_type="security", action="ledger_alarm", detail={"log": "calls", "error": type(error).__name__})
+    try:
+        record_once(home, loaded, "security", event, {"reason": str(error)})
+    except OnRecordError as e:
+        say(f"ALARM: {error}; it is not on the security log either: {e}")
+
+
+def review_when_due(home: Home, loaded: Loaded, say: Callable[[str], None]) -> None:
+    """Record the review of yesterday in the access log, if that was not done yet; say what stands in the way."""
+    try:
+        event = due_review(home.log("access"))
+        if event is not None:
+            record_once(home, loaded, "access", event, {})
+    except (OnRecordError, OSError) as e:
+        say(f"the daily review is not on the record: {e}")
 
 
 def build_redactor(digest_key: bytes, settings: Settings) -> Redactor:

@@ -16,10 +16,10 @@ from tests.ledger.logs import Log, compact, leaf_of, log_in, new_id, rechained, 
 from onrecord.event.event import Event, encode
 from onrecord.event.redacted import deletion
 from onrecord.ledger.lines import segment_files, write_tombstone
-from onrecord.ledger.merkle import EdgeTiles
 from onrecord.ledger.note import Checkpoint, SignerKey, VerifierKey, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.signing import key_file, verifier_file, write_signers, write_vkeys
+from onrecord.ledger.tiles import EdgeTiles
 from onrecord.ledger.tree import guard_of, write_guard
 from onrecord.ledger.verify import Verdict, verify
 

@@ -13,7 +13,7 @@ from tests.ledger.logs import Log, log_in
 
 from onrecord.errors import NotVerified
 from onrecord.ledger.evidence import Signed, newest_signed, path_over, prove
-from onrecord.ledger.merkle import EdgeTiles, inclusion_path, leaf_hash, reader_over_tiles
+from onrecord.ledger.merkle import inclusion_path, leaf_hash
 from onrecord.ledger.note import (
     MAX_SIZE,
     BadSignature,
@@ -24,6 +24,7 @@ from onrecord.ledger.note import (
     sign_checkpoint,
 )
 from onrecord.ledger.proof import HEADER, Proof, check_carried, check_proof, format_proof, parse_proof
+from onrecord.ledger.tiles import EdgeTiles, reader_over_tiles
 
 pytestmark = pytest.mark.requirement("D2")
 

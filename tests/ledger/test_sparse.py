@@ -20,12 +20,12 @@ from onrecord.event.event import Event, encode
 from onrecord.ledger.enclosures import key_changes, views
 from onrecord.ledger.export import export_bundle
 from onrecord.ledger.keys import read_keys
-from onrecord.ledger.merkle import EdgeTiles, leaf_hash, tile_path
+from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.note import Checkpoint, SignerKey, VerifierKey, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.rotation import rotate
 from onrecord.ledger.sparse import Handover, is_bundle, keys_for, verify_bundle
-from onrecord.ledger.tiles import RootedTiles, needed_tiles
+from onrecord.ledger.tiles import EdgeTiles, RootedTiles, needed_tiles, tile_path
 from onrecord.ledger.tree import append_history, write_tiles
 from onrecord.ledger.verify import Report, verify
 

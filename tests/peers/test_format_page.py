@@ -19,10 +19,11 @@ from onrecord.event.schema import read_event
 from onrecord.ledger.frames import FRAME_LINES
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.lines import MAX_LINE
-from onrecord.ledger.merkle import TILE_WIDTH, leaf_hash, node_hash
+from onrecord.ledger.merkle import leaf_hash, node_hash
 from onrecord.ledger.note import MAX_SIGNATURES, MAX_SIZE, VerifierKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import Home, LogFolder
 from onrecord.ledger.segment import RESERVE, SEGMENT
+from onrecord.ledger.tiles import TILE_WIDTH
 from onrecord.ledger.verify import verify
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")

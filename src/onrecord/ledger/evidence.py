@@ -16,11 +16,12 @@ from pathlib import Path
 
 from onrecord.errors import NotVerified
 from onrecord.ledger.lines import blocks, first_seq, is_tombstone, leaf_of, read_header, segment_files, whole_lines
-from onrecord.ledger.merkle import Frontier, HashReader, TileReader, inclusion_path, reader_over_tiles
+from onrecord.ledger.merkle import Frontier, HashReader, inclusion_path
 from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.proof import Proof, check_carried
 from onrecord.ledger.reading import strict_event
+from onrecord.ledger.tiles import TileReader, reader_over_tiles
 from onrecord.ledger.tree import read_tile
 
 _POLL_S = 0.05

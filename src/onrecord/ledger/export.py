@@ -18,12 +18,11 @@ from onrecord.errors import NotVerified
 from onrecord.ledger.durable import FILE_MODE, disk_error, make_folder, open_private, replace_file
 from onrecord.ledger.enclosures import key_changes, views
 from onrecord.ledger.evidence import Signed, chosen_lines, leaves, newest_signed, tiles_of
-from onrecord.ledger.merkle import TILE_WIDTH, EdgeTiles, tile_path
 from onrecord.ledger.note import VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.reading import strict_event
 from onrecord.ledger.sparse import ANCHORS, FORMAT, MANIFEST, ZIP_FOLDER, Manifest, format_manifest, verify_bundle
-from onrecord.ledger.tiles import RootedTiles, needed_tiles
+from onrecord.ledger.tiles import TILE_WIDTH, EdgeTiles, RootedTiles, needed_tiles, tile_path
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can tell: the same bundle is the same bytes
 _TAKE = 4096  # leaves; full tiles pile up in memory in between

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from onrecord.errors import NotVerified
 from onrecord.ledger.lines import CHUNK, MAX_LINE
-from onrecord.ledger.merkle import HASH_BYTES, TILE_WIDTH
+from onrecord.ledger.merkle import HASH_BYTES
 from onrecord.ledger.note import Checkpoint, UnknownSigner, Unsigned, VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.proof import HEADER, check_carried, parse_proof
@@ -34,6 +34,7 @@ from onrecord.ledger.sparse import (
     remark_on_signer,
     verify_bundle,
 )
+from onrecord.ledger.tiles import TILE_WIDTH
 from onrecord.ledger.verify import Report, Verdict
 
 MAX_PROOF = 2 * MAX_LINE + MAX_NOTE  # bytes; the entry takes four thirds of its length

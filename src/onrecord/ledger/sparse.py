@@ -26,7 +26,7 @@ import msgspec
 from onrecord.errors import NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH, UNREADABLE, Event
 from onrecord.ledger.lines import segment_files, torn_bytes, whole_lines
-from onrecord.ledger.merkle import HASH_BYTES, TILE_WIDTH, leaf_hash, tile_path
+from onrecord.ledger.merkle import HASH_BYTES, leaf_hash
 from onrecord.ledger.note import (
     Checkpoint,
     UnknownSigner,
@@ -38,7 +38,7 @@ from onrecord.ledger.note import (
 )
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.reading import Break, strict_event
-from onrecord.ledger.tiles import RootedTiles
+from onrecord.ledger.tiles import TILE_WIDTH, RootedTiles, tile_path
 from onrecord.ledger.tree import Published
 from onrecord.ledger.verify import Report, Verdict
 

@@ -22,10 +22,10 @@ from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import FileLock, disk_error, make_folder, replace_file
 from onrecord.ledger.history import Published as Published  # noqa: PLC0414 - part of what this file hands on
 from onrecord.ledger.history import append_history, last_note, signer_of, thin
-from onrecord.ledger.merkle import EdgeTiles, tile_path
 from onrecord.ledger.note import Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.signing import SigningKeys
+from onrecord.ledger.tiles import EdgeTiles, tile_path
 
 HASH_BYTES = 32
 

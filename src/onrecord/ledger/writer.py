@@ -22,7 +22,7 @@ from dataclasses import replace
 from threading import Condition, Thread
 from typing import Literal, NamedTuple, TypeAlias
 
-from onrecord.errors import LedgerBusy, LedgerError
+from onrecord.errors import LedgerBusy, LedgerError, LedgerMoved, LedgerRefused
 from onrecord.event.redacted import Redacted
 from onrecord.ledger.ledger import DEADLINE_S, Ledger
 from onrecord.ledger.receipt import Receipt
@@ -82,12 +82,17 @@ class Writer:
         gap: Callable[[], Redacted],
         deadline_s: float = DEADLINE_S,
         heartbeat_s: float = HEARTBEAT_S,
+        alarm: Callable[[LedgerError], None] | None = None,
     ) -> None:
-        """`open_ledger` opens the log for the first time; `gap` makes the event that reports what was spooled."""
+        """`open_ledger` opens the log for the first time; `gap` makes the event that reports what was spooled.
+
+        `alarm` is told, once and in a thread of its own, that the log is not what it was.
+        """
         self._open_ledger = open_ledger
         self.deadline_s = deadline_s
         self._heartbeat_s = heartbeat_s
         self._compressing: Thread | None = None
+        self._alarm = alarm
         self._cond = Condition()
         self._ledger: Ledger | None = None
         self._former: Ledger | None = None  # the one that broke last: its successor goes on with its count
@@ -196,6 +201,7 @@ class Writer:
                 ledger = self._former.again(deadline_s=self.deadline_s) if self._former else self._open_ledger()
             except LedgerError as e:
                 self._last_error = e
+                self._raise_alarm(e)
                 raise
             finally:
                 self._tried_at = time.monotonic()  # after the attempt: those who waited for it don't try again
@@ -204,6 +210,11 @@ class Writer:
             self._last_error = None
             self._note_appended(ledger, ledger.size)
             return ledger
+
+    def _raise_alarm(self, error: LedgerError) -> None:
+        if self._alarm is not None and isinstance(error, (LedgerMoved, LedgerRefused)):
+            Thread(target=self._alarm, args=(error,), name="onrecord-alarm", daemon=True).start()
+            self._alarm = None
 
     def _drop_if_broken(self, ledger: Ledger, error: LedgerError) -> None:
         if ledger.usable:
@@ -217,6 +228,7 @@ class Writer:
                 self._last_error = error
                 self._tried_at = time.monotonic()
                 self._cond.notify_all()
+        self._raise_alarm(error)
 
     def _note_appended(self, ledger: Ledger, size: int) -> None:
         with self._cond:
