@@ -118,13 +118,14 @@ def _add_verify(verbs: _Verbs) -> None:
         "Exit code 0: intact. 1: anything else, and the verdict says what. 2: it could not be told. "
         "Without a view from outside the best verdict is unanchored."
     )
-    parser.add_argument("path", nargs="?", type=Path, help="the log, or a copy of it (default: the one of this home)")
+    parser.add_argument("path", nargs="?", type=Path, help="a log, or a copy of one (default: all of this home)")
+    parser.add_argument("--log", choices=LOGS, help="only this log")
     parser.add_argument(
         "--key",
         action="append",
         default=[],
         metavar="VKEY",
-        help="public key, or its file (default: this home's)",
+        help="public key, or a file of them, oldest first (default: this home's)",
     )
     parser.add_argument(
         "--checkpoint",
@@ -134,8 +135,23 @@ def _add_verify(verbs: _Verbs) -> None:
         metavar="FILE",
         help="a checkpoint kept elsewhere",
     )
+    parser.add_argument(
+        "--max-age", metavar="TIME", help="fail where the newest entry is older than that: 15m, 1h, 2d", type=_duration
+    )
+    parser.add_argument(
+        "--witness", action="append", default=[], metavar="VKEY", help="believe what this witness has cosigned"
+    )
+    parser.add_argument(
+        "--tsa-root", action="append", default=[], type=Path, metavar="FILE", help="believe timestamps that lead to it"
+    )
     parser.add_argument("--allow-unanchored", action="store_true", help="exit 0 for that verdict too, and only for it")
     parser.add_argument("--json", action="store_true")
+
+
+def _duration(text: str) -> int:
+    from onrecord.cli.verify import duration_s
+
+    return duration_s(text)
 
 
 def _add_prove(verbs: _Verbs) -> None:

@@ -95,8 +95,11 @@ class Epochs:
         self.keys = tuple(trusted)
 
     def check(self, checkpoint: Checkpoint, signers: Sequence[VerifierKey]) -> None:
-        """Raise BrokenChain or WrongEpoch unless the hand-overs below `checkpoint` lead to who signed it."""
-        entries = [entry for entry in self._entries if entry.size <= checkpoint.size]
+        """Raise BrokenChain or WrongEpoch unless the hand-overs below `checkpoint` lead to who signed it.
+
+        From then on those beyond it are left out of account: anybody can append a line.
+        """
+        self._entries = entries = tuple(entry for entry in self._entries if entry.size <= checkpoint.size)
         chain = _chain_of(entries)
         given = [place for place, key in enumerate(chain) if key in self._given]
         for entry in entries[given[0] :] if given else ():

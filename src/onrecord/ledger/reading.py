@@ -126,10 +126,16 @@ class Reading:
 
     def _take(self, data: bytes) -> None:
         seq = self._frontier.size
-        if data.startswith(TOMBSTONE):
-            self._take_tombstone(data, seq)
-            return
-        event = strict_event(data, seq)
+        try:
+            event = _decode(data)
+            plain = _encode(event) == data  # as `strict_event`, without the call
+        except UNREADABLE:
+            event, plain = None, False
+        if event is None or not plain:
+            if data.startswith(TOMBSTONE):
+                self._take_tombstone(data, seq)
+                return
+            event = strict_event(data, seq)
         if event.seq != seq:
             raise Break("order", seq, f"entry {event.seq} stands where entry {seq} belongs")
         leaf = sha256(b"\x00" + data).digest()  # leaf_hash, without the call

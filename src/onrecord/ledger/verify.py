@@ -148,8 +148,8 @@ def _judge(evidence: _Evidence, reading: Reading) -> _Finding:
         _check_lines,
         _check_signed,
         _check_history,
-        _check_epochs,
         _check_deletions,
+        _check_epochs,
         _check_outside,
         _check_guard,
         _check_tail,
@@ -158,7 +158,7 @@ def _judge(evidence: _Evidence, reading: Reading) -> _Finding:
         if finding is not None:
             return finding
     if not evidence.outside:
-        advice = "no view from outside; keep a checkpoint elsewhere and give it with --checkpoint FILE"
+        advice = "no view from outside; see onrecord anchor, or keep a checkpoint elsewhere (--checkpoint FILE)"
         return "unanchored", [f"all {reading.entries} entries are validly signed; {advice}"], ()
     return (
         "intact",
