@@ -99,8 +99,8 @@ class Tail:
                 return length - segment.end
             if length != segment.end:
                 raise LedgerRefused(f"altered: {segment.path} is sealed, and does not end with a line")
-            self._left.append(segment)
             self._segment = self._next()
+            self._left.append(segment)  # last: `flush` closes what lies here, and goes on with the other
             self.rotated = True
 
     def _next(self) -> Segment:
@@ -160,7 +160,7 @@ class Tail:
         except OSError:
             old.unseal()  # no room for another file: it grows longer than it should
             return False
-        self._left.append(old)
+        self._left.append(old)  # last: see `read_on`
         self.rotated = True
         return True
 
