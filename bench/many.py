@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What many appenders at once get done, beside one: in one thread, in threads, and in processes of a host.
+"""What many appenders at once get done, beside one: as tasks of an event loop, in threads, and in processes.
 
 Each appender waits until its entry is flushed before it makes the next one. One and many take turns
 within a run, as the disk and the neighbours are not the same a minute later.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from itertools import cycle
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from bench.append import make_writer
 from bench.lines import entries
 from bench.row import Row
 
-from onrecord.ledger.writer import Ticket
+from onrecord.ledger.looping import LoopWriter
 
 SECONDS, ROUNDS = 1.5, 3
-THREADS, THREADS_TIMES = 64, 20.0
+APPENDERS, APPENDERS_TIMES = 64, 20.0
 PROCESSES, PROCESSES_TIMES = 8, 2.0
 PROGRAM = """
 import sys
@@ -33,39 +33,46 @@ be_one(Path(sys.argv[1]))
 
 
 def measure() -> list[Row]:
-    """Return what 64 threads and what 8 processes append in a second, beside one."""
+    """Return what 64 appenders and what 8 processes append in a second, beside one."""
     with tempfile.TemporaryDirectory() as folder:
-        return [_in_flight(Path(folder)), _threads(Path(folder)), _processes(Path(folder))]
+        return [_tasks(Path(folder)), _threads(Path(folder)), _processes(Path(folder))]
 
 
-def _in_flight(folder: Path) -> Row:
-    one = [_rate_in_flight(folder / f"f1{number}", 1) for number in range(ROUNDS)]
-    many = [_rate_in_flight(folder / f"f{number}", THREADS) for number in range(ROUNDS)]
+def _tasks(folder: Path) -> Row:
+    one, many = [], []
+    for number in range(ROUNDS):
+        one.append(asyncio.run(_rate_of_tasks(folder / f"1t{number}", 1)))
+        many.append(asyncio.run(_rate_of_tasks(folder / f"t{number}", APPENDERS)))
     return Row(
-        name=f"flushed appends with {THREADS} in flight in one thread, in a second",
+        name=f"flushed appends of {APPENDERS} tasks in an event loop, in a second",
         value=max(many),
         unit="entries",
         budget=None,
         ratio=max(many) / max(one),
-        against=f"those with one in flight ({max(one):.0f})",
+        against=f"those of one task ({max(one):.0f})",
+        at_least=APPENDERS_TIMES,
     )
 
 
-def _rate_in_flight(folder: Path, count: int) -> float:
-    """Return the rate where a thread waits for an entry only when `count` are on their way, as a relay does."""
+async def _rate_of_tasks(folder: Path, count: int) -> float:
     writer = make_writer(folder)
     made = entries(1000)
     writer.append(made[0], "flushed").wait()
-    waiting: deque[Ticket] = deque()
-    done, began = 0, time.perf_counter()
-    for entry in cycle(made):
-        waiting.append(writer.append(entry, "flushed"))
-        if len(waiting) == count:
-            waiting.popleft().wait()
+    appender = LoopWriter(writer)
+    end = time.perf_counter() + SECONDS
+
+    async def work() -> int:
+        done = 0
+        for entry in cycle(made):
+            await appender.append(entry, "flushed")
             done += 1
-        if time.perf_counter() - began > SECONDS:
-            break
-    rate = done / (time.perf_counter() - began)
+            if time.perf_counter() > end:
+                break
+        return done
+
+    began = time.perf_counter()
+    done = await asyncio.gather(*(work() for _ in range(count)))
+    rate = sum(done) / (time.perf_counter() - began)
     writer.close()
     return rate
 
@@ -74,15 +81,14 @@ def _threads(folder: Path) -> Row:
     one, many = [], []
     for number in range(ROUNDS):
         one.append(_rate_of_threads(folder / f"one{number}", 1))
-        many.append(_rate_of_threads(folder / f"many{number}", THREADS))
+        many.append(_rate_of_threads(folder / f"many{number}", APPENDERS))
     return Row(
-        name=f"flushed appends of {THREADS} threads, in a second",
+        name=f"flushed appends of {APPENDERS} threads, in a second",
         value=max(many),
         unit="entries",
         budget=None,
         ratio=max(many) / max(one),
         against=f"those of one thread ({max(one):.0f})",
-        at_least=THREADS_TIMES,
     )
 
 

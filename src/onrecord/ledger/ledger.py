@@ -171,11 +171,17 @@ class Ledger:
         return self._tail.rotated
 
     def append(self, entry: Redacted, *, deadline_s: float = DEADLINE_S, urgent: bool = False) -> Receipt:
-        """Write `entry` as the next line and return where it stands.
+        """Write `entry` as the next line and return where it stands. As for `append_all`."""
+        return self.append_all((entry,), deadline_s=deadline_s, urgent=urgent)[0]
 
-        The line survives the death of this process from then on; `flush` makes it survive a power
-        cut. An `urgent` one may use the reserve of a full disk. Raises a LedgerError where the line
-        is not on the record: nothing of it remains.
+    def append_all(
+        self, entries: Sequence[Redacted], *, deadline_s: float = DEADLINE_S, urgent: bool = False
+    ) -> list[Receipt]:
+        """Write `entries`, at least one, as the next lines, all or none, and return where they stand.
+
+        They survive the death of this process from then on; `flush` makes them survive a power cut. An
+        `urgent` one may use the reserve of a full disk. Raises a LedgerError where they are not on the
+        record: nothing of them remains.
         """
         deadline = time.monotonic() + deadline_s
         if not self._mutex.acquire(timeout=deadline_s):
@@ -184,7 +190,7 @@ class Ledger:
             self._writer_lock.acquire(deadline)
             try:
                 self._catch_up()
-                return self._write(entry, urgent=urgent)
+                return self._write(entries, urgent=urgent)
             finally:
                 self._writer_lock.release()
         finally:
@@ -202,7 +208,7 @@ class Ledger:
             if self._options.clock() - self._tail.last_us < after_s * 1_000_000:
                 return False
             detail: dict[str, str | int | bool] = {"silent_after_s": round(after_s)}
-            self._write(own_fact("heartbeat", event_id=self._new_id(), detail=detail))
+            self._write([own_fact("heartbeat", event_id=self._new_id(), detail=detail)])
             return True
 
     def flush(self) -> int:
@@ -316,7 +322,7 @@ class Ledger:
             if torn:
                 self._set_torn_aside(torn)
             elif not self._tail.size:
-                self._write(self._opening())
+                self._write([self._opening()])
         except BaseException:
             self._tail.close()
             self._tree.close()
@@ -351,24 +357,28 @@ class Ledger:
         if torn:
             self._set_torn_aside(torn)
 
-    def _write(self, entry: Redacted, *, urgent: bool = True) -> Receipt:
-        if not fits(entry.body):
-            raise LedgerError(f"an entry of {len(entry.body)} bytes is longer than a line may be ({MAX_LINE})")
+    def _write(self, entries: Sequence[Redacted], *, urgent: bool = True) -> list[Receipt]:
+        room = 0
+        for entry in entries:
+            if not fits(entry.body):
+                raise LedgerError(f"an entry of {len(entry.body)} bytes is longer than a line may be ({MAX_LINE})")
+            room += len(entry.body) + HEADER_BYTES
         if not urgent:
-            self._make_room(len(entry.body) + HEADER_BYTES)
+            self._make_room(room)
         at_us = max(self._options.clock(), self._tail.last_us)  # the clock may jump back; the log's time never does
         try:
             rotated = self._tail.rotate_if_due(at_us)
         except OSError as e:
             raise self._break(disk_error(e, "seal", self._tail.path)) from e
         if rotated and not urgent:
-            self._make_room(len(entry.body) + HEADER_BYTES)
+            self._make_room(room)
+        first = self._tail.size
         try:
-            leaf = self._tail.put(entry.body, at_us, self.wid, self._wseq)
+            leaves = self._tail.put([entry.body for entry in entries], at_us, self.wid, self._wseq)
         except LedgerError as e:
             raise self._break(e) if self._tail.spoiled else e from e
-        self._wseq += 1
-        return Receipt(self._tail.size - 1, leaf)
+        self._wseq += len(leaves)
+        return [Receipt(seq, leaf) for seq, leaf in enumerate(leaves, first)]
 
     def _make_room(self, count: int) -> None:
         """Leave the reserve to what is urgent; the record says when that begins and when it is over."""
@@ -377,10 +387,10 @@ class Ledger:
             self._tail.make_room(count)
         except LedgerFull:
             if not was_low:
-                self._write(own_fact("degraded", event_id=self._new_id(), action="disk_full"))
+                self._write([own_fact("degraded", event_id=self._new_id(), action="disk_full")])
             raise
         if was_low:
-            self._write(own_fact("degraded", event_id=self._new_id(), action="disk_has_room"))
+            self._write([own_fact("degraded", event_id=self._new_id(), action="disk_has_room")])
 
     def _set_torn_aside(self, count: int) -> None:
         """Keep the bytes that a dying process left after the last line feed, cut them off, and say so."""
@@ -389,8 +399,8 @@ class Ledger:
         except OSError as e:
             raise disk_error(e, "set a torn line aside in", self.folder.torn) from e
         if not self._tail.size:
-            self._write(self._opening())  # it was this one that was cut off
-        self._write(own_fact("log_recovered", event_id=self._new_id(), detail=detail))
+            self._write([self._opening()])  # it was this one that was cut off
+        self._write([own_fact("log_recovered", event_id=self._new_id(), detail=detail)])
 
     def _new_id(self) -> str:
         return uuid7(self._options.clock() // 1000, os.urandom(10))
