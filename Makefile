@@ -101,7 +101,8 @@ bench: .venv/.ready  ## measure what being on the record costs
 	python bench/run.py $(ARGS)
 
 soak: .venv/.ready  ## run for long, and look for what grows or breaks
-	python soak/run.py $(ARGS)
+	python -m soak.run $(ARGS)
+	python -m soak.powercut
 
 # -------------------------------------------------------------------------------- generated files
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A figure, how much of it is allowed, and how many times `against` it is."""
+    """A figure, and how many times `against` it is; how much of either is allowed, where that is said."""
 
     name: str
     value: float
@@ -21,11 +21,17 @@ class Row:
     budget: float | None
     ratio: float
     against: str
+    at_most: float | None = None  # times
+    at_least: float | None = None  # times
 
     @property
     def kept(self) -> bool:
-        """Whether the figure is within its budget, if it has one."""
-        return self.budget is None or self.value <= self.budget
+        """Whether figure and ratio are within their budgets, as far as they have one."""
+        return (
+            (self.budget is None or self.value <= self.budget)
+            and (self.at_most is None or self.ratio <= self.at_most)
+            and (self.at_least is None or self.ratio >= self.at_least)
+        )
 
 
 def cpu_us(work: Callable[[], object], count: int) -> float:

@@ -55,9 +55,10 @@ def main() -> int:
 
 def say(row: "Row") -> None:
     """Print a row for a person."""
-    budget = "" if row.budget is None else f" of {row.budget:g} {row.unit}" + ("" if row.kept else ", NOT KEPT")
-    print(f"{row.name}: {row.value:.1f} {row.unit}{budget}")
-    print(f"    {row.ratio:.1f} × {row.against}", flush=True)
+    budget = "" if row.budget is None else f" (at most {row.budget:g} {row.unit})"
+    ratio = f" (at most {row.at_most:g})" if row.at_most else f" (at least {row.at_least:g})" if row.at_least else ""
+    print(f"{row.name}: {row.value:.1f} {row.unit}{budget}{'' if row.kept else ', NOT KEPT'}")
+    print(f"    {row.ratio:.2g} ×{ratio} {row.against}", flush=True)
 
 
 if __name__ == "__main__":

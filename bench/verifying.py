@@ -5,11 +5,12 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from bench.lines import entries
+from bench.lines import pairs
 from bench.row import Row, cpu_us
 
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.ledger import Ledger
+from onrecord.ledger.lines import lines_from
 from onrecord.ledger.place import Home
 from onrecord.ledger.verify import verify
 
@@ -23,13 +24,13 @@ def measure() -> list[Row]:
         home = Home(Path(folder))
         signer = open_keys(home)[0].signer
         ledger = Ledger.open(home, signer)
-        for number, entry in enumerate(entries(COUNT)):
+        for number, entry in enumerate(pairs(COUNT)):
             ledger.append(entry)
             if number % 1000 == 0:
                 ledger.publish()
         ledger.publish()
         ledger.close()
-        lines = home.log().first_segment.read_bytes().splitlines()
+        lines = [line.data for line in lines_from(home.log())]
         size = sum(map(len, lines)) / len(lines)
         ours, bare = [], []
         for _ in range(ROUNDS):

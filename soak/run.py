@@ -1,47 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """A storm of kill -9 over writers of one log, and then the question what is missing.
 
-Several processes append lines of 600 bytes and of 30 KB, with every durability, and report each
-entry over a pipe once it is acknowledged. One after the other is killed in the middle of it and
-another one takes its place. Afterwards every entry that was acknowledged must be where its receipt
-said, the chain must verify, every line that was cut off must have been set aside and recorded, and
-every entry that was acknowledged as signed must be covered by a signature that was there before
-anybody tidied up.
+Several processes append with every durability (writers.py) and report each entry once it is
+acknowledged. One after the other is killed in the middle of it and another one takes its place.
+Segments end meanwhile, and the signing key is changed, by processes that are killed as well.
+Afterwards every entry that was acknowledged must be where its receipt said, the chain must verify,
+every line that was cut off must have been set aside and recorded, and every entry that was
+acknowledged as signed must be covered by a signature that was there before anybody tidied up.
 
-    python soak/run.py [--kills 1000] [--writers 6] [--seed 1] [--home FOLDER] [--json]
+    python -m soak.run [--kills 1000] [--writers 6] [--seed 1] [--home FOLDER] [--json]
 
 Exit code 0: nothing is missing. 1: something is, and the output says what.
 """
 
 import argparse
+import contextlib
 import hashlib
+import importlib.util
 import json
-import os
 import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onrecord.event.event import Event, encode
-from onrecord.event.ids import uuid7
-from onrecord.event.redacted import Redacted, own_fact
+from soak.writers import PATIENCE_S, Process, Receipt, missing, read_events, verifier_keys
+
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.ledger import Ledger
+from onrecord.ledger.lines import segment_files
 from onrecord.ledger.place import Home
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import verify
-from onrecord.ledger.writer import Durability, Writer
 
-SHORT, LONG = 600, 30_000  # bytes of a line; a write of several pages is what a kill can cut in two
-THREADS = 2  # a writer, so that one flush serves several
-PATIENCE_S = 60.0  # for a writer to get going, and for an acknowledgement on a busy machine
-DURABILITIES: tuple[Durability, ...] = ("written", "flushed", "signed")
+SEGMENT = 4 << 20  # bytes; small, so that segments end throughout the storm
+KEY_EVERY = 40  # kills between two changes of the key
+ROTATE = """
+import sys
+from pathlib import Path
+from onrecord.ledger.place import Home
+from onrecord.ledger.rotation import rotate
+rotate(Home(Path(sys.argv[1])), deadline_s=float(sys.argv[2]))
+"""
 
 
 @dataclass(kw_only=True)
@@ -51,6 +55,9 @@ class Outcome:
     kills: int = 0
     seconds: float = 0.0
     entries: int = 0
+    segments: int = 0
+    compressed: int = 0
+    key_changes: int = 0
     acknowledged: dict[str, int] = field(default_factory=dict)
     torn: int = 0
     recovered: int = 0
@@ -60,21 +67,13 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a writer says of an entry, once it is acknowledged."""
-
-    seq: int
-    event_id: str
-    durability: str
-
-
 def storm(home: Path, *, kills: int, writers: int = 6, seed: int = 1) -> Outcome:
     """Run `writers` processes over the log in `home`, kill one `kills` times, and return what is left."""
     chance = random.Random(seed)
     began = time.monotonic()
-    running = [Process(home, f"w{number}", chance.random()) for number in range(writers)]
+    running = [_start(home, number, chance) for number in range(writers)]
     gone: list[Process] = []
+    changers: list[subprocess.Popen[bytes]] = []
     outcome = Outcome(kills=kills)
     try:
         for number in range(kills):
@@ -83,10 +82,16 @@ def storm(home: Path, *, kills: int, writers: int = 6, seed: int = 1) -> Outcome
             time.sleep(chance.random() * 0.02)  # so that the kill comes anywhere, not just behind a receipt
             running[place].kill()
             gone.append(running[place])
-            running[place] = Process(home, f"w{writers + number}", chance.random())
+            running[place] = _start(home, writers + number, chance)
+            if number % KEY_EVERY == KEY_EVERY // 2:
+                outcome.problems.extend(_end(changers, chance))
+                changers.extend(_change_key(home))
     finally:
         for process in running:
             process.kill()
+        for changer in changers:
+            changer.kill()
+            changer.communicate()
     receipts = [receipt for process in (*gone, *running) for receipt in process.receipts]
     outcome.acknowledged = dict(Counter(receipt.durability for receipt in receipts))
     for process in (*gone, *running):
@@ -96,62 +101,29 @@ def storm(home: Path, *, kills: int, writers: int = 6, seed: int = 1) -> Outcome
     return outcome
 
 
-class Process:
-    """A writer, and what it has said."""
+def _start(home: Path, number: int, chance: random.Random) -> Process:
+    return Process(home, f"w{number}", chance.random(), "--segment-bytes", SEGMENT)
 
-    def __init__(self, home: Path, wid: str, seed: float) -> None:
-        self.receipts: list[Receipt] = []
-        self.complaints: list[str] = []
-        self._wid = wid
-        self._killed = False
-        self._said = threading.Condition()
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "--writer", wid, "--home", str(home), "--seed", str(int(seed * 2**32))],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if not line.endswith(b"\n"):
-                break  # it was killed while it said this
-            seq, event_id, durability = line.decode().split()
-            with self._said:
-                self.receipts.append(Receipt(int(seq), event_id, durability))
-                self._said.notify_all()
-        with self._said:
-            self._said.notify_all()
+def _change_key(home: Path) -> list[subprocess.Popen[bytes]]:
+    """Let another process hand the log over to a new key, where this version can."""
+    if importlib.util.find_spec("onrecord.ledger.rotation") is None:
+        return []
+    return [subprocess.Popen([sys.executable, "-c", ROTATE, str(home), str(PATIENCE_S)], stderr=subprocess.PIPE)]
 
-    def await_receipts(self, count: int) -> None:
-        """Return when `count` entries were acknowledged, or when the writer has failed."""
-        with self._said:
-            came = self._said.wait_for(
-                lambda: len(self.receipts) >= count or not self._reader.is_alive() or self._process.poll() is not None,
-                PATIENCE_S,
-            )
-        if not came:
-            self.complaints.append(f"{self._wid}: nothing was acknowledged within {PATIENCE_S:g} s")
 
-    def kill(self) -> None:
-        """End the writer the hard way, and take in what it had still said."""
-        if self._killed:
-            return
-        self._killed = True
-        if self._process.poll() is not None:
-            self.complaints.append(f"{self._wid}: ended by itself with {self._process.returncode}")
-        self._process.kill()
-        self._process.wait()
-        self._reader.join()
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        errors = self._process.stderr.read().decode(errors="replace")
-        if errors:
-            self.complaints.append(f"{self._wid}: {errors.strip().splitlines()[-1]}")
-        self._process.stdout.close()
-        self._process.stderr.close()
+def _end(changers: list[subprocess.Popen[bytes]], chance: random.Random) -> list[str]:
+    """End the change of key that was begun last, half of them the hard way, and return what it complained of."""
+    complaints: list[str] = []
+    while changers:
+        changer = changers.pop()
+        hard = chance.random() < 0.5
+        if hard:
+            changer.kill()
+        _, errors = changer.communicate(timeout=PATIENCE_S)
+        if changer.returncode and not hard:
+            complaints.append(f"a change of key: {errors.decode(errors='replace').strip().splitlines()[-1]}")
+    return complaints
 
 
 # Afterwards
@@ -161,26 +133,30 @@ def examine(home: Home, receipts: list[Receipt], outcome: Outcome) -> None:
     """Look for what is missing, and write into `outcome` what was found."""
     problem = outcome.problems.append
     folder = home.log()
-    published = [json.loads(line)["size"] for line in whole(folder.checkpoints)]
+    published: list[int] = []
+    for line in whole(folder.checkpoints):
+        with contextlib.suppress(ValueError):  # a kill cut it off, and the next signature began a new line
+            published.append(json.loads(line)["size"])
     outcome.signatures = len(published)
     if published != sorted(published):
         problem("the history of signatures goes back")
     signed = max((receipt.seq for receipt in receipts if receipt.durability == "signed"), default=-1)
     if signed >= max(published, default=0):
         problem(f"entry {signed} was acknowledged as signed, and no signature covers it")
-    signer = open_keys(home)[0].signer
-    ledger = Ledger.open(home, signer, wid="afterwards")  # repairs what the last kill left
+    ledger = Ledger.open(home, open_keys(home)[0].signer, wid="afterwards")  # repairs what the last kill left
     ledger.sign()
     ledger.publish()
     ledger.close()
-    events = [json.loads(line) for line in whole(folder.first_segment)]
+    events = read_events(folder)
     outcome.entries = len(events)
-    missing = [each for each in receipts if each.seq >= len(events) or events[each.seq]["event_id"] != each.event_id]
-    for receipt in missing[:10]:
+    files = segment_files(folder)
+    outcome.segments, outcome.compressed = len(files), sum(path.suffix == ".zst" for path in files)
+    outcome.key_changes = sum(event["event_type"] == "key" for event in events)
+    for receipt in missing(receipts, events)[:10]:
         problem(f"entry {receipt.seq} ({receipt.durability}) was acknowledged and is not there")
     examine_counts(events, outcome)
     examine_torn(home, events, outcome)
-    report = verify(folder, [signer.vkey], guard=read_guard(home.guard()))
+    report = verify(folder, verifier_keys(home), guard=read_guard(home.guard()))
     outcome.verdict = report.verdict
     if report.verdict != "unanchored" or report.entries != report.signed or report.torn_bytes:
         problem(f"{report.verdict}: {'; '.join(report.reasons)}")
@@ -224,51 +200,6 @@ def whole(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")[:-1]
 
 
-# A writer
-
-
-def write(home: Path, wid: str, seed: int) -> None:
-    """Append until somebody kills us, and report each entry when it is acknowledged."""
-    place = Home(home)
-    signer = open_keys(place)[0].signer
-    writer = Writer(
-        lambda: Ledger.open(place, signer, wid=wid, deadline_s=PATIENCE_S),
-        gap=lambda: own_fact("gap", event_id=new_id(), action="spooled"),
-        deadline_s=PATIENCE_S,
-    )
-
-    def work(chance: random.Random) -> None:
-        while True:
-            event_id = new_id()
-            durability = chance.choice(DURABILITIES)
-            ticket = writer.append(entry(event_id, chance.choice((SHORT, LONG))), durability)
-            ticket.wait(PATIENCE_S)
-            os.write(1, f"{ticket.receipt.seq} {event_id} {durability}\n".encode())
-
-    for number in range(1, THREADS):
-        threading.Thread(target=work, args=(random.Random(seed + number),), daemon=True).start()
-    work(random.Random(seed))
-
-
-def entry(event_id: str, size: int) -> Redacted:
-    """Return an entry whose line takes about `size` bytes."""
-    event = Event(event_id=event_id, event_type="tool_call", phase="attempt", call_id=event_id, tool_name="storm")
-    event = Event(
-        event_id=event_id,
-        event_type="tool_call",
-        phase="attempt",
-        call_id=event_id,
-        tool_name="storm",
-        output_summary="x" * (size - len(encode(event)) - 220),
-    )
-    return Redacted(event, encode(event))
-
-
-def new_id() -> str:
-    """Return a fresh UUIDv7."""
-    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
-
-
 # The command line
 
 
@@ -280,11 +211,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--home", type=Path, help="where the log is made (default: a folder that is removed)")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--writer", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.writer:
-        write(options.home, options.writer, options.seed)
-        return 0
     with tempfile.TemporaryDirectory() as scratch:
         home = options.home or Path(scratch) / "home"
         outcome = storm(home, kills=options.kills, writers=options.writers, seed=options.seed)
@@ -296,16 +223,25 @@ def main() -> int:
 
 
 def say(outcome: Outcome) -> None:
-    """Print the outcome for a person."""
-    acknowledged = sum(outcome.acknowledged.values())
-    kinds = ", ".join(f"{count} {name}" for name, count in sorted(outcome.acknowledged.items()))
-    print(f"{outcome.kills} kills in {outcome.seconds:g} s")
-    print(f"{outcome.entries} entries; {acknowledged} acknowledged ({kinds})")
-    print(f"{outcome.signatures} signatures; {outcome.verdict}")
-    print(f"{outcome.torn} torn lines set aside, {outcome.recovered} of them recorded; {outcome.strays} stray files")
+    """Print the outcome for a person, as the table that docs/benchmarks.md shows."""
+    kinds = ", ".join(f"{count:,} {name}" for name, count in sorted(outcome.acknowledged.items()))
+    rows = {
+        "kills": f"{outcome.kills:,} in {outcome.seconds:.0f} s",
+        "entries": f"{outcome.entries:,}",
+        "acknowledged": f"{sum(outcome.acknowledged.values()):,} ({kinds})",
+        "segments": f"{outcome.segments:,}, {outcome.compressed:,} of them compressed",
+        "changes of the key": f"{outcome.key_changes:,}",
+        "signatures in the history": f"{outcome.signatures:,}",
+        "torn lines": f"{outcome.torn:,} set aside, {outcome.recovered:,} of them recorded",
+        "stray files": f"{outcome.strays:,}",
+        "verdict": outcome.verdict,
+        "missing": f"{len(outcome.problems)} problems" if outcome.problems else "nothing",
+    }
+    print("| kill -9 | |\n|---|---|")
+    for name, text in rows.items():
+        print(f"| {name} | {text} |")
     for problem in outcome.problems:
         print(f"PROBLEM: {problem}")
-    print("something is wrong" if outcome.problems else "nothing is missing")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The law: nothing takes effect before its event. A real ledger, a real redactor, no door."""
 
+import json
 import os
 import threading
 
 import pytest
 from tests.doors.session import record
+from tests.ledger.logs import wait_for
 
-from onrecord.config import build_recorder, load
+from onrecord.config import load
 from onrecord.errors import EndNotRecorded, NotRecorded
 from onrecord.event.call import Actor, Call, Connection, Definition, Raw, Result, Trace
 from onrecord.ledger.keys import read_keys
+from onrecord.ledger.lines import lines_from
 from onrecord.ledger.note import open_checkpoint
 from onrecord.ledger.place import Home
 from onrecord.ledger.verify import verify
+from onrecord.wiring import build_recorder
 
 TIERS = {1: {"read_only": True}, 2: {}, 3: {"destructive": True}}
 
@@ -161,3 +165,20 @@ def test_many_threads_share_one_guard(home, recorder):
     assert len([e for e in record(home.path) if e.get("phase") == "result"]) == 8 * 15
     report = verify(home.log(), [read_keys(home).signer.vkey], wait_s=5)
     assert (report.verdict, report.open_calls) == ("unanchored", 0)
+
+
+@pytest.mark.requirement("D2")
+def test_a_log_that_was_cut_while_open_is_an_alarm_on_the_security_log(home, recorder):
+    recorder.guard.begin(call(recorder.guard, tier=3)).redeem()
+    path = home.log().first_segment
+    os.truncate(path, path.stat().st_size - 10)
+    with pytest.raises(NotRecorded, match="cut"):
+        recorder.guard.begin(call(recorder.guard, tier=3)).redeem()
+    wait_for(lambda: [line for line in lines_from(home.log("security")) if b'"ledger_alarm"' in line.data])
+    (alarm,) = [json.loads(line.data) for line in lines_from(home.log("security")) if b'"ledger_alarm"' in line.data]
+    assert (alarm["event_type"], alarm["detail"]["log"], alarm["detail"]["error"]) == (
+        "security",
+        "calls",
+        "LedgerMoved",
+    )
+    assert "was cut" in alarm["detail"]["reason"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`onrecord.toml` to built objects: the only place that wires parts together.
+"""`onrecord.toml` to built objects; a recorder is put together of them in `wiring.py`.
 
 Nothing has to be configured. Where a file exists, a key that is unknown or a value that does not
 fit is an error that names the file, the place and what is allowed there: a setting that silently
@@ -19,37 +19,26 @@ from typing import Any, TypeGuard, cast
 
 import msgspec
 import platformdirs
+from msgspec.structs import replace
 
-from onrecord.errors import ConfigError, KeyFileError, NotVerified
+from onrecord.errors import ConfigError, KeyFileError, LedgerError, NotVerified, OnRecordError
 from onrecord.event.call import Actor
+from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
-from onrecord.event.redacted import own_fact
-from onrecord.guard import Guard
 from onrecord.ledger.anchoring import AnchorPlan
 from onrecord.ledger.clock import now_us
 from onrecord.ledger.cosignature import CosignerKey
-from onrecord.ledger.keys import Keys, open_digest_key, open_keys, read_verifiers, verifier_file
+from onrecord.ledger.keys import open_keys
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.ledger import Ledger
-from onrecord.ledger.listener import Listener
 from onrecord.ledger.place import Home
 from onrecord.ledger.post import check_url
-from onrecord.ledger.presence import Presence
-from onrecord.ledger.receipts import seen_of
-from onrecord.ledger.remote import RemoteWriter
-from onrecord.ledger.service import Log, Service
-from onrecord.ledger.sessions import Sessions
-from onrecord.ledger.signing import SigningKeys
 from onrecord.ledger.timestamp import load_roots
-from onrecord.ledger.vouched import Vouched
-from onrecord.ledger.whereabouts import way_of
 from onrecord.ledger.witness import Witness
-from onrecord.ledger.writer import Writer
-from onrecord.recorder import Configuration, Recorder
+from onrecord.review import due_review
 from onrecord.rules.classify import ToolRule
 from onrecord.rules.detectors import builtin_detectors
 from onrecord.rules.redact import Redactor
-from onrecord.version import __version__
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _UNITS_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -233,106 +222,47 @@ def _measure(text: str, units: Mapping[str, float], where: str) -> float:
     return float(match[1]) * units[match[2]]
 
 
-def build_recorder(
-    home: Home, loaded: Loaded, say: Callable[[str], None], environ: Mapping[str, str] = os.environ
-) -> tuple[Recorder, Actor]:
-    """Wire a recorder for this process, and say who its person is.
+def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Mapping[str, str | list[str]]) -> None:
+    """Put one event of this process's person on a log, signed, for a verb that records nothing else.
 
-    Raises KeyFileError where keys or pseudonyms cannot be had: without them nothing may be written.
+    `outside` are values from outside that go with it, masked. Raises KeyFileError, LedgerError.
     """
-    way = way_of(home, named=loaded.settings.recorder.socket, environ=environ)
-    if way is None:
-        recorder, _, keys = _embedded(home, loaded, say, {"same_account": True})  # the wrapped server runs as we do
-        return recorder, _os_account(Keystore(home, keys.digest_key), loaded.settings.tenant)
-    digest_key = open_digest_key(home)
-    known = way.moved and verifier_file(home).exists()
-    vkeys = read_verifiers(str(verifier_file(home))) if known else []
-    writer = RemoteWriter(
-        way.socket,
-        Vouched(home, "calls", str(way.socket), vkeys=vkeys),
-        gap=lambda: own_fact("gap", event_id=guard.new_id(), action="spooled"),
-        deadline_s=loaded.settings.ledger.append_deadline_s,
-        remedy=way.remedy,
+    settings = loaded.settings
+    keys, _ = open_keys(home, log)
+    actor = os_account(Keystore(home, keys.digest_key), settings.tenant)
+    event = replace(
+        event,
+        event_id=uuid7(now_us() // 1000, os.urandom(10)),
+        tenant_id=actor.tenant_id,
+        user_id=actor.user_id,
+        identity_source=actor.identity_source,
+        identity_assurance=actor.identity_assurance,
     )
-    redactor = build_redactor(digest_key, loaded.settings)
-    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest)
-    recorder = Recorder(
-        None,
-        writer,
-        redactor,
-        guard,
-        version=__version__,
-        configuration=_configuration(loaded),
-        key_created=False,
-        standing=lambda: {"same_account": writer.same_account},
-        say=say,
-    )
-    return recorder, _os_account(Keystore(home, digest_key), loaded.settings.tenant)
+    ledger = Ledger.open(home, keys.signer, log=log, deadline_s=settings.ledger.append_deadline_s)
+    try:
+        ledger.append(build_redactor(keys.digest_key, settings).fact(event, outside))
+        ledger.publish()
+    finally:
+        ledger.close()
 
 
-def _embedded(
-    home: Home, loaded: Loaded, say: Callable[[str], None], standing: Mapping[str, bool]
-) -> tuple[Recorder, Writer, Keys]:
-    """Wire a recorder that writes the log of `home` itself."""
-    keys, created = open_keys(home)
-    wid = os.urandom(8).hex()
-    writer = _writer(home, loaded, keys, wid)
-    redactor = build_redactor(keys.digest_key, loaded.settings)
-    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest)
-    recorder = Recorder(
-        Presence(home, wid),
-        writer,
-        redactor,
-        guard,
-        version=__version__,
-        configuration=_configuration(loaded),
-        key_created=created,
-        standing=lambda: standing,
-        say=say,
-    )
-    return recorder, writer, keys
+def record_alarm(home: Home, loaded: Loaded, error: LedgerError, say: Callable[[str], None]) -> None:
+    """Put on the security log that the log of calls is not what it was."""
+    event = Event(event_type="security", action="ledger_alarm", detail={"log": "calls", "error": type(error).__name__})
+    try:
+        record_once(home, loaded, "security", event, {"reason": str(error)})
+    except OnRecordError as e:
+        say(f"ALARM: {error}; it is not on the security log either: {e}")
 
 
-def build_service(
-    home: Home, loaded: Loaded, listener: Listener, say: Callable[[str], None]
-) -> tuple[Service, Sessions, Recorder]:
-    """Wire the recorder service that keeps the log of `home`, its doors, and the recorder of its own start and stop.
-
-    Raises KeyFileError.
-    """
-    recorder, writer, keys = _embedded(home, loaded, say, {"service": True})
-    signing = SigningKeys(home, "calls", keys.signer.name)
-    sessions = Sessions(home)
-    log = Log(home=home, name="calls", read_vkeys=signing.vkeys, uid=os.getuid())
-    return Service(log, listener, writer, sessions, recorder.guard.new_id), sessions, recorder
-
-
-def _writer(home: Home, loaded: Loaded, keys: Keys, wid: str) -> Writer:
-    """Return what writes the log of `home`. What this home has seen of it before must still be there."""
-    settings = loaded.settings.ledger
-
-    def open_ledger() -> Ledger:
-        seen = seen_of(home, keys.signer.name)
-        return Ledger.open(
-            home,
-            keys.signer,
-            wid=wid,
-            deadline_s=settings.append_deadline_s,
-            segment_bytes=settings.segment_bytes,
-            reserve_bytes=settings.reserve_bytes,
-            seen=() if seen is None else (seen,),
-        )
-
-    return Writer(
-        open_ledger,
-        gap=lambda: own_fact("gap", event_id=uuid7(now_us() // 1000, os.urandom(10)), action="spooled"),
-        deadline_s=settings.append_deadline_s,
-        heartbeat_s=settings.heartbeat_s,
-    )
-
-
-def _configuration(loaded: Loaded) -> Configuration:
-    return Configuration(digest=loaded.digest, file=str(loaded.path or ""), tool_rules=len(loaded.settings.tool))
+def review_when_due(home: Home, loaded: Loaded, say: Callable[[str], None]) -> None:
+    """Record the review of yesterday in the access log, if that was not done yet; say what stands in the way."""
+    try:
+        event = due_review(home.log("access"))
+        if event is not None:
+            record_once(home, loaded, "access", event, {})
+    except (OnRecordError, OSError) as e:
+        say(f"the daily review is not on the record: {e}")
 
 
 def build_redactor(digest_key: bytes, settings: Settings) -> Redactor:
@@ -375,6 +305,6 @@ def _account_of(uid: int) -> str:
         return f"uid {uid}"  # containers often run under a number that no file names
 
 
-def _os_account(keystore: Keystore, tenant: str) -> Actor:
+def os_account(keystore: Keystore, tenant: str) -> Actor:
     pseudonym = keystore.pseudonym(tenant=tenant, source="os_account", subject=account())
     return Actor(user_id=pseudonym, tenant_id=tenant, identity_source="os_account", identity_assurance="os_account")

@@ -11,8 +11,6 @@ from onrecord.errors import NotVerified
 from onrecord.ledger.merkle import (
     EMPTY_ROOT,
     HASH_BYTES,
-    TILE_WIDTH,
-    EdgeTiles,
     Frontier,
     check_consistency,
     check_inclusion,
@@ -20,10 +18,9 @@ from onrecord.ledger.merkle import (
     inclusion_path,
     leaf_hash,
     node_hash,
-    reader_over_tiles,
-    tile_path,
     tree_root,
 )
+from onrecord.ledger.tiles import TILE_WIDTH, EdgeTiles, reader_over_tiles, tile_path
 
 pytestmark = pytest.mark.requirement("D2")
 

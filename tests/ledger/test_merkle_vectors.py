@@ -9,18 +9,9 @@ from typing import Any
 import pytest
 
 from onrecord.errors import NotVerified
-from onrecord.ledger.merkle import (
-    EMPTY_ROOT,
-    EdgeTiles,
-    Frontier,
-    check_consistency,
-    check_inclusion,
-    leaf_hash,
-    reader_over_tiles,
-    tile_path,
-    tree_root,
-)
+from onrecord.ledger.merkle import EMPTY_ROOT, Frontier, check_consistency, check_inclusion, leaf_hash, tree_root
 from onrecord.ledger.note import parse_checkpoint, parse_note
+from onrecord.ledger.tiles import EdgeTiles, reader_over_tiles, tile_path
 
 pytestmark = pytest.mark.requirement("D2")
 

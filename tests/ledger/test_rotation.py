@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.ledger.logs import PATIENCE_S, Log, check_chain, child, entry, log_in, said
 
+from onrecord.cli.main import main
 from onrecord.errors import KeyFileError, LedgerError, LedgerRefused, NotVerified
 from onrecord.ledger.keys import open_keys, read_keys, read_verifiers
 from onrecord.ledger.note import VerifierKey, open_checkpoint
@@ -95,6 +96,7 @@ def check_epochs(log: Log) -> None:
         assert all(low <= size <= high for size in sizes), (low, high, sizes)
         assert low in sizes or low == 0
         assert high in sizes or high == 10**9
+    assert verdict(log) == "unanchored"
 
 
 def verdict(log: Log, *keys: VerifierKey) -> str:
@@ -177,6 +179,21 @@ def test_the_other_logs_keep_their_keys(log: Log) -> None:
     assert len(vkeys(log)) == 2
 
 
+def test_the_verb_prints_the_keys_of_all_epochs(
+    log: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ONRECORD_HOME", str(log.home.path))
+    assert main(["keys", "rotate"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [str(key) for key in vkeys(log)]
+    assert len(vkeys(log)) == 2
+    assert "the old private key is destroyed" in err
+    assert main(["keys", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["vkeys"], shown["vkey"]) == ([str(key) for key in vkeys(log)], str(vkeys(log)[1]))
+    assert main(["keys", "rotate", "--log", "access"]) == 1  # nobody has looked at the record yet
+
+
 # Killed
 
 
@@ -198,6 +215,8 @@ def test_a_rotation_that_is_killed_at_any_step_is_finished_by_whoever_signs_next
     assert step > 20
     check_epochs(log)
     assert len(hand_overs(log)) >= step - 4
+    for key in vkeys(log):  # any one of them is enough, the first as well as the last
+        assert verdict(log, key) == "unanchored"
 
 
 def test_a_rotation_that_is_killed_at_any_step_never_lets_a_living_recorder_sign_with_the_wrong_key(log: Log) -> None:

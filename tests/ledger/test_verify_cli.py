@@ -5,13 +5,18 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.ledger.logs import Log, entry, log_in
 
+from onrecord.cli import progress
 from onrecord.cli.main import main
+from onrecord.ledger.keys import open_keys
+from onrecord.ledger.ledger import Ledger
+from onrecord.ledger.note import SignerKey
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.successor import reopen
 
@@ -181,10 +186,115 @@ def test_what_cannot_be_told_is_neither_good_nor_bad_news(
     assert "cannot read" in err
 
 
-def test_a_folder_without_a_log_is_empty(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_leads_to_no_log_is_named_with_what_it_is(
+    log: Log, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "bare").mkdir()
-    code, report = answer(capsys, tmp_path / "bare")
+    for path, reason in (
+        (tmp_path / "bare", "no log called calls"),
+        (kept, "neither"),
+        (tmp_path / "nowhere", "there is nothing at"),
+    ):
+        code, out, err = asked(capsys, path)
+        assert (code, out) == (2, "")
+        assert reason in err
+
+
+def test_a_log_whose_lines_are_gone_is_empty(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(log.folder.path, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "log")
+    code, report = answer(capsys, tmp_path / "copy")
     assert (code, report["verdict"], report["entries"]) == (1, "empty", 0)
+    shutil.rmtree(log.folder.path)
+    code, report = answer(capsys)
+    assert (code, report["verdict"], report["entries"]) == (1, "empty", 0)
+
+
+# Several logs
+
+
+def write_security(log: Log) -> SignerKey:
+    signer = open_keys(log.home, "security")[0].signer
+    ledger = Ledger.open(log.home, signer, log="security")
+    ledger.append(entry(event_type="security", phase=""))
+    ledger.publish()
+    ledger.close()
+    return signer
+
+
+def test_all_logs_of_the_home_are_verified_and_one_bad_one_is_enough(
+    log: Log, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_keys(log.home, "access")  # it has a key, and nobody has begun it
+    security = write_security(log)
+    code, out, _ = asked(capsys, "--json")
+    reports = [json.loads(line) for line in out.splitlines()]
+    assert [(each["log"], each["verdict"], each["entries"]) for each in reports] == [
+        ("calls", "unanchored", 301),
+        ("security", "unanchored", 2),
+    ]
+    assert code == 1
+    code, report = answer(capsys, "--checkpoint", kept)  # which says what log is meant
+    assert (code, report["log"], report["verdict"]) == (0, "calls", "intact")
+    view = log.home.log("security").checkpoint
+    assert asked(capsys, "--checkpoint", kept, "--checkpoint", view)[0] == 0
+    code, out, _ = asked(capsys, "--allow-unanchored")
+    assert code == 0
+    assert [block.split(":")[0] for block in out.split("\n\n")] == ["unanchored", "unanchored"]
+    edit(log)
+    assert asked(capsys, "--allow-unanchored")[0] == 1
+    code, report = answer(capsys, "--log", "security", "--allow-unanchored")
+    assert (code, report["log"], report["origin"]) == (0, "security", security.name)
+    code, report = answer(capsys, "--key", security.vkey, "--allow-unanchored")
+    assert (code, report["log"]) == (0, "security")
+    code, report = answer(capsys, log.home.path, "--log", "security")
+    assert (code, report["log"], report["verdict"]) == (1, "security", "unanchored")
+
+
+def test_a_log_of_the_home_that_was_taken_away_is_not_passed_over(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    write_security(log)
+    shutil.rmtree(log.home.log("security").path)
+    code, out, _ = asked(capsys, "--json", "--allow-unanchored")
+    assert code == 1
+    assert [json.loads(line)["verdict"] for line in out.splitlines()] == ["unanchored", "empty"]
+
+
+# Age
+
+
+def test_a_log_that_has_fallen_silent_is_stale(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = answer(capsys, "--allow-unanchored", "--max-age", "1h")
+    assert (code, report["stale"]) == (0, False)
+    assert report["newest"] == log.events()[-1]["timestamp"]
+    time.sleep(1.1)  # the shortest age there is
+    code, report = answer(capsys, "--allow-unanchored", "--max-age", "1s")
+    assert (code, report["verdict"], report["stale"]) == (1, "unanchored", True)
+    code, out, _ = asked(capsys, "--allow-unanchored", "--max-age", "1s")
+    assert f"stale: the newest entry is of {report['newest']}" in out
+    with pytest.raises(SystemExit) as caught:
+        asked(capsys, "--max-age", "soon")
+    assert caught.value.code == 2
+
+
+# Progress
+
+
+def test_a_bar_is_shown_where_somebody_looks_on_and_is_gone_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_FIRST_S", 0.0)
+    monkeypatch.setattr(progress, "_EVERY_S", 0.0)
+    with progress.Bar("reading calls", 2_000_000) as bar:
+        bar(1_000_000)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress.Bar("reading calls", 2_000_000) as bar:
+        bar(1_000_000)
+        bar(3_000_000)
+    err = capsys.readouterr().err
+    assert "reading calls [###############...............]  50% of 2 MB" in err
+    assert "100%" in err
+    assert err.endswith("\r\x1b[K")
 
 
 def test_nothing_in_a_log_acts_on_the_terminal(log: Log, capsys: pytest.CaptureFixture[str]) -> None:

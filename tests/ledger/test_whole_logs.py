@@ -11,18 +11,16 @@ import pytest
 
 from onrecord.errors import NotVerified
 from onrecord.ledger.merkle import (
-    EdgeTiles,
     Frontier,
     check_consistency,
     check_inclusion,
     consistency_path,
     inclusion_path,
     leaf_hash,
-    reader_over_tiles,
-    tile_path,
     tree_root,
 )
 from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
+from onrecord.ledger.tiles import EdgeTiles, reader_over_tiles, tile_path
 
 pytestmark = pytest.mark.requirement("D2")
 

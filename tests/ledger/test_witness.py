@@ -16,9 +16,10 @@ from tests.ledger.outside import Running, running_witness, scripted
 from onrecord.errors import ConfigError, Contradicted, KeyFileError, LedgerRefused, NotAnchored
 from onrecord.ledger.cosignature import Cosigner, verify_cosignatures
 from onrecord.ledger.durable import make_folder
-from onrecord.ledger.merkle import EdgeTiles, leaf_hash
+from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.note import Checkpoint, SignerKey, parse_note, sign_checkpoint
 from onrecord.ledger.submission import Submission, format_submission
+from onrecord.ledger.tiles import EdgeTiles
 from onrecord.ledger.tree import guard_of, read_tile, write_guard
 from onrecord.ledger.witness import Cosigned, Witness, ask_witness
 from onrecord.ledger.witness_server import WitnessServer

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`onrecord anchor`: views of the log from outside, so that nobody has to take its word for what it said before."""
 
-import os
 import sys
 from argparse import Namespace
 from pathlib import Path
 
+from onrecord.cli.outsiders import read_root
 from onrecord.cli.terminal import print_json, say
 from onrecord.config import build_anchor_plan, home_folder, load
 from onrecord.errors import ConfigError, KeyFileError, OnRecordError
@@ -17,7 +17,6 @@ from onrecord.ledger.note import Checkpoint, VerifierKey
 from onrecord.ledger.place import Home, LogFolder
 from onrecord.ledger.post import check_url
 from onrecord.ledger.signing import verifier_file
-from onrecord.ledger.timestamp import load_roots
 from onrecord.ledger.witness import Witness
 from onrecord.rules.neutral import neutral
 
@@ -57,7 +56,7 @@ def _plan(options: Namespace, configured: AnchorPlan) -> AnchorPlan:
             check_url(url, plain=True)
         except ConfigError as e:
             raise ConfigError(f"--timestamp: {e}") from e
-    roots = (*configured.tsa_roots, *map(_root, options.tsa_root))
+    roots = (*configured.tsa_roots, *map(read_root, options.tsa_root))
     if options.timestamp and not roots:
         raise ConfigError("--timestamp needs --tsa-root FILE (or timestamp.roots): without a root nothing is verified")
     if not (options.witness or options.timestamp):
@@ -67,17 +66,6 @@ def _plan(options: Namespace, configured: AnchorPlan) -> AnchorPlan:
     except ConfigError as e:
         raise ConfigError(f"--witness: {e}") from e
     return AnchorPlan(witnesses=witnesses, tsa_urls=tuple(options.timestamp), tsa_roots=roots)
-
-
-def _root(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        load_roots([data])
-    except OSError as e:
-        raise ConfigError(f"--tsa-root: cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
-    except ConfigError as e:
-        raise ConfigError(f"--tsa-root: {path}: {e}") from e
-    return data
 
 
 def _log_keys(home: Home, log: str) -> list[VerifierKey]:

@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         _add_tail,
         _add_show,
         _add_verify,
+        _add_watch,
+        _add_prove,
+        _add_export,
         _add_keys,
         _add_recorder,
         _add_doctor,
@@ -82,6 +85,10 @@ def _verb(verbs: _Verbs, name: str, about: str, module: str) -> argparse.Argumen
     return parser
 
 
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
+
+
 def _add_run(verbs: _Verbs) -> None:
     parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run")
     parser.usage = "onrecord run [--server-id ID] [--config FILE] -- COMMAND…"
@@ -96,12 +103,14 @@ def _add_tail(verbs: _Verbs) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on as events come")
     parser.add_argument("--user", metavar="NAME", help="only of this person; an account name or a pseudonym")
     parser.add_argument("--tool", metavar="TOOL", help="only of this tool")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
 def _add_show(verbs: _Verbs) -> None:
     parser = _verb(verbs, "show", "show one event, or all events of one call", "read")
     parser.add_argument("which", metavar="SEQ|EVENT_ID|CALL_ID")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
@@ -111,13 +120,14 @@ def _add_verify(verbs: _Verbs) -> None:
         "Exit code 0: intact. 1: anything else, and the verdict says what. 2: it could not be told. "
         "Without a view from outside the best verdict is unanchored."
     )
-    parser.add_argument("path", nargs="?", type=Path, help="the log, or a copy of it (default: the one of this home)")
+    parser.add_argument("path", nargs="?", type=Path, help="a log, or a copy of one (default: all of this home)")
+    parser.add_argument("--log", choices=LOGS, help="only this log")
     parser.add_argument(
         "--key",
         action="append",
         default=[],
         metavar="VKEY",
-        help="public key, or its file (default: this home's)",
+        help="public key, or a file of them, oldest first (default: this home's)",
     )
     parser.add_argument(
         "--checkpoint",
@@ -127,14 +137,70 @@ def _add_verify(verbs: _Verbs) -> None:
         metavar="FILE",
         help="a checkpoint kept elsewhere",
     )
+    parser.add_argument(
+        "--max-age", metavar="TIME", help="fail where the newest entry is older than that: 15m, 1h, 2d", type=_duration
+    )
+    parser.add_argument(
+        "--witness", action="append", default=[], metavar="VKEY", help="believe what this witness has cosigned"
+    )
+    parser.add_argument(
+        "--tsa-root", action="append", default=[], type=Path, metavar="FILE", help="believe timestamps that lead to it"
+    )
     parser.add_argument("--allow-unanchored", action="store_true", help="exit 0 for that verdict too, and only for it")
+    parser.add_argument("--json", action="store_true")
+
+
+def _duration(text: str) -> int:
+    from onrecord.cli.verify import duration_s
+
+    return duration_s(text)
+
+
+def _add_watch(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "watch", "verify the logs of this home again and again, and raise the alarm", "watch")
+    parser.description = (
+        "An alarm is printed, recorded in the security log, and given to the command of --exec as JSON. Also records "
+        "the daily review of who looked at the record. Exit code 1: there was an alarm."
+    )
+    parser.add_argument("--every", metavar="TIME", type=_duration, default=5, help="between two looks (default: 5s)")
+    parser.add_argument(
+        "--whole", metavar="TIME", type=_duration, default=3600, help="between two whole verifications (default: 1h)"
+    )
+    parser.add_argument("--once", action="store_true", help="look once, and end")
+    parser.add_argument("--exec", metavar="COMMAND", help="run this at each alarm; the alarm is on its standard input")
+    parser.add_argument("--json", action="store_true")
+
+
+def _add_prove(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "prove", "write one entry with its proof, to be checked anywhere, offline", "prove")
+    parser.add_argument("which", metavar="SEQ|EVENT_ID")
+    parser.add_argument("-o", "--out", metavar="FILE", help="where to (default: SEQ.tlog-proof here; - for stdout)")
+    _add_log(parser)
+    parser.add_argument("--json", action="store_true")
+
+
+def _add_export(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "export", "write chosen entries with their proofs, as an evidence bundle", "export")
+    parser.description = (
+        "What is chosen must fit every option that is given. Entries that are not signed yet are left out."
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="a folder to make, or a file that ends in .zip")
+    parser.add_argument("--all", action="store_true", help="every entry, unless others are chosen")
+    parser.add_argument("--seq", action="append", default=[], metavar="A-B,C", help="entries in these places")
+    parser.add_argument("--call", metavar="CALL_ID", help="entries of this call")
+    parser.add_argument("--user", metavar="NAME", help="entries of this person; an account name or a pseudonym")
+    parser.add_argument("--tool", metavar="TOOL", help="entries of this tool")
+    parser.add_argument("--type", metavar="EVENT_TYPE", help="entries of this kind")
+    parser.add_argument("--since", metavar="TIME", help="entries of this time or later (UTC unless it says otherwise)")
+    parser.add_argument("--until", metavar="TIME", help="entries before this time")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true")
 
 
 def _add_keys(verbs: _Verbs) -> None:
     parser = _verb(verbs, "keys", "show the public keys that verify this home's log, or make a new pair", "keys")
     parser.add_argument("action", nargs="?", choices=["show", "rotate"], default="show", help="default: show")
-    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
+    _add_log(parser)
     parser.add_argument("--json", action="store_true")
 
 
@@ -194,7 +260,7 @@ def _add_anchor(verbs: _Verbs) -> None:
     parser.add_argument(
         "--tsa-root", action="append", default=[], type=Path, metavar="FILE", help="certificate it must lead to"
     )
-    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
+    _add_log(parser)
     parser.add_argument("--to", type=Path, metavar="FILE", help="put a copy here, if it extends the one that is there")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
     parser.add_argument("--json", action="store_true")

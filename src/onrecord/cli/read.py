@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections import deque
 from collections.abc import Iterator
 
+from onrecord.cli.accessed import accessed
 from onrecord.cli.terminal import full, one_line, print_line, say
 from onrecord.config import home_folder
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
@@ -25,8 +26,9 @@ def tail(options: Namespace) -> int:
     if options.lines < 0:
         raise OnRecordError(f"-n {options.lines} asks for less than nothing; give a number of events")
     home = home_folder()
-    folder = _log_of(home)
-    user = _pseudonym(home, options.user) if options.user else ""
+    folder = _log_of(home, options.log)
+    user = pseudonym(home, options.user) if options.user else ""
+    accessed(home, "tail", log=options.log, user=user, tool=options.tool or "")
     filtered = user or options.tool
     following = last_seq(folder) + 1  # the first seq that was not read yet
     newest: deque[tuple[Line, Event]] = deque(maxlen=options.lines)
@@ -51,7 +53,9 @@ def tail(options: Namespace) -> int:
 
 def show(options: Namespace) -> int:
     """Print one event in full, or all events of a call."""
-    folder = _log_of(home_folder())
+    home = home_folder()
+    folder = _log_of(home, options.log)
+    accessed(home, "show", log=options.log, which=options.which)
     found = 0
     for line, event in _find(folder, options.which):
         if options.json:
@@ -75,9 +79,11 @@ def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:
             yield line, event
 
 
-def _log_of(home: Home) -> LogFolder:
-    folder = home.log()
+def _log_of(home: Home, log: str) -> LogFolder:
+    folder = home.log(log)
     if not segment_files(folder):
+        if log != "calls":
+            raise OnRecordError(f"there is no {log} log in {home.path} yet: nothing was put on it")
         raise OnRecordError(f"there is no record in {folder.path} yet; begin with: onrecord run -- COMMAND…")
     return folder
 
@@ -113,7 +119,7 @@ def _print(line: Line, event: Event, *, as_json: bool) -> None:
         print(one_line(event))
 
 
-def _pseudonym(home: Home, name: str) -> str:
+def pseudonym(home: Home, name: str) -> str:
     """Return the pseudonym of an account of this host; a pseudonym stands for itself."""
     if name.startswith("u_"):
         return name

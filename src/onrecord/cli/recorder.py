@@ -9,13 +9,14 @@ from argparse import Namespace
 from pathlib import Path
 
 from onrecord.cli.terminal import say
-from onrecord.config import build_service, home_folder, load
+from onrecord.config import home_folder, load
 from onrecord.errors import CommandError, LedgerError, NotSupported
 from onrecord.event.event import Event
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
 from onrecord.ledger.listener import Listener
 from onrecord.ledger.place import Home
 from onrecord.ledger.whereabouts import own_socket, read_moved
+from onrecord.wiring import build_service
 
 _OWN, _GROUP = 0o600, 0o660  # who may connect
 _DESCRIPTORS = 4096

@@ -6,9 +6,10 @@ from argparse import Namespace
 from pathlib import PurePath
 
 from onrecord.cli.terminal import say
-from onrecord.config import build_recorder, home_folder, load
+from onrecord.config import home_folder, load, review_when_due
 from onrecord.doors import stdio
 from onrecord.errors import CommandError, KeyFileError, LedgerError
+from onrecord.wiring import build_recorder
 
 # Programs that start the server that their arguments name.
 _LAUNCHERS = frozenset({"npx", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn", "node", "bun", "deno", "env", "docker"})
@@ -28,6 +29,7 @@ def run(options: Namespace) -> int:
         server = stdio.Server(command)
     except LedgerError as e:
         raise KeyFileError(f"the home {home.path} cannot be used: {e}") from e
+    review_when_due(home, loaded, say)
     gc.freeze()  # what was made so far lives as long as the process: the collector need not look at it again
     gc.set_threshold(50_000)  # a call makes some 200 objects and no cycles
     code = stdio.run(

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Redacted`: an event that is fit to be written, and the only thing that a ledger takes.
 
-Two places make one from scratch: `rules.redact`, from values that came from outside, and `own_fact`, for facts
-that OnRecord states about itself from values of its own. A recorder service gets events that a door of the same
-kind has redacted; `received` takes them in. A test names these places and finds no other.
+Two places make one: `rules.redact`, from values that came from outside, and this file, for facts
+that OnRecord states about itself from values of its own (`own_fact`, `deletion`), and for what a door that
+redacts hands to a recorder service (`received`). A test names both and finds no third.
 """
 
+import re
+from collections.abc import Sequence
 from typing import final
 
 import msgspec
@@ -27,6 +29,8 @@ DOOR_FACTS: frozenset[EventType] = frozenset(
 
 _NOTHING = Event()
 _SET_BY_SERVICE = ("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "peer_uid", "peer_pid")
+
+_RULE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 @final
@@ -61,6 +65,23 @@ def own_fact(
         action=action,
         retention_class="standard",
         detail=dict(detail or {}),
+    )
+    return Redacted(event, encode(event))
+
+
+def deletion(*, event_id: str, ranges: Sequence[tuple[int, int]], rule: str) -> Redacted:
+    """Make the entry that says which lines go, `(first, last)` each, and by which rule; a rule is a plain name.
+
+    Raises ValueError for a rule that could hold more than a name.
+    """
+    if not _RULE.fullmatch(rule):
+        raise ValueError("a rule of retention has a name of letters, digits and ._:- , of at most 64 characters")
+    event = Event(
+        event_id=event_id,
+        event_type="retention",
+        action="delete",
+        retention_class="standard",
+        detail={"ranges": ranges, "count": sum(last - first + 1 for first, last in ranges), "rule": rule},
     )
     return Redacted(event, encode(event))
 

@@ -25,10 +25,11 @@ from onrecord.ledger.clock import NowUs, TimeText, now_us
 from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.durable import FileLock, replace_file
 from onrecord.ledger.lines import whole_lines
-from onrecord.ledger.merkle import reader_over_tiles, tree_root
+from onrecord.ledger.merkle import tree_root
 from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint, parse_note
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.post import TIMEOUT_S
+from onrecord.ledger.tiles import reader_over_tiles
 from onrecord.ledger.timestamp import ask_tsa, load_roots
 from onrecord.ledger.tree import Published, read_tile
 from onrecord.ledger.witness import Witness, ask_witness

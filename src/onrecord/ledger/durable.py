@@ -29,8 +29,9 @@ FOLDER_MODE = 0o700
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG: the limit of a process or a file system on one file
 _FALLOC_FL_KEEP_SIZE = 1  # Linux <linux/falloc.h>
 _F_FULLFSYNC = 51  # macOS <fcntl.h>: fsync there does not reach the platter
-_FIRST_NAP_S = 0.000_05
-_LONGEST_NAP_S = 0.002  # long against the ~20 us that a writer holds the lock, short against a deadline
+_SHORT_NAP_S = 0.000_02  # as long as a writer holds the lock; the kernel makes some 75 us of it
+_SHORT_NAPS = 100
+_LONG_NAP_S = 0.002  # for a holder that takes its time; short against a deadline
 
 
 def disk_error(error: OSError, doing: str, path: Path) -> LedgerError:
@@ -167,12 +168,12 @@ class FileLock:
         """Take the lock. Raises LedgerBusy when `time.monotonic()` passes `deadline`."""
         if self.try_acquire():
             return
-        nap_s = _FIRST_NAP_S
+        naps = 0
         while not self.try_acquire():
             if time.monotonic() > deadline:
                 raise LedgerBusy(f"another process holds {self._path} and does not let go")
-            time.sleep(nap_s)
-            nap_s = min(nap_s * 2, _LONGEST_NAP_S)
+            time.sleep(_SHORT_NAP_S if naps < _SHORT_NAPS else _LONG_NAP_S)
+            naps += 1
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free, and say whether it was."""

@@ -12,18 +12,10 @@ from collections import OrderedDict
 
 from onrecord.errors import LedgerError, LedgerRefused, NotVerified
 from onrecord.ledger.lines import lines_from
-from onrecord.ledger.merkle import (
-    HASH_BYTES,
-    TILE_WIDTH,
-    EdgeTiles,
-    HashReader,
-    consistency_path,
-    leaf_hash,
-    reader_over_tiles,
-    tree_root,
-)
+from onrecord.ledger.merkle import HASH_BYTES, HashReader, consistency_path, leaf_hash, tree_root
 from onrecord.ledger.note import Checkpoint
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.tiles import TILE_WIDTH, EdgeTiles, reader_over_tiles
 from onrecord.ledger.tree import load_edge, read_tile
 
 _TILES = 512  # of 8 KiB, that are kept in memory

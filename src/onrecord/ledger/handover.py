@@ -87,7 +87,7 @@ class HandOver:
         """Return where the entry of this hand-over stands: last among the signed ones, or behind them."""
         try:
             for line in lines_from(self.folder, max(0, signed - 1)):
-                if b'"rotate"' not in line.data:
+                if b'"action":"rotate"' not in line.data:
                     continue
                 event = read_event(line.data)
                 found = hand_over_of(event)

@@ -9,7 +9,7 @@ nothing helps nobody and accuses nobody. Whoever writes here holds the publish l
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,8 +119,11 @@ def thin(folder: LogFolder, *, limit: int = THIN_BYTES) -> None:
     try:
         if path.stat().st_size <= limit:
             return
-        kept = list(_to_keep(list(read_history(path))))
+        count, newest = 0, 0
+        for said in read_history(path):
+            count, newest = count + 1, said.size
         with path.open("rb") as file:
+            kept = to_keep(read_history(path), count, newest)
             data = b"".join(_line_at(file.fileno(), said.offset) for said in kept)
     except OSError as e:
         raise disk_error(e, "thin", path) from e
@@ -131,15 +134,28 @@ def _line_at(fd: int, offset: int) -> bytes:
     return os.pread(fd, _LINE, offset).partition(b"\n")[0] + b"\n"
 
 
-def _to_keep(lines: list[Said]) -> Iterator[Said]:
-    """Yield the signatures that stay. One that stays now was worth keeping at every earlier thinning."""
-    newest = lines[-1].size if lines else 0
-    before = 0
-    for place, said in enumerate(lines):
-        first = place == 0 or lines[place - 1].signer != said.signer
-        last = place + 1 == len(lines) or lines[place + 1].signer != said.signer
-        # the highest bit in which two sizes differ: a multiple of that power of two lies between them
-        reach = (before ^ said.size).bit_length() + _PER_OCTAVE
-        if first or last or place >= len(lines) - NEWEST or reach > (newest - said.size).bit_length():
+def to_keep(lines: Iterable[Said], count: int, newest: int) -> Iterator[Said]:
+    """Yield those of `count` signatures that stay, where the last is of size `newest`.
+
+    Those that stay now were worth keeping at every thinning before.
+    """
+    before: Said | None = None
+    ahead = iter(lines)
+    said = next(ahead, None)
+    place = 0
+    while said is not None:
+        after = next(ahead, None)
+        first = before is None or before.signer != said.signer
+        last = after is None or after.signer != said.signer
+        if first or last or place >= count - NEWEST or _reach(before, said) > (newest - said.size).bit_length():
             yield said
-        before = said.size
+        before, said, place = said, after, place + 1
+
+
+def _reach(before: Said | None, said: Said) -> int:
+    """Return up to which age, as a power of two, `said` stays.
+
+    The highest bit in which two sizes differ says which power of two has a multiple between them.
+    """
+    differ = ((before.size if before else 0) ^ said.size).bit_length()
+    return differ + _PER_OCTAVE if differ else 0

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from onrecord.errors import KeyFileError, LedgerError, NotVerified
 from onrecord.ledger.durable import FileLock, make_folder, replace_file
-from onrecord.ledger.merkle import EdgeTiles
 from onrecord.ledger.note import SignerKey, VerifierKey
 from onrecord.ledger.place import Home
 from onrecord.ledger.signing import (
@@ -35,6 +34,7 @@ from onrecord.ledger.signing import (
     write_signers,
     write_vkeys,
 )
+from onrecord.ledger.tiles import EdgeTiles
 from onrecord.ledger.tree import guard_of, write_guard
 
 _DIGEST_KEY_BYTES = 32

@@ -170,14 +170,23 @@ class Ledger:
         """Whether there are sealed segments that may be compressed."""
         return self._tail.rotated
 
-    def append(
-        self, entry: Redacted, *, deadline_s: float = DEADLINE_S, urgent: bool = False, hand: Hand | None = None
-    ) -> Receipt:
-        """Write `entry` as the next line, in the name of `hand` if there is one, and return where it stands.
+    def append(self, entry: Redacted, *, deadline_s: float = DEADLINE_S, urgent: bool = False) -> Receipt:
+        """Write `entry` as the next line and return where it stands. As for `append_all`."""
+        return self.append_all((entry,), deadline_s=deadline_s, urgent=urgent)[0]
 
-        The line survives the death of this process from then on; `flush` makes it survive a power
-        cut. An `urgent` one may use the reserve of a full disk. Raises a LedgerError where the line
-        is not on the record: nothing of it remains.
+    def append_all(
+        self,
+        entries: Sequence[Redacted],
+        *,
+        deadline_s: float = DEADLINE_S,
+        urgent: bool = False,
+        hand: Hand | None = None,
+    ) -> list[Receipt]:
+        """Write `entries`, at least one, as the next lines, all or none, and return where they stand.
+
+        They survive the death of this process from then on; `flush` makes them survive a power cut. An
+        `urgent` one may use the reserve of a full disk. Raises a LedgerError where they are not on the
+        record: nothing of them remains.
         """
         deadline = time.monotonic() + deadline_s
         if not self._mutex.acquire(timeout=deadline_s):
@@ -186,7 +195,7 @@ class Ledger:
             self._writer_lock.acquire(deadline)
             try:
                 self._catch_up()
-                return self._write(entry, urgent=urgent, hand=hand)
+                return self._write(entries, urgent=urgent, hand=hand)
             finally:
                 self._writer_lock.release()
         finally:
@@ -204,7 +213,7 @@ class Ledger:
             if self._options.clock() - self._tail.last_us < after_s * 1_000_000:
                 return False
             detail: dict[str, str | int | bool] = {"silent_after_s": round(after_s)}
-            self._write(own_fact("heartbeat", event_id=self._new_id(), detail=detail))
+            self._write([own_fact("heartbeat", event_id=self._new_id(), detail=detail)])
             return True
 
     def flush(self) -> int:
@@ -318,7 +327,7 @@ class Ledger:
             if torn:
                 self._set_torn_aside(torn)
             elif not self._tail.size:
-                self._write(self._opening())
+                self._write([self._opening()])
         except BaseException:
             self._tail.close()
             self._tree.close()
@@ -353,25 +362,29 @@ class Ledger:
         if torn:
             self._set_torn_aside(torn)
 
-    def _write(self, entry: Redacted, *, urgent: bool = True, hand: Hand | None = None) -> Receipt:
+    def _write(self, entries: Sequence[Redacted], *, urgent: bool = True, hand: Hand | None = None) -> list[Receipt]:
         who = hand or self._own
-        if not fits(entry.body):
-            raise LedgerError(f"an entry of {len(entry.body)} bytes is longer than a line may be ({MAX_LINE})")
+        room = 0
+        for entry in entries:
+            if not fits(entry.body):
+                raise LedgerError(f"an entry of {len(entry.body)} bytes is longer than a line may be ({MAX_LINE})")
+            room += len(entry.body) + HEADER_BYTES
         if not urgent:
-            self._make_room(len(entry.body) + HEADER_BYTES)
+            self._make_room(room)
         at_us = max(self._options.clock(), self._tail.last_us)  # the clock may jump back; the log's time never does
         try:
             rotated = self._tail.rotate_if_due(at_us)
         except OSError as e:
             raise self._break(disk_error(e, "seal", self._tail.path)) from e
         if rotated and not urgent:
-            self._make_room(len(entry.body) + HEADER_BYTES)
+            self._make_room(room)
+        first = self._tail.size
         try:
-            leaf = self._tail.put(entry.body, at_us, who.wid, who.wseq)
+            leaves = self._tail.put([entry.body for entry in entries], at_us, who.wid, who.wseq)
         except LedgerError as e:
             raise self._break(e) if self._tail.spoiled else e from e
-        who.wseq += 1
-        return Receipt(self._tail.size - 1, leaf)
+        who.wseq += len(leaves)
+        return [Receipt(seq, leaf) for seq, leaf in enumerate(leaves, first)]
 
     def _make_room(self, count: int) -> None:
         """Leave the reserve to what is urgent; the record says when that begins and when it is over."""
@@ -380,10 +393,10 @@ class Ledger:
             self._tail.make_room(count)
         except LedgerFull:
             if not was_low:
-                self._write(own_fact("degraded", event_id=self._new_id(), action="disk_full"))
+                self._write([own_fact("degraded", event_id=self._new_id(), action="disk_full")])
             raise
         if was_low:
-            self._write(own_fact("degraded", event_id=self._new_id(), action="disk_has_room"))
+            self._write([own_fact("degraded", event_id=self._new_id(), action="disk_has_room")])
 
     def _set_torn_aside(self, count: int) -> None:
         """Keep the bytes that a dying process left after the last line feed, cut them off, and say so."""
@@ -392,8 +405,8 @@ class Ledger:
         except OSError as e:
             raise disk_error(e, "set a torn line aside in", self.folder.torn) from e
         if not self._tail.size:
-            self._write(self._opening())  # it was this one that was cut off
-        self._write(own_fact("log_recovered", event_id=self._new_id(), detail=detail))
+            self._write([self._opening()])  # it was this one that was cut off
+        self._write([own_fact("log_recovered", event_id=self._new_id(), detail=detail)])
 
     def _new_id(self) -> str:
         return uuid7(self._options.clock() // 1000, os.urandom(10))

@@ -13,14 +13,14 @@ import re
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
 from onrecord.errors import NotVerified
 from onrecord.event.event import UNREADABLE, Header
 from onrecord.ledger import frames
-from onrecord.ledger.merkle import HASH_BYTES, leaf_hash
+from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.place import LogFolder
 
 CHUNK = 1 << 17  # bytes a read; more costs page faults and gains nothing
@@ -28,6 +28,8 @@ MAX_LINE = 32 * 1024  # bytes without the line feed; C2SP entries end at 65,535
 _LONGEST = 1 << 20  # bytes; whatever goes on for longer was never a line of ours, and is not held in memory
 _SEGMENT = re.compile(r"(\d{18})\.ndjson(\.zst)?")
 _COMPRESSED = ".zst"
+
+Seq: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Line(NamedTuple):
@@ -46,22 +48,22 @@ class _Placed(msgspec.Struct):
 class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a tombstone says of the line that it stands for; `entry` is the seq of the entry that deleted it."""
 
-    leaf: str
+    leaf: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     rule: str
-    entry: int
+    entry: Seq
 
 
 class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What stands in the place of a line that was deleted on the record."""
 
-    seq: int
+    seq: Seq
     pruned: Pruned
 
 
 _header = msgspec.json.Decoder(Header)
 _placed = msgspec.json.Decoder(_Placed)
 _tombstone = msgspec.json.Decoder(Tombstone)
-_TOMBSTONE = b'{"seq":'  # a line of ours begins with its schema version
+TOMBSTONE = b'{"seq":'  # a line of ours begins with its schema version
 
 
 def read_header(line: bytes) -> Header:
@@ -80,17 +82,27 @@ def read_seq(line: bytes) -> int:
         raise NotVerified(f"not an event: {e}") from e
 
 
+def is_tombstone(line: bytes) -> bool:
+    """Say whether a line stands for one that was deleted; an event begins with its schema version."""
+    return line.startswith(TOMBSTONE)
+
+
 def read_tombstone(line: bytes) -> Tombstone | None:
     """Return the tombstone that a line is, or None where it is not one. Raises NotVerified where it is malformed."""
-    if not line.startswith(_TOMBSTONE):
+    if not line.startswith(TOMBSTONE):
         return None
     try:
         tombstone = _tombstone.decode(line)
-        if len(bytes.fromhex(tombstone.pruned.leaf)) != HASH_BYTES:
-            raise NotVerified("a tombstone holds something else than a leaf hash")
-    except (ValueError, *UNREADABLE) as e:
+    except UNREADABLE as e:
         raise NotVerified(f"not a tombstone: {e}") from e
+    if msgspec.json.encode(tombstone) != line:
+        raise NotVerified("not written the way a tombstone is written")
     return tombstone
+
+
+def write_tombstone(seq: int, leaf: bytes, *, rule: str, entry: int) -> bytes:
+    """Return the line that stands for a deleted one, without a line feed."""
+    return msgspec.json.encode(Tombstone(seq=seq, pruned=Pruned(leaf=leaf.hex(), rule=rule, entry=entry)))
 
 
 def leaf_of(line: bytes) -> bytes:

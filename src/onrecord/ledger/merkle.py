@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Merkle tree of RFC 6962 and RFC 9162 over SHA-256: roots, tiles, proofs, and their checks.
+"""The Merkle tree of RFC 6962 and RFC 9162 over SHA-256: roots, proofs, and their checks.
 
 The tree over n leaves has one root, whoever builds it. Its left part is the largest complete
 subtree that is smaller than n, its right part the tree over the rest, and so on down:
@@ -7,11 +7,11 @@ subtree that is smaller than n, its right part the tree over the rest, and so on
     root(3 leaves) = node(node(a, b), c)        a = leaf_hash(first entry), and so on
 
 So a tree only ever grows at its right edge. `Frontier` keeps the few hashes from which the next
-root follows. `EdgeTiles` keeps the same edge cut into rows of 256 hashes, the tiles of C2SP
-tlog-tiles, so that whoever has the tiles can make every proof without the entries.
+root follows. Whoever has the hashes of complete subtrees can make every proof without the entries
+(`tiles.py`).
 
-Nothing here reads, writes or signs. Hashes come in through a `HashReader` or a `TileReader`, and
-are believed: whoever made them out of tiles compares the root with one that was signed.
+Nothing here reads, writes or signs. Hashes come in through a `HashReader`, and are believed:
+whoever made them out of tiles compares the root with one that was signed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,16 +21,10 @@ from typing import TypeAlias
 from onrecord.errors import NotVerified
 
 HASH_BYTES = 32
-TILE_WIDTH = 256  # hashes; C2SP tlog-tiles, "Merkle Tree"
 EMPTY_ROOT = sha256(b"").digest()  # RFC 9162, 2.1.1
-
-_TILE_HEIGHT = 8  # a full tile's hashes fold into one hash of the level above, 2**8 to 1
 
 HashReader: TypeAlias = Callable[[int, int], bytes]
 """(height, index) to the root of the complete subtree over leaves index * 2**height and on."""
-
-TileReader: TypeAlias = Callable[[int, int, int], bytes]
-"""(level, index, width) to the first `width` hashes of that tile, 32 bytes each."""
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -51,6 +45,13 @@ class Frontier:
     def __init__(self) -> None:
         self.size = 0
         self._peaks: list[bytes] = []
+
+    @classmethod
+    def of(cls, size: int, peaks: Sequence[bytes]) -> "Frontier":
+        """Return the frontier of a tree of `size` leaves with these peaks, largest first."""
+        self = cls()
+        self.size, self._peaks = size, list(peaks)
+        return self
 
     def push(self, leaf: bytes) -> None:
         """Add the hash of the next leaf, 32 bytes."""
@@ -78,10 +79,7 @@ class Frontier:
 
     def copy(self) -> "Frontier":
         """Return a frontier that grows on its own."""
-        twin = Frontier()
-        twin.size = self.size
-        twin._peaks = self._peaks.copy()
-        return twin
+        return Frontier.of(self.size, self._peaks)
 
 
 def _root_of_peaks(peaks: Sequence[bytes]) -> bytes:
@@ -91,150 +89,6 @@ def _root_of_peaks(peaks: Sequence[bytes]) -> bytes:
     for peak in reversed(peaks[:-1]):  # RFC 9162, 2.1.2, step 3
         root = node_hash(peak, root)
     return root
-
-
-# Tiles
-
-
-class EdgeTiles:
-    """The right edge of a tree as tiles: at each level the hashes that do not fill a tile yet.
-
-    Full tiles pile up as they are completed, until `take_full` hands them over.
-    """
-
-    __slots__ = ("_full", "_levels", "size")
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._levels: list[_PartialTile] = []
-        self._full: list[tuple[int, int, bytes]] = []
-
-    @classmethod
-    def load(cls, size: int, read_tile: TileReader) -> "EdgeTiles":
-        """Return the edge of the tree over `size` leaves, from its partial tiles.
-
-        Each is asked for once, in its exact width. Raises NotVerified where one has another length;
-        whether they are the right ones shows only when the caller compares `root()` with a signed one.
-        """
-        edge = cls()
-        edge.size = size
-        level = 0
-        while count := size >> (_TILE_HEIGHT * level):
-            index, width = divmod(count, TILE_WIDTH)
-            tile = _PartialTile()
-            if width:
-                for one in _tile_hashes(read_tile, level, index, width):
-                    tile.push(one)
-            edge._levels.append(tile)
-            level += 1
-        return edge
-
-    def push(self, leaf: bytes) -> None:
-        """Add the hash of the next leaf, 32 bytes."""
-        self.size += 1
-        level = 0
-        while True:
-            if level == len(self._levels):
-                self._levels.append(_PartialTile())
-            tile = self._levels[level]
-            tile.push(leaf)
-            if len(tile.hashes) < TILE_WIDTH:
-                return
-            count = self.size >> (_TILE_HEIGHT * level)  # hashes at this level
-            self._full.append((level, count // TILE_WIDTH - 1, tile.data()))
-            leaf = tile.frontier.root()  # only a full tile is hashed into the level above
-            self._levels[level] = _PartialTile()
-            level += 1
-
-    def take_full(self) -> list[tuple[int, int, bytes]]:
-        """Return (level, index, data) of each tile completed since the last call, and forget them."""
-        taken, self._full = self._full, []
-        return taken
-
-    def partials(self) -> list[tuple[int, int, int, bytes]]:
-        """Return (level, index, width, data) of each partial tile of the tree as it is now."""
-        return [
-            (level, self.size >> (_TILE_HEIGHT * (level + 1)), len(tile.hashes), tile.data())
-            for level, tile in enumerate(self._levels)
-            if tile.hashes
-        ]
-
-    def root(self) -> bytes:
-        """Return the root of the tree as it is now."""
-        return _root_of_peaks([peak for tile in reversed(self._levels) for peak in tile.frontier.peaks()])
-
-    def copy(self) -> "EdgeTiles":
-        """Return an edge that grows on its own, with the same full tiles still to be taken."""
-        twin = EdgeTiles()
-        twin.size = self.size
-        twin._levels = [tile.copy() for tile in self._levels]
-        twin._full = self._full.copy()
-        return twin
-
-
-class _PartialTile:
-    """The hashes of a tile so far, and the frontier over them, so that no tile is folded at once."""
-
-    __slots__ = ("frontier", "hashes")
-
-    def __init__(self) -> None:
-        self.hashes: list[bytes] = []
-        self.frontier = Frontier()
-
-    def push(self, one: bytes) -> None:
-        self.hashes.append(one)
-        self.frontier.push(one)
-
-    def data(self) -> bytes:
-        return b"".join(self.hashes)
-
-    def copy(self) -> "_PartialTile":
-        twin = _PartialTile()
-        twin.hashes = self.hashes.copy()
-        twin.frontier = self.frontier.copy()
-        return twin
-
-
-def _tile_hashes(read_tile: TileReader, level: int, index: int, width: int) -> list[bytes]:
-    data = read_tile(level, index, width)
-    if len(data) != width * HASH_BYTES:
-        name = tile_path(level, index, width)
-        raise NotVerified(f"{name} holds {len(data)} bytes, not {width * HASH_BYTES}")
-    return [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
-
-
-def tile_path(level: int, index: int, width: int = TILE_WIDTH) -> str:
-    """Return where a tile lies: `tile/0/x001/x234/067`, or `tile/1/000.p/8` if it has only 8 hashes.
-
-    C2SP tlog-tiles, "Merkle Tree".
-    """
-    if level < 0 or index < 0 or not 1 <= width <= TILE_WIDTH:
-        raise ValueError(f"there is no tile at level {level}, index {index}, of width {width}")
-    name = f"{index % 1000:03}"
-    while index := index // 1000:
-        name = f"x{index % 1000:03}/{name}"
-    suffix = "" if width == TILE_WIDTH else f".p/{width}"
-    return f"tile/{level}/{name}{suffix}"
-
-
-def reader_over_tiles(read_tile: TileReader, size: int) -> HashReader:
-    """Return a reader of any complete subtree of the tree over `size` leaves, from its tiles.
-
-    Each answer reads one tile anew, in the width that it has at `size`; a caller who makes many
-    proofs caches them. The reader raises NotVerified where a tile has another length.
-    """
-
-    def read(height: int, index: int) -> bytes:
-        if (index + 1) << height > size:
-            raise ValueError(f"the subtree {index} of height {height} is not complete at size {size}")
-        level, within = divmod(height, _TILE_HEIGHT)
-        tile, first = divmod(index << within, TILE_WIDTH)
-        width = min(TILE_WIDTH, (size >> (_TILE_HEIGHT * level)) - tile * TILE_WIDTH)
-        subtree = Frontier()
-        subtree.extend(_tile_hashes(read_tile, level, tile, width)[first : first + (1 << within)])
-        return subtree.root()
-
-    return read
 
 
 # Proofs

@@ -6,19 +6,39 @@ in it), carry the next `seq`, and name the hash of the line before. The pass sto
 ends, and knows what kind of end it was; what it means is decided in `verify.py`.
 """
 
+import heapq
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from onrecord.errors import NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH, SCHEMA_VERSION, UNREADABLE, Event
-from onrecord.ledger.lines import blocks, read_header, segment_files, torn_bytes, whole_lines
+from onrecord.ledger.deletions import Deletions
+from onrecord.ledger.epochs import HandOverEntry, hand_over_of
+from onrecord.ledger.history import Said
+from onrecord.ledger.lines import (
+    TOMBSTONE,
+    blocks,
+    leaf_of,
+    read_seq,
+    read_tombstone,
+    segment_files,
+    torn_bytes,
+    whole_lines,
+)
 from onrecord.ledger.merkle import Frontier
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.tree import read_tile
+
+_FOLLOWED = frozenset({"recorder_start", "retention", "key"})
+_SORTED = 1024  # claims of the history that are held at a time
+_UNFIT = 64  # claims that don't fit the lines; one that holds is enough
+_BEYOND = 2**63
 
 _decode = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode
@@ -37,29 +57,42 @@ class Break(NotVerified):
 class Reading:
     """One pass over the lines, which can go on when more have come."""
 
-    def __init__(self, folder: LogFolder, signed: int, progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, folder: LogFolder, signed: int, claims: Iterator[Said], progress: Callable[[int], None] | None
+    ) -> None:
+        """`signed` is as far as the tiles go; each of `claims` is compared with the tree at its size."""
         self._folder = folder
         self._progress = progress
         self._tiles = _Leaves(folder, signed)
         self._frontier = Frontier()
         self._prev_hash = GENESIS_PREV_HASH
-        self._roots: dict[int, bytes | None] = {}
+        self._roots: dict[int, bytes] = {}
+        self._wanted: list[int] = []
+        self._claims = _InOrder(claims)
+        self._due = self._claims.size  # the next size at which there is something to do
         self._at = (0, 0)  # segment and offset of the first line not read yet
         self.broken: Break | None = None
         self.off_tile: int | None = None
         self.open_calls: dict[str, int] = {}
         self.same_account = False
         self.torn = 0
-        self.want([signed])
+        self.newest = ""  # the time of the last line
+        self.hand_overs: list[HandOverEntry] = []
+        self.deletions = Deletions()
+        self.unfit: list[Said] = []
 
     @property
     def entries(self) -> int:
         return self._frontier.size
 
-    def want(self, sizes: Sequence[int]) -> None:
+    def want(self, sizes: Iterable[int]) -> None:
         """Remember the root at each of `sizes` when the pass gets there."""
         for size in sizes:
-            self._roots.setdefault(size, self._frontier.root() if size == self.entries else None)
+            if size > self.entries:
+                heapq.heappush(self._wanted, size)
+            elif size == self.entries:
+                self._roots[size] = self._frontier.root()
+        self._due = min([self._claims.size, *self._wanted[:1]])
 
     def root(self, size: int) -> bytes | None:
         """Return the root over the first `size` lines, if it was wanted and they were read."""
@@ -69,17 +102,22 @@ class Reading:
         """Go on to the last line feed, or to `until` entries."""
         files = segment_files(self._folder)
         segment, offset = self._at
+        before = sum(map(_length_of, files[:segment]))
         try:
             for number in range(segment, len(files)):
+                length = _length_of(files[number])
                 for block in blocks(files[number], offset):
                     lines = block if until is None else block[: until - self.entries]
                     for data in lines:
                         self._take(data)
                     offset += sum(map(len, lines)) + len(lines)
                     self._at = (number, offset)
+                    if self._progress is not None:
+                        self._progress(before + min(offset, length))
                     if len(lines) < len(block):
                         return
                 offset = 0
+                before += length
         except Break as e:
             self.broken = e
         except NotVerified as e:
@@ -90,11 +128,14 @@ class Reading:
         seq = self._frontier.size
         try:
             event = _decode(data)
-            plain = _encode(event) == data  # then no key stands twice in it
-        except UNREADABLE as e:
-            raise Break("form", seq, f"entry {seq} is not an event: {e}") from e
-        if not plain:
-            _check_form(data, event, seq)
+            plain = _encode(event) == data  # as `strict_event`, without the call
+        except UNREADABLE:
+            event, plain = None, False
+        if event is None or not plain:
+            if data.startswith(TOMBSTONE):
+                self._take_tombstone(data, seq)
+                return
+            event = strict_event(data, seq)
         if event.seq != seq:
             raise Break("order", seq, f"entry {event.seq} stands where entry {seq} belongs")
         leaf = sha256(b"\x00" + data).digest()  # leaf_hash, without the call
@@ -104,20 +145,52 @@ class Reading:
             raise Break("chain", seq, f"entry {seq} does not follow from the line before it")
         self._frontier.push(leaf)
         self._prev_hash = leaf.hex()
-        if seq + 1 in self._roots:
-            self._roots[seq + 1] = self._frontier.root()
-        if event.phase or event.event_type == "recorder_start":
+        if seq + 1 >= self._due:
+            self._remember()
+        self.newest = event.timestamp
+        if event.phase or event.event_type in _FOLLOWED:
             self._follow(event)
-        if self._progress is not None:
-            self._progress(seq + 1)
+
+    def _take_tombstone(self, data: bytes, seq: int) -> None:
+        """Put the leaf that a tombstone keeps in the place of the line; the tree shows whether it is the right one."""
+        try:
+            stone = read_tombstone(data)
+        except NotVerified as e:
+            raise Break("form", seq, f"entry {seq} is neither an event nor a tombstone: {e}") from e
+        if stone is None or stone.seq != seq:
+            raise Break("order", seq, f"a tombstone of another entry stands where entry {seq} belongs")
+        leaf = leaf_of(data)
+        if self._tiles.next(seq) != leaf and self.off_tile is None and seq < self._tiles.size:
+            self.off_tile = seq
+        self._frontier.push(leaf)
+        self._prev_hash = stone.pruned.leaf
+        if seq + 1 >= self._due:
+            self._remember()
+        self.deletions.take(stone)
+
+    def _remember(self) -> None:
+        """Keep the root that is wanted here, and compare it with what the log has signed here."""
+        size, root = self.entries, self._frontier.root()
+        while self._wanted and self._wanted[0] <= size:
+            self._roots[heapq.heappop(self._wanted)] = root
+        while self._claims.size <= size:
+            said = self._claims.take()
+            if said.size == size and said.root != root and len(self.unfit) < _UNFIT:
+                self.unfit.append(said)
+        self._due = min([self._claims.size, *self._wanted[:1]])
 
     def _follow(self, event: Event) -> None:
         if event.phase == "attempt":
             self.open_calls[f"{event.call_id}/{event.round}"] = event.seq
         elif event.phase == "result":
             self.open_calls.pop(f"{event.call_id}/{event.round}", None)
-        elif "same_account" in event.detail:  # a start; that of a service says nothing of who is wrapped
-            self.same_account = bool(event.detail["same_account"])
+        elif event.event_type == "recorder_start":
+            if "same_account" in event.detail:  # that of a service says nothing of who is wrapped
+                self.same_account = bool(event.detail["same_account"])
+        elif event.event_type == "retention":
+            self.deletions.settle(event)
+        elif hand_over := hand_over_of(event, self._frontier.root()):
+            self.hand_overs.append(hand_over)
 
     def order(self) -> list[int]:
         """Return the seqs of all lines, in the order in which they stand; -1 for a line that is no event."""
@@ -140,6 +213,30 @@ class Reading:
         if self.same_account:
             said.append("same-account: the wrapped server runs under the account that can write this ledger")
         return said
+
+
+class _InOrder:
+    """Claims of the history, smallest size first. They mostly lie so; a thousand at a time are sorted."""
+
+    def __init__(self, claims: Iterator[Said]) -> None:
+        self._claims = claims
+        self._held: list[Said] = []
+        self._fill()
+
+    @property
+    def size(self) -> int:
+        """The size of the next claim, beyond any log where there is none."""
+        return self._held[0].size if self._held else _BEYOND
+
+    def take(self) -> Said:
+        """Return the next claim."""
+        said = heapq.heappop(self._held)
+        self._fill()
+        return said
+
+    def _fill(self) -> None:
+        for said in islice(self._claims, _SORTED - len(self._held)):
+            heapq.heappush(self._held, said)
 
 
 class _Leaves:
@@ -167,11 +264,30 @@ class _Leaves:
         self._tile = [data[at : at + 32] for at in range(0, len(data), 32)]
 
 
+def _length_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0  # it was compressed since it was listed
+
+
 def _seq_of(data: bytes) -> int:
     try:
-        return read_header(data).seq
+        return read_seq(data)
     except NotVerified:
         return -1
+
+
+def strict_event(data: bytes, seq: int) -> Event:
+    """Return the event of a line that reads in one way only. Raises Break, which names `seq`."""
+    try:
+        event = _decode(data)
+        plain = _encode(event) == data  # then no key stands twice in it
+    except UNREADABLE as e:
+        raise Break("form", seq, f"entry {seq} is not an event: {e}") from e
+    if not plain:
+        _check_form(data, event, seq)
+    return event
 
 
 def _check_form(data: bytes, event: Event, seq: int) -> None:

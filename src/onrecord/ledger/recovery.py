@@ -17,10 +17,11 @@ from onrecord.event.event import GENESIS_PREV_HASH
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.durable import replace_file
 from onrecord.ledger.lines import leaf_of, lines_from, read_header
-from onrecord.ledger.merkle import EdgeTiles, Frontier, reader_over_tiles, tree_root
+from onrecord.ledger.merkle import Frontier, tree_root
 from onrecord.ledger.note import Checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.signing import SigningKeys
+from onrecord.ledger.tiles import EdgeTiles, reader_over_tiles
 from onrecord.ledger.tree import (
     Guard,
     guard_of,

@@ -36,6 +36,7 @@ from onrecord.ledger.messages import (
 from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.spool import Spool
 from onrecord.ledger.vouched import KEEP_S, Vouched
+from onrecord.ledger.writer import anew
 
 UNDER_WAY = 256  # entries without an answer; more wait for the service to catch up
 FIRST_NAP_S, LONGEST_NAP_S = 0.05, 1.0  # between two attempts to connect
@@ -85,7 +86,7 @@ class RemoteTicket:
             if not self.cond.wait_for(lambda: self.settled, limit_s):
                 raise LedgerBusy(f"the recorder service did not answer within {limit_s:g} s")
         if self.error is not None:
-            raise _anew(self.error)
+            raise anew(self.error)
 
     def settle(self, receipt: Receipt) -> None:
         """Take in where the entry stands. The caller holds `cond`."""
@@ -181,7 +182,7 @@ class RemoteWriter:
             self._cond.notify_all()
             return self._link
 
-    def begin_anew(self) -> None:
+    def beginanew(self) -> None:
         """Give the connection up: on the next one the service says what it has of this door."""
         with self._cond:
             link = self._link
@@ -238,7 +239,7 @@ class RemoteWriter:
     def _why_not(self) -> LedgerError:
         if self._error is None and self._closing:
             return LedgerError("the recorder is closing")
-        return _anew(self._error or LedgerBusy(f"the recorder service at {self._path} does not answer"))
+        return anew(self._error or LedgerBusy(f"the recorder service at {self._path} does not answer"))
 
     # the thread that connects and listens
 
@@ -375,14 +376,9 @@ class _Refill:
             ticket.wait(deadline_s)
         except LedgerError as e:
             if not ticket.settled:
-                self._writer.begin_anew()  # nobody can tell otherwise whether it is on the record
+                self._writer.beginanew()  # nobody can tell otherwise whether it is on the record
             if type(e) is not LedgerError:
                 raise
             self._writer.lose()
             return Receipt(-1, b"")
         return ticket.receipt
-
-
-def _anew(error: LedgerError) -> LedgerError:
-    """Return `error` as a new object: one that is raised twice drags the frames of the first time along."""
-    return type(error)(*error.args)

@@ -19,8 +19,9 @@ from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.ledger.durable import FileLock, disk_error, open_private, sync_all, sync_folder, write_all
 from onrecord.ledger.frames import FRAME_LINES, chunks, compress
 from onrecord.ledger.lines import compressed_form, first_seq, is_compressed, leaf_of, segment_files, whole_lines
-from onrecord.ledger.merkle import HASH_BYTES, TILE_WIDTH
+from onrecord.ledger.merkle import HASH_BYTES
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.tiles import TILE_WIDTH
 from onrecord.ledger.tree import read_tile
 
 _PACE_S = 0.002  # between two frames: calls come first

@@ -10,7 +10,8 @@ on the device. This file knows what chains lines, and nothing of what they say, 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
@@ -20,14 +21,13 @@ from onrecord.ledger.clock import TimeText, parse_time
 from onrecord.ledger.durable import make_folder, replace_file
 from onrecord.ledger.lines import (
     MAX_LINE,
-    Line,
+    blocks,
     compressed_form,
     is_compressed,
     offset_of,
     read_header,
     segment_files,
     segment_of,
-    whole_lines,
 )
 from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.place import LogFolder, segment_name
@@ -77,7 +77,7 @@ class Tail:
                 self._entered = True
                 self._segment.end = offset_of(path, self.size)
                 return self.read_on()
-            self._take_all(whole_lines(path, offset_of(path, self.size)))
+            self._take_all(blocks(path, offset_of(path, self.size)))
         self._segment = self._next()
         self._entered = True
         return self.read_on()
@@ -90,44 +90,51 @@ class Tail:
             if length == segment.end and not sealed:
                 return 0
             try:
-                for line in whole_lines(segment.fd, segment.end, length):
-                    self._take(line)
-                    segment.end = line.offset + len(line.data) + 1
+                for lines in blocks(segment.fd, segment.end, length):
+                    self._take_block(lines)
+                    segment.end += sum(map(len, lines)) + len(lines)
             except NotVerified as e:
                 raise LedgerRefused(f"altered: {segment.path}, after entry {self.size - 1}: {e}") from e
             if not sealed:
                 return length - segment.end
             if length != segment.end:
                 raise LedgerRefused(f"altered: {segment.path} is sealed, and does not end with a line")
-            self._left.append(segment)
             self._segment = self._next()
+            self._left.append(segment)  # last: `flush` closes what lies here, and goes on with the other
             self.rotated = True
 
     def _next(self) -> Segment:
         """Return the segment behind the sealed ones; it is created where nobody has."""
         path = self._folder.segments / segment_name(self.size)
         while not path.exists() and compressed_form(path).exists():  # others are far ahead
-            self._take_all(whole_lines(compressed_form(path)))
+            self._take_all(blocks(compressed_form(path)))
             path = self._folder.segments / segment_name(self.size)
         return create_segment(path, self._reserve_bytes)
 
-    def _take_all(self, lines: Iterable[Line]) -> None:
+    def _take_all(self, blocks_of_lines: Iterable[list[bytes]]) -> None:
+        for lines in blocks_of_lines:
+            self._take_block(lines)
+
+    def _take_block(self, lines: list[bytes]) -> None:
+        """Take in lines that follow the last one. Raises NotVerified where one doesn't, and then takes in none."""
+        size, last_leaf, timestamp = self.size, self.last_leaf, ""
+        leaves: list[bytes] = []
         for line in lines:
-            self._take(line)
+            header = read_header(line)
+            if header.seq != size or header.prev_hash != last_leaf:
+                raise NotVerified(f"a line says seq {header.seq}, or does not follow the line before it")
+            leaf = sha256(b"\x00" + line).digest()  # leaf_hash, without the call: this is done under the lock
+            leaves.append(leaf)
+            last_leaf, timestamp = leaf.hex(), header.timestamp
+            size += 1
+        if leaves:
+            self._advance(leaves, parse_time(timestamp))
 
-    def _take(self, line: Line) -> None:
-        header = read_header(line.data)
-        if header.seq != self.size or header.prev_hash != self.last_leaf:
-            raise NotVerified(f"a line says seq {header.seq}, or does not follow the line before it")
-        self._advance(line.data, parse_time(header.timestamp))
-
-    def _advance(self, line: bytes, at_us: int) -> bytes:
-        leaf = leaf_hash(line)
-        self.leaves.append(leaf)
-        self.last_leaf = leaf.hex()
+    def _advance(self, leaves: list[bytes], at_us: int) -> None:
+        self.leaves += leaves
+        self.last_leaf = leaves[-1].hex()
         self.last_us = at_us
-        self.size += 1  # last: see `flush`
-        return leaf
+        self.size += len(leaves)  # last: see `flush`
 
     # writing
 
@@ -160,7 +167,7 @@ class Tail:
         except OSError:
             old.unseal()  # no room for another file: it grows longer than it should
             return False
-        self._left.append(old)
+        self._left.append(old)  # last: see `read_on`
         self.rotated = True
         return True
 
@@ -168,19 +175,30 @@ class Tail:
         """See that an ordinary line of `count` bytes leaves the reserve alone. Raises LedgerFull."""
         self._segment.make_room(count)
 
-    def put(self, body: bytes, at_us: int, wid: str, wseq: int) -> bytes:
-        """Write an entry behind the last line, and return its leaf hash. Raises LedgerError: then it is not there."""
-        line = b'{"schema_version":%d,"seq":%d,"prev_hash":"%s","timestamp":"%s","wid":"%s","wseq":%d,%s' % (
-            SCHEMA_VERSION,
-            self.size,
-            self.last_leaf.encode(),
-            self._times.of(at_us).encode(),
-            wid.encode(),
-            wseq,
-            body[1:],
-        )
-        self._segment.write(line + b"\n")
-        return self._advance(line, at_us)
+    def put(self, bodies: Sequence[bytes], at_us: int, wid: str, wseq: int) -> list[bytes]:
+        """Write entries behind the last line, all or none, and return their leaf hashes. Raises LedgerError."""
+        size, last_leaf, time = self.size, self.last_leaf, self._times.of(at_us)
+        written: list[bytes] = []
+        leaves: list[bytes] = []
+        for body in bodies:
+            line = b'{"schema_version":%d,"seq":%d,"prev_hash":"%s","timestamp":"%s","wid":"%s","wseq":%d,%s' % (
+                SCHEMA_VERSION,
+                size,
+                last_leaf.encode(),
+                time.encode(),
+                wid.encode(),
+                wseq,
+                body[1:],
+            )
+            leaf = leaf_hash(line)
+            last_leaf = leaf.hex()
+            written.append(line)
+            leaves.append(leaf)
+            size += 1
+            wseq += 1
+        self._segment.write(b"\n".join(written) + b"\n")
+        self._advance(leaves, at_us)
+        return leaves
 
     def set_torn_aside(self, count: int) -> dict[str, str | int | bool]:
         """Keep the bytes that a dying process left behind the last line, cut them off, and say what they were.

@@ -22,10 +22,10 @@ from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import FileLock, disk_error, make_folder, replace_file
 from onrecord.ledger.history import Published as Published  # noqa: PLC0414 - part of what this file hands on
 from onrecord.ledger.history import append_history, last_note, signer_of, thin
-from onrecord.ledger.merkle import EdgeTiles, tile_path
 from onrecord.ledger.note import Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.signing import SigningKeys
+from onrecord.ledger.tiles import EdgeTiles, tile_path
 
 HASH_BYTES = 32
 
@@ -210,14 +210,16 @@ class Tree:
         """Check what other processes signed since, and say whether `leaves` go at least as far."""
         if self._note and last_note(self._folder.checkpoints) == self._note:
             return True  # nobody signed since we did
-        for read in (read_checkpoint, read_last_signed):
-            theirs = read(self._folder, self._keys)
-            if theirs is None or theirs.size < self.size:
+        views = {read(self._folder, self._keys) for read in (read_checkpoint, read_last_signed)}
+        frontier = self._edge.frontier()
+        for theirs in sorted((view for view in views if view), key=lambda view: view.size):
+            if theirs.size < self.size:
                 continue
             if theirs.size > self.size + len(leaves):
                 self.wanted = theirs.size
                 return False
-            if self._grown(leaves, theirs.size).root() != theirs.root:
+            frontier.extend(leaves[frontier.size - self.size : theirs.size - self.size])
+            if frontier.root() != theirs.root:
                 raise LedgerRefused(
                     f"forked: a checkpoint of size {theirs.size} in {self._folder.path} signs another tree"
                 )

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 from onrecord.errors import ConfigError, Contradicted, NotAnchored, NotVerified
 from onrecord.ledger.cosignature import Cosignature, CosignerKey, verify_cosignatures
-from onrecord.ledger.merkle import HashReader, check_consistency, consistency_path, reader_over_tiles, tree_root
+from onrecord.ledger.merkle import HashReader, check_consistency, consistency_path, tree_root
 from onrecord.ledger.note import Checkpoint, parse_note, signature_line
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.post import TIMEOUT_S, Answer, check_url, post
 from onrecord.ledger.submission import Submission, format_submission
+from onrecord.ledger.tiles import reader_over_tiles
 from onrecord.ledger.tree import read_tile
 
 _SIZE_BODY = re.compile(rb"(0|[1-9][0-9]{0,18})\n?")

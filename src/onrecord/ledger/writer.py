@@ -17,12 +17,11 @@ segments compressed in a thread of its own.
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from threading import Condition, Thread
+from collections.abc import Callable, Sequence
+from threading import Condition, Lock, Thread
 from typing import NamedTuple
 
-from onrecord.errors import LedgerBusy, LedgerError
+from onrecord.errors import LedgerBusy, LedgerError, LedgerMoved, LedgerRefused
 from onrecord.event.redacted import Redacted
 from onrecord.ledger.appending import Durability, Hand
 from onrecord.ledger.ledger import DEADLINE_S, Ledger
@@ -51,13 +50,52 @@ class Ticket:
         """Whether there is nothing to wait for."""
         return self.durability == "written"
 
+    @property
+    def deadline_s(self) -> float:
+        """How long a wait may take where nobody says."""
+        return self._writer.deadline_s
+
     def wait(self, deadline_s: float | None = None) -> None:
         """Return once the entry is durable. Raises a LedgerError where it isn't in time, by default the writer's."""
-        if not self.settled:
-            limit_s = self._writer.deadline_s if deadline_s is None else deadline_s
-            note = self._writer.wait_until(self._ledger, self.receipt.seq, self.durability, limit_s)
-            if self.durability == "signed":
-                self.receipt = replace(self.receipt, note=note)
+        if self.settled:
+            return
+        limit_s = self._writer.deadline_s if deadline_s is None else deadline_s
+        asleep = Lock()  # one of its own: a flush wakes whom it settles, and nobody else
+        asleep.acquire()
+        conclude = self.when_settled(asleep.release)
+        asleep.acquire(timeout=limit_s)
+        conclude(limit_s)
+
+    def when_settled(self, wake: Callable[[], object]) -> Callable[[float], None]:
+        """Have `wake` called, once and in any thread, when there is nothing to wait for any more.
+
+        Returns what is to be called then, or when the limit that it is given, in seconds, has passed: it
+        returns where the entry is durable, and raises a LedgerError where it isn't.
+        """
+        waiter = _Waiter(self._ledger, self.receipt.seq, self.durability, wake)
+        if self.settled or not self._writer.enlist(waiter):
+            wake()
+
+        def conclude(limit_s: float) -> None:
+            if not self.settled:
+                note = self._writer.conclude(waiter, limit_s)
+                if self.durability == "signed":
+                    self.receipt.note = note
+
+        return conclude
+
+
+class _Waiter:
+    """Somebody who waits for an entry; `wake` is called once, when there is nothing to wait for any more."""
+
+    __slots__ = ("durability", "failed", "ledger", "seq", "wake")
+
+    def __init__(self, ledger: Ledger, seq: int, durability: Durability, wake: Callable[[], object]) -> None:
+        self.ledger = ledger
+        self.seq = seq
+        self.durability = durability
+        self.wake = wake
+        self.failed = False
 
 
 class _Step(NamedTuple):
@@ -81,19 +119,24 @@ class Writer:
         gap: Callable[[], Redacted],
         deadline_s: float = DEADLINE_S,
         heartbeat_s: float = HEARTBEAT_S,
+        alarm: Callable[[LedgerError], None] | None = None,
     ) -> None:
-        """`open_ledger` opens the log for the first time; `gap` makes the event that reports what was spooled."""
+        """`open_ledger` opens the log for the first time; `gap` makes the event that reports what was spooled.
+
+        `alarm` is told, once and in a thread of its own, that the log is not what it was.
+        """
         self._open_ledger = open_ledger
         self.deadline_s = deadline_s
         self._heartbeat_s = heartbeat_s
         self._compressing: Thread | None = None
+        self._alarm = alarm
         self._cond = Condition()
         self._ledger: Ledger | None = None
         self._former: Ledger | None = None  # the one that broke last: its successor goes on with its count
         self._retired: list[Ledger] = []  # broken ones, for the committing thread to close: it may be flushing one
         self._tried_at = -math.inf
         self._last_error: LedgerError | None = None
-        self._failures = 0  # of the committing thread
+        self._waiters: list[_Waiter] = []
         self._appended = self._flushed = self._signed = self._published = 0  # entries
         self._flush_to = self._sign_to = 0  # as far as somebody waits for
         self._note = b""  # the signed one that covers so many
@@ -109,18 +152,27 @@ class Writer:
     ) -> Ticket:
         """Write `entry` and return its ticket. Raises a LedgerError where nothing of it was written.
 
-        An `urgent` one may use the reserve of a full disk.
+        An `urgent` one may use the reserve of a full disk. One in the name of a `hand` carries that one's count.
         """
+        return self.append_all(((entry, durability),), urgent=urgent, hand=hand)[0]
+
+    def append_all(
+        self, asked: Sequence[tuple[Redacted, Durability]], *, urgent: bool = False, hand: Hand | None = None
+    ) -> list[Ticket]:
+        """As `append`, for several entries that are written together, all or none."""
+        if not asked:
+            return []
         ledger = self._usable()
         try:
             if self._spool and not urgent:
                 self._note_appended(ledger, self._spool.drain(ledger, deadline_s=self.deadline_s))
-            receipt = ledger.append(entry, deadline_s=self.deadline_s, urgent=urgent, hand=hand)
+            entries = [entry for entry, _ in asked]
+            receipts = ledger.append_all(entries, deadline_s=self.deadline_s, urgent=urgent, hand=hand)
         except LedgerError as e:
             self._drop_if_broken(ledger, e)
             raise
-        self._note_appended(ledger, receipt.seq + 1)
-        return Ticket(self, ledger, receipt, durability)
+        self._note_appended(ledger, receipts[-1].seq + 1)
+        return [Ticket(self, ledger, receipt, want) for receipt, (_, want) in zip(receipts, asked, strict=True)]
 
     def await_ready(self) -> None:
         """Open the log, if it is not open. Raises a LedgerError where it cannot be."""
@@ -135,32 +187,47 @@ class Writer:
         """How many entries are not on the record yet, or never will be."""
         return len(self._spool)
 
-    def wait_until(self, ledger: Ledger, seq: int, durability: Durability, deadline_s: float) -> bytes:
-        """Return once the entry at `seq` of `ledger` is flushed or signed, with the latest signed note.
+    def enlist(self, waiter: "_Waiter") -> bool:
+        """Have `waiter` woken when its entry is durable, or cannot be; False says that it is decided already."""
+        with self._cond:
+            if self._is_done(waiter) or self._ledger is not waiter.ledger:
+                return False
+            self._waiters.append(waiter)
+            self._flush_to = max(self._flush_to, waiter.seq + 1)
+            if waiter.durability == "signed":
+                self._sign_to = max(self._sign_to, waiter.seq + 1)
+            self._cond.notify_all()  # nobody but the committing thread sleeps on this
+            return True
 
-        Raises a LedgerError where it isn't.
+    def conclude(self, waiter: "_Waiter", limit_s: float) -> bytes:
+        """Return the latest signed note where the waiter's entry is durable. Raises a LedgerError where it isn't.
 
-        That is at once where the disk refuses, and otherwise when the deadline passes.
+        That is at once where the disk refuses, and otherwise when the limit has passed.
         """
         with self._cond:
-            failures = self._failures
-            if self._ledger is ledger:
-                self._flush_to = max(self._flush_to, seq + 1)
-                if durability == "signed":
-                    self._sign_to = max(self._sign_to, seq + 1)
-                self._cond.notify_all()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            if self._is_done(waiter):
+                return self._note
+            if self._ledger is waiter.ledger and not waiter.failed:
+                raise LedgerBusy(f"the disk did not take the entry within {limit_s:g} s")
+            raise anew(self._last_error or LedgerError("the log was opened anew before the entry was durable"))
 
-            def done() -> bool:
-                return self._ledger is ledger and seq < (self._signed if durability == "signed" else self._flushed)
+    def _is_done(self, waiter: "_Waiter") -> bool:
+        reached = self._signed if waiter.durability == "signed" else self._flushed
+        return self._ledger is waiter.ledger and waiter.seq < reached
 
-            def over() -> bool:
-                return done() or self._ledger is not ledger or self._failures != failures
-
-            if not self._cond.wait_for(over, deadline_s):
-                raise LedgerBusy(f"the disk did not take the entry within {deadline_s:g} s")
-            if not done():
-                raise _anew(self._last_error or LedgerError("the log was opened anew before the entry was durable"))
-            return self._note
+    def _wake(self, *, all_of_them: bool = False) -> None:
+        """Wake whom the last step has settled; the caller holds the condition."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if self._is_done(waiter):
+                waiter.wake()
+            elif all_of_them or self._ledger is not waiter.ledger:
+                waiter.failed = True
+                waiter.wake()
+            else:
+                self._waiters.append(waiter)
 
     def close(self) -> None:
         """Flush, sign and close. Raises a LedgerError where the last lines could not be made durable."""
@@ -175,9 +242,9 @@ class Writer:
         if self._ledger is not None:
             self._ledger.close()
             if self._published < self._appended:
-                raise _anew(self._last_error or LedgerBusy("the last entries are written, but not signed"))
+                raise anew(self._last_error or LedgerBusy("the last entries are written, but not signed"))
         elif self._last_error is not None:
-            raise _anew(self._last_error)
+            raise anew(self._last_error)
 
     def _drain_at_last(self) -> None:
         try:
@@ -196,11 +263,12 @@ class Writer:
             if self._ledger is not None:
                 return self._ledger
             if self._last_error is not None and time.monotonic() - self._tried_at < RETRY_S and not at_once:
-                raise _anew(self._last_error)
+                raise anew(self._last_error)
             try:
                 ledger = self._former.again(deadline_s=self.deadline_s) if self._former else self._open_ledger()
             except LedgerError as e:
                 self._last_error = e
+                self._raise_alarm(e)
                 raise
             finally:
                 self._tried_at = time.monotonic()  # after the attempt: those who waited for it don't try again
@@ -209,6 +277,11 @@ class Writer:
             self._last_error = None
             self._note_appended(ledger, ledger.size)
             return ledger
+
+    def _raise_alarm(self, error: LedgerError) -> None:
+        if self._alarm is not None and isinstance(error, (LedgerMoved, LedgerRefused)):
+            Thread(target=self._alarm, args=(error,), name="onrecord-alarm", daemon=True).start()
+            self._alarm = None
 
     def _drop_if_broken(self, ledger: Ledger, error: LedgerError) -> None:
         if ledger.usable:
@@ -221,7 +294,9 @@ class Writer:
                 self._flush_to = self._sign_to = 0
                 self._last_error = error
                 self._tried_at = time.monotonic()
+                self._wake()
                 self._cond.notify_all()
+        self._raise_alarm(error)
 
     def _note_appended(self, ledger: Ledger, size: int) -> None:
         with self._cond:
@@ -318,17 +393,16 @@ class Writer:
                 if published:
                     self._published = max(self._published, signed)
                     self._publish_at = time.monotonic() + PUBLISH_S
-                self._cond.notify_all()
+                self._wake()
 
     def _fail(self, ledger: Ledger, error: LedgerError) -> None:
         self._drop_if_broken(ledger, error)
         with self._cond:
             if self._ledger is ledger or self._ledger is None:
                 self._last_error = error
-            self._failures += 1
-            self._cond.notify_all()
+            self._wake(all_of_them=True)
 
 
-def _anew(error: LedgerError) -> LedgerError:
+def anew(error: LedgerError) -> LedgerError:
     """Return `error` as a new object: one that is raised twice drags the frames of the first time along."""
     return type(error)(*error.args)
