@@ -388,3 +388,31 @@ def test_events_are_json_that_carries_the_peer(place, service):
     service.stop()
     shown = onrecord(service.home, "tail", "--json", "-n", "50").stdout.splitlines()
     assert any(json.loads(line).get("peer_uid") == os.getuid() for line in shown)
+
+
+@pytest.mark.requirement("D2")
+def test_a_door_follows_the_log_to_its_next_key_while_it_runs_and_when_it_comes_back(place, service):
+    def rotate():
+        rotated = onrecord(service.home, "keys", "rotate")
+        assert rotated.returncode == 0, rotated.stderr
+
+    with door(service, place) as session:
+        assert "result" in session.call("erase", text="with the first key")
+        rotate()
+        for _ in range(3):
+            assert "result" in session.call("erase", text="with the second key")
+        session.end()
+    (kept,) = read_receipts(Home(place / "door"))
+    assert kept.vkey in onrecord(service.home, "keys").stdout.splitlines()[-1]
+
+    rotate()
+    service.restart()
+    rotate()
+    with door(service, place) as session:
+        assert "result" in session.call("erase", text="with the fourth key")
+        assert session.end() == 0
+    assert session.errors == b""
+    (again,) = read_receipts(Home(place / "door"))
+    assert again.vkey != kept.vkey
+    service.stop()
+    assert onrecord(service.home, "verify", "--allow-unanchored").returncode == 0

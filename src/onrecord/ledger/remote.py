@@ -267,6 +267,7 @@ class RemoteWriter:
             version=VERSION,
             log=self._log,
             origin=known.origin if known else "",
+            vkey=self._vouched.vkey,
             size=known.size if known else 0,
             root=self._vouched.root,
             wid=wid,
@@ -346,7 +347,7 @@ class RemoteWriter:
         vouched = self._vouched
         leaf = leaf_of(done)
         if done.note:
-            vouched.take(done.note, done.path)
+            vouched.take(done)
         if ticket.durability != "signed" or ticket.entry is None or vouched.known is None:
             return Receipt(done.seq, leaf)
         if vouched.known.size <= done.seq:
