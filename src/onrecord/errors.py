@@ -17,6 +17,7 @@
         ├── LedgerFull       no room; the append was undone
         ├── LedgerUnwritable the file system refused the write or the flush
         ├── LedgerMoved      the live log was deleted, replaced or cut while it was open
+        ├── RecorderAway     the recorder service does not answer: start it
         └── LedgerRefused    what is on disk contradicts what was recorded: rolled back, forked, altered
 
 Messages say what, where and why, in lower case, without a full stop. They never carry values
@@ -108,6 +109,10 @@ class LedgerUnwritable(LedgerError):
 
 class LedgerMoved(LedgerError):
     """The live log was deleted, replaced or cut while this process had it open."""
+
+
+class RecorderAway(LedgerError):
+    """The recorder service that keeps the ledger does not answer, or does not let this account in."""
 
 
 class LedgerRefused(LedgerError):

@@ -35,8 +35,8 @@ from onrecord.event.call import Call, Result
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted, ended
+from onrecord.ledger.appending import Appending, Durability, Pending
 from onrecord.ledger.clock import NowUs, now_us
-from onrecord.ledger.writer import Durability, Ticket, Writer
 from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.redact import Redactor, Secrets
 
@@ -72,7 +72,7 @@ class Permit:
         treatment: Treatment,
         attempt: Event,
         secrets: Secrets,
-        ticket: Ticket | None,
+        ticket: Pending | None,
         started_ns: int,
     ) -> None:
         self._guard = guard
@@ -99,18 +99,20 @@ class Permit:
             try:
                 self._ticket.wait()
             except LedgerError as e:
-                self._guard.close_unrun(self)
-                raise NotRecorded(f"not recorded, so not run: {e}") from e
+                if self.treatment.fails_closed:
+                    self._guard.close_unrun(self)
+                    raise NotRecorded(f"not recorded, so not run: {e}") from e
         return self.call
 
 
 class Delivery:
     """A result on its way to the caller."""
 
-    __slots__ = ("_ticket",)
+    __slots__ = ("_fails_closed", "_ticket")
 
-    def __init__(self, ticket: Ticket | None) -> None:
+    def __init__(self, ticket: Pending | None, *, fails_closed: bool = False) -> None:
         self._ticket = ticket
+        self._fails_closed = fails_closed
 
     @property
     def settled(self) -> bool:
@@ -123,7 +125,8 @@ class Delivery:
             try:
                 self._ticket.wait()
             except LedgerError as e:
-                raise _end_not_recorded(e) from e
+                if self._fails_closed:
+                    raise _end_not_recorded(e) from e
 
 
 class Guard:
@@ -131,7 +134,7 @@ class Guard:
 
     def __init__(
         self,
-        writer: Writer,
+        writer: Appending,
         redactor: Redactor,
         manifest: Manifest,
         *,
@@ -180,7 +183,8 @@ class Guard:
         base = self._result_of(permit, result)
         entry = self._redactor.result(permit.attempt, permit.secrets, permit.call, permit.treatment, result, base)
         try:
-            return Delivery(self._writer.append(entry, permit.treatment.result_durability, urgent=True))
+            ticket = self._writer.append(entry, permit.treatment.result_durability, urgent=True)
+            return Delivery(ticket, fails_closed=permit.treatment.fails_closed)
         except LedgerError as e:
             self._writer.spool(entry)  # of any tier: it happened, and the record must say so when it can
             if permit.treatment.fails_closed:

@@ -5,13 +5,16 @@ Starting, stopping, keys and configuration are events like any other. A recorder
 closes the calls of recorders that died: nobody knows whether those calls took effect, and the
 record says exactly that.
 
+Where a recorder service keeps the ledger, that is the recorder that says who lives and closes what was
+left open; this one records its own start and stop through it.
+
 A ledger that cannot be written does not keep a recorder from starting: calls of tier 2 and above
 are refused one by one, with the reason, and everything else goes on.
 """
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,9 +24,9 @@ from onrecord.errors import LedgerError
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted, closing_of, own_fact
 from onrecord.guard import Guard
+from onrecord.ledger.appending import Appending
 from onrecord.ledger.place import Home
 from onrecord.ledger.presence import Presence, dead_recorders, open_attempts
-from onrecord.ledger.writer import Writer
 from onrecord.rules.classify import FAIL_CLOSED
 from onrecord.rules.redact import Redactor
 
@@ -42,60 +45,65 @@ class Recorder:
 
     def __init__(
         self,
-        home: Home,
-        wid: str,
-        writer: Writer,
+        presence: Presence | None,
+        writer: Appending,
         redactor: Redactor,
         guard: Guard,
         *,
         version: str,
         configuration: Configuration,
         key_created: bool,
-        same_account: bool,
+        standing: Callable[[], Mapping[str, bool]],
         say: Callable[[str], None],
     ) -> None:
-        """`say` tells the person at the terminal."""
+        """`presence` is None where a service keeps the ledger; `standing` tells how far it is out of reach.
+
+        `say` tells the person at the terminal.
+        """
         self.guard = guard
         self.redactor = redactor
-        self._home = home
         self._writer = writer
         self._version = version
         self._configuration = configuration
         self._key_created = key_created
-        self._same_account = same_account
+        self._standing = standing
         self._say = say
         self._base = Event()
-        self._presence = Presence(home, wid)
+        self._presence = presence
 
     def start(self, base: Event, command: list[str]) -> None:
         """Record the start, and close what dead recorders left open. `base` says who and which server."""
         self._base = base
+        try:
+            closed = self._record_start(base, command)
+        except LedgerError as e:
+            if self._presence is not None:
+                with suppress(LedgerError):
+                    self._presence.begin(0)  # the ledger may heal: what is left open then is looked for from its start
+            self._say(f"nothing can be recorded: {e}; calls of tier 2 and above are refused until it can")
+            return
+        if closed:
+            self._say(f"{closed} calls were left open by a recorder that died; recorded as unknown")
+
+    def _record_start(self, base: Event, command: list[str]) -> int:
+        """Return how many calls were closed. Raises LedgerError."""
+        detail = {"version": self._version, "python": platform.python_version(), "platform": sys.platform}
+        self._writer.await_ready()  # only then is it known how far the ledger is out of reach
         event = replace(
             base,
             event_id=self.guard.new_id(),
             event_type="recorder_start",
             action="start",
-            detail={
-                "version": self._version,
-                "python": platform.python_version(),
-                "platform": sys.platform,
-                "same_account": self._same_account,
-            },
+            detail={**detail, **self._standing()},
         )
-        try:
-            ticket = self._writer.append(self.redactor.fact(event, {"command": command}))
-            self._presence.begin(ticket.receipt.seq)
-            self._writer.append(self._configured(base))
-            if self._key_created:
-                self._writer.append(own_fact("key", event_id=self.guard.new_id(), action="create"))
-            closed = self._close_orphans()
-        except LedgerError as e:
-            with suppress(LedgerError):
-                self._presence.begin(0)  # the ledger may heal: whatever is left open then is looked for from its start
-            self._say(f"nothing can be recorded: {e}; calls of tier 2 and above are refused until it can")
-            return
-        if closed:
-            self._say(f"{closed} calls were left open by a recorder that died; recorded as unknown")
+        ticket = self._writer.append(self.redactor.fact(event, {"command": command}))
+        seq = ticket.receipt.seq
+        if self._presence is not None:
+            self._presence.begin(seq)
+        self._writer.append(self._configured(base))
+        if self._key_created:
+            self._writer.append(own_fact("key", event_id=self.guard.new_id(), action="create"))
+        return 0 if self._presence is None else self._close_orphans(self._presence.home)
 
     def _configured(self, base: Event) -> Redacted:
         """Return the event that says which settings are in force."""
@@ -110,11 +118,11 @@ class Recorder:
         )
         return self.redactor.fact(event, {"file": said.file} if said.file else {})
 
-    def _close_orphans(self) -> int:
+    def _close_orphans(self, home: Home) -> int:
         closed = 0
-        with dead_recorders(self._home) as dead:
+        with dead_recorders(home) as dead:
             for wid, seq in dead:
-                for attempt in open_attempts(self._home.log(), wid, seq):
+                for attempt in open_attempts(home.log(), wid, seq):
                     entry = closing_of(attempt, event_id=self.guard.new_id(), error_type="recorder_died")
                     self._writer.append(entry)
                     closed += 1
@@ -132,7 +140,8 @@ class Recorder:
         self.guard.note(self.redactor.fact(event, {}))
         try:
             self._writer.close()
-            self._presence.end()
+            if self._presence is not None:
+                self._presence.end()
         except LedgerError as e:
             self._say(f"the last entries may not be on the record: {e}")
         if self._writer.unwritten:

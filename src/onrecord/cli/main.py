@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_prove,
         _add_export,
         _add_keys,
+        _add_recorder,
         _add_doctor,
         _add_ledger,
         _add_anchor,
@@ -201,6 +202,34 @@ def _add_keys(verbs: _Verbs) -> None:
     parser.add_argument("action", nargs="?", choices=["show", "rotate"], default="show", help="default: show")
     _add_log(parser)
     parser.add_argument("--json", action="store_true")
+
+
+def _add_recorder(verbs: _Verbs) -> None:
+    about = "keep the ledger for other processes, under an account of its own if wanted"
+    parser = verbs.add_parser("recorder", help=about, description=about)
+    actions: _Verbs = parser.add_subparsers(metavar="ACTION", required=True)
+    run = _verb(actions, "run", "accept entries over a socket until it is told to stop", "recorder")
+    run.add_argument("--socket", type=Path, metavar="PATH", help="where to listen (default: recorder.sock in the home)")
+    run.add_argument("--shared", action="store_true", help="let the group of this account connect too")
+    run.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
+    install = _verb(
+        actions, "install", "move ledger and key to an account that wrapped servers can't write", "recorder"
+    )
+    install.description = (
+        "As root. Moves the ledger and the signing keys of a home to an account of their own, and sets up a systemd "
+        "service that keeps them. Pseudonyms and the key for digests stay. Without it the account of the wrapped "
+        "servers can write the ledger, and every verdict says so."
+    )
+    install.add_argument("--home", type=Path, metavar="DIR", help="whose ledger it is (default: that of ONRECORD_HOME)")
+    install.add_argument("--account", default="onrecord", metavar="NAME", help="made if missing (default: onrecord)")
+    install.add_argument("--state", type=Path, default=Path("/var/lib/onrecord"), metavar="DIR", help="the new place")
+    install.add_argument(
+        "--units", type=Path, default=Path("/etc/systemd/system"), metavar="DIR", help="where systemd looks for units"
+    )
+    install.add_argument(
+        "--python", type=Path, metavar="FILE", help="the interpreter (default: the one that runs this)"
+    )
+    install.add_argument("--dry-run", action="store_true", help="say each step, and take none")
 
 
 def _add_doctor(verbs: _Verbs) -> None:

@@ -127,6 +127,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     client_name: Annotated[str, _about("what the client calls itself; its own claim")] = ""
     client_version: Annotated[str, _about("version that the client claims")] = ""
     client_ip: Annotated[str, _about("peer address; absent over stdio")] = ""
+    peer_uid: Annotated[int | None, _about("account that handed the event to the recorder service, by the kernel")] = (
+        None
+    )
+    peer_pid: Annotated[int | None, _about("process that handed it over, by the kernel")] = None
     session_id: Annotated[str, _about("UUIDv7 of the connection, ours, not the protocol's")] = ""
 
     # at what

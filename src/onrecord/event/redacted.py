@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Redacted`: an event that is fit to be written, and the only thing that a ledger takes.
 
-Two places make one: `rules.redact`, from values that came from outside, and this file, for facts
-that OnRecord states about itself from values of its own (`own_fact`, `deletion`). A test names both and finds no third.
+Two places make one from scratch: `rules.redact`, from values that came from outside, and this file,
+for facts that OnRecord states about itself from values of its own (`own_fact`, `deletion`). A
+recorder service gets events that a door of the same kind has redacted; `received` takes them in. A
+test names these places and finds no other.
 """
 
 import re
@@ -16,6 +18,20 @@ from onrecord.event.event import Event, EventType, encode
 OWN_FACTS: frozenset[EventType] = frozenset({"log_open", "log_recovered", "degraded", "gap", "key", "heartbeat"})
 
 _RULE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+# What a door may state of itself and of its calls. The rest is for whoever holds the ledger: a door that could state
+# a deletion or a hand-over of the signing key could excuse a change of the record.
+DOOR_FACTS: frozenset[EventType] = frozenset(
+    {
+        *("tool_call", "resource_read", "prompt_get", "completion", "sampling", "elicitation", "task", "request"),
+        *("recorder_start", "recorder_stop", "install", "uninstall", "connection", "authentication"),
+        *("policy_decision", "approval", "configuration", "tool_definition", "security", "access"),
+        *("delivery_failure", "gap"),  # the gap is in what the door could hand over
+    }
+)
+
+_NOTHING = Event()
+_SET_BY_SERVICE = ("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "peer_uid", "peer_pid")
 
 
 @final
@@ -77,6 +93,22 @@ def with_detail(entry: Redacted, **more: str | int | bool) -> Redacted:
     return Redacted(event, encode(event))
 
 
+def received(event: Event, *, peer_uid: int | None, peer_pid: int | None) -> Redacted:
+    """Make the entry of an event that a door has redacted and handed over, encoded anew.
+
+    `peer_uid` and `peer_pid` are what the kernel says of the door's process. Raises ValueError where
+    the event is not a door's to state, or says what only the ledger or its service may set.
+    """
+    if event.event_type not in DOOR_FACTS:
+        raise ValueError(f"an event of type {event.event_type} is not a door's to state")
+    if not event.event_id:
+        raise ValueError("the event has no event_id")
+    if any(getattr(event, name) != getattr(_NOTHING, name) for name in _SET_BY_SERVICE):
+        raise ValueError(f"the event sets what only the ledger sets: one of {', '.join(_SET_BY_SERVICE)}")
+    event = msgspec.structs.replace(event, peer_uid=peer_uid, peer_pid=peer_pid)
+    return Redacted(event, encode(event))
+
+
 def closing_of(attempt: Event, *, event_id: str, error_type: str) -> Redacted:
     """Make the closing event of an attempt whose recorder died; its values come from the record itself.
 
@@ -96,6 +128,8 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         timestamp="",
         wid="",
         wseq=-1,
+        peer_uid=None,  # whoever hands over the end is asked anew
+        peer_pid=None,
         event_id=event_id,
         phase="result",
         input_summary="",

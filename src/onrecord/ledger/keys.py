@@ -74,6 +74,25 @@ def read_keys(home: Home, log: str = "calls") -> Keys:
     return Keys(signer=signer, digest_key=_read_digest_key(_digest_file(home)))
 
 
+def open_digest_key(home: Home) -> bytes:
+    """Return the key for digests of a home whose log another account keeps, made now if there is none.
+
+    Raises KeyFileError.
+    """
+    try:
+        make_folder(home.keys)
+        lock = FileLock(home.keys / "create.lock")
+        try:
+            lock.acquire(time.monotonic() + DEADLINE_S)
+            if not _digest_file(home).exists():
+                replace_file(_digest_file(home), os.urandom(_DIGEST_KEY_BYTES), durable=True)
+        finally:
+            lock.close()
+    except (LedgerError, OSError) as e:
+        raise KeyFileError(f"cannot make a key in {home.keys}: {e}") from e
+    return _read_digest_key(_digest_file(home))
+
+
 def retire_signer(home: Home, stamp: str, log: str = "calls") -> None:
     """Destroy the signing key, and keep its public halves under `stamp`, so that the next open makes a new pair.
 

@@ -184,12 +184,12 @@ class Reading:
             self.open_calls[f"{event.call_id}/{event.round}"] = event.seq
         elif event.phase == "result":
             self.open_calls.pop(f"{event.call_id}/{event.round}", None)
-        elif event.event_type == "recorder_start":
-            self.same_account = bool(event.detail.get("same_account"))
         elif event.event_type == "retention":
             self.deletions.settle(event)
         elif hand_over := hand_over_of(event, self._frontier.root()):
             self.hand_overs.append(hand_over)
+        elif "same_account" in event.detail:  # a start; that of a service says nothing of who is wrapped
+            self.same_account = bool(event.detail["same_account"])
 
     def order(self) -> list[int]:
         """Return the seqs of all lines, in the order in which they stand; -1 for a line that is no event."""

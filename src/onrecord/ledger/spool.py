@@ -8,11 +8,11 @@ Nothing here survives the process, and nothing decides what may wait.
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from threading import Lock
 
 from onrecord.event.redacted import Redacted, with_detail
-from onrecord.ledger.ledger import Ledger
+from onrecord.ledger.appending import Line
 from onrecord.ledger.tail import fits
 
 SPOOL = 1_000  # entries; some 2 MB
@@ -41,7 +41,19 @@ class Spool:
             else:
                 self._lost += 1
 
-    def drain(self, ledger: Ledger, *, deadline_s: float) -> int:
+    def lose(self) -> None:
+        """Count an entry that no log will ever hold."""
+        with self._counting:
+            self._lost += 1
+
+    def put_back(self, entries: Sequence[Redacted], *, recorded: Collection[str]) -> None:
+        """Keep `entries` ahead of the others; forget those whose event id is among the `recorded`."""
+        with self._draining, self._counting:
+            held = [each for each in (*entries, *self._held) if each.event.event_id not in recorded]
+            self._held = deque(held[:SPOOL])
+            self._lost += max(0, len(held) - SPOOL)
+
+    def drain(self, ledger: Line, *, deadline_s: float) -> int:
         """Put on the record that there was a gap, and what was kept of it; return the size of the log then.
 
         What is not written by the deadline, or while another thread is at it, goes on waiting. Raises a
