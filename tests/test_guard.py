@@ -9,7 +9,7 @@ import pytest
 from tests.doors.session import record
 from tests.ledger.logs import wait_for
 
-from onrecord.config import load
+from onrecord.config import build_recorder
 from onrecord.errors import EndNotRecorded, NotRecorded
 from onrecord.event.call import Actor, Call, Connection, Definition, Raw, Result, Trace
 from onrecord.ledger.keys import read_keys
@@ -17,7 +17,7 @@ from onrecord.ledger.lines import lines_from
 from onrecord.ledger.note import open_checkpoint
 from onrecord.ledger.place import Home
 from onrecord.ledger.verify import verify
-from onrecord.wiring import build_recorder
+from onrecord.settings import load
 
 TIERS = {1: {"read_only": True}, 2: {}, 3: {"destructive": True}}
 

@@ -16,12 +16,13 @@ from tests.doors.session import ONRECORD, onrecord
 from tests.ledger.logs import Log, log_in
 from tests.ledger.outside import Authority, scripted
 
-from onrecord.config import build_anchor_plan, load
+from onrecord.config import build_anchor_plan
 from onrecord.errors import ConfigError
 from onrecord.ledger.anchors import RefusedView, outside_views
 from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.note import open_checkpoint
 from onrecord.ledger.place import Home
+from onrecord.settings import load
 
 pytestmark = pytest.mark.requirement("D2")
 

@@ -386,8 +386,8 @@ def test_on_a_full_device_refusals_and_ends_are_still_recorded_from_the_reserve(
     on_device(
         device,
         """
-from onrecord.config import load
-from onrecord.wiring import build_recorder
+from onrecord.config import build_recorder
+from onrecord.settings import load
 from onrecord.errors import NotRecorded
 from onrecord.event.call import Result
 from onrecord.event.event import Event

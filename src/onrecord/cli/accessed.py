@@ -2,10 +2,11 @@
 """Who looked at the record goes on the record too, into the log `access`."""
 
 from onrecord.cli.terminal import say
-from onrecord.config import load, record_once
+from onrecord.config import record_once
 from onrecord.errors import OnRecordError
 from onrecord.event.event import Event
 from onrecord.ledger.place import Home
+from onrecord.settings import load
 
 
 def accessed(home: Home, action: str, **asked: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onrecord.cli.outsiders import read_root
 from onrecord.cli.terminal import print_json, say
-from onrecord.config import build_anchor_plan, home_folder, load
+from onrecord.config import build_anchor_plan
 from onrecord.errors import ConfigError, KeyFileError, OnRecordError
 from onrecord.ledger.anchoring import AnchorPlan, Outcome, keep_copy, newest_checkpoint
 from onrecord.ledger.anchoring import anchor as anchor_log
@@ -19,6 +19,7 @@ from onrecord.ledger.post import check_url
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.witness import Witness
 from onrecord.rules.neutral import neutral
+from onrecord.settings import home_folder, load
 
 
 def anchor(options: Namespace) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onrecord.cli.terminal import print_json
-from onrecord.config import build_redactor, home_folder, load
+from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
 from onrecord.ledger.keys import read_keys, read_verifiers
 from onrecord.ledger.place import Home
@@ -21,6 +21,7 @@ from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, verify
 from onrecord.rules.neutral import neutral
+from onrecord.settings import home_folder, load
 
 _ROOM_BYTES = 256 * 1024 * 1024  # some 250,000 events; less is worth a warning
 _CANARY = "ghp_" + "0123456789abcdefghijABCDEFGHIJ" + "012345"  # a dummy of a known form

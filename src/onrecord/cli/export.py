@@ -11,7 +11,6 @@ from onrecord.cli.accessed import accessed
 from onrecord.cli.prove import own_keys, unreadable
 from onrecord.cli.read import pseudonym
 from onrecord.cli.terminal import print_json, say
-from onrecord.config import home_folder
 from onrecord.errors import OnRecordError
 from onrecord.event.event import EventType
 from onrecord.ledger.clock import TimeText
@@ -20,6 +19,7 @@ from onrecord.ledger.export import export_bundle
 from onrecord.ledger.place import Home
 from onrecord.ledger.selection import Selected, Selection, select
 from onrecord.ledger.verify import SIGNING_S
+from onrecord.settings import home_folder
 
 _PLACES = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 

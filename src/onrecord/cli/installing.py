@@ -17,12 +17,12 @@ from pathlib import Path
 from string import Template
 
 from onrecord.cli.terminal import say
-from onrecord.config import home_folder
 from onrecord.errors import CommandError
 from onrecord.ledger.durable import disk_error, replace_file
 from onrecord.ledger.moving import Move, check_movable, files_of, make_move
 from onrecord.ledger.place import Home
 from onrecord.ledger.whereabouts import SYSTEM_SOCKET, UNIT, Moved, read_moved
+from onrecord.settings import home_folder
 
 _SYSTEMD = Path("/run/systemd/system")  # there while systemd runs (sd_booted)
 _UNIT_MODE = 0o644

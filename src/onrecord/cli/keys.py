@@ -4,10 +4,10 @@
 from argparse import Namespace
 
 from onrecord.cli.terminal import print_json, say
-from onrecord.config import home_folder
 from onrecord.ledger.keys import read_verifiers
 from onrecord.ledger.rotation import rotate
 from onrecord.ledger.signing import verifier_file
+from onrecord.settings import home_folder
 
 
 def keys(options: Namespace) -> int:

@@ -5,7 +5,7 @@ import os
 from argparse import Namespace
 
 from onrecord.cli.terminal import print_json, say
-from onrecord.config import account, build_redactor, home_folder, load
+from onrecord.config import account, build_redactor
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted
@@ -13,6 +13,7 @@ from onrecord.ledger.clock import now_us
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.successor import Predecessor, reopen
+from onrecord.settings import home_folder, load
 
 
 def ledger(options: Namespace) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onrecord.config import build_anchor_plan, load
+from onrecord.config import build_anchor_plan
 from onrecord.errors import ConfigError, NotVerified
 from onrecord.ledger.anchors import OutsideView, RefusedView, outside_views
 from onrecord.ledger.clock import TimeText
@@ -19,6 +19,7 @@ from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.note import Checkpoint, VerifierKey
 from onrecord.ledger.place import Home, LogFolder
 from onrecord.ledger.timestamp import load_roots
+from onrecord.settings import load
 
 
 @dataclass(frozen=True, slots=True)

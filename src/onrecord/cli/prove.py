@@ -8,7 +8,6 @@ from pathlib import Path
 
 from onrecord.cli.accessed import accessed
 from onrecord.cli.terminal import print_json, say
-from onrecord.config import home_folder
 from onrecord.errors import KeyFileError, OnRecordError
 from onrecord.ledger.durable import replace_file
 from onrecord.ledger.evidence import Signed, find_entry, newest_signed
@@ -20,6 +19,7 @@ from onrecord.ledger.place import Home, LogFolder
 from onrecord.ledger.proof import SUFFIX, format_proof
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.verify import SIGNING_S
+from onrecord.settings import home_folder
 
 
 def prove(options: Namespace) -> int:

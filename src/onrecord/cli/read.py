@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from onrecord.cli.accessed import accessed
 from onrecord.cli.terminal import full, one_line, print_line, say
-from onrecord.config import home_folder
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.event.event import Event
 from onrecord.event.schema import read_event
@@ -17,6 +16,7 @@ from onrecord.ledger.keys import read_keys
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.lines import Line, last_seq, lines_from, read_seq, read_tombstone, segment_files
 from onrecord.ledger.place import Home, LogFolder
+from onrecord.settings import home_folder
 
 _POLL_S = 0.2
 

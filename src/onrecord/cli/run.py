@@ -6,10 +6,10 @@ from argparse import Namespace
 from pathlib import PurePath
 
 from onrecord.cli.terminal import say
-from onrecord.config import home_folder, load, review_when_due
+from onrecord.config import build_recorder, review_when_due
 from onrecord.doors import stdio
 from onrecord.errors import CommandError, KeyFileError, LedgerError
-from onrecord.wiring import build_recorder
+from onrecord.settings import home_folder, load
 
 # Programs that start the server that their arguments name.
 _LAUNCHERS = frozenset({"npx", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn", "node", "bun", "deno", "env", "docker"})

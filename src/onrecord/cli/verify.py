@@ -15,7 +15,6 @@ import msgspec
 from onrecord.cli.outsiders import Outsiders, outsiders_of
 from onrecord.cli.progress import Bar
 from onrecord.cli.terminal import print_json
-from onrecord.config import home_folder
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.keys import read_verifiers
@@ -29,6 +28,7 @@ from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, Report
 from onrecord.ledger.verify import verify as verify_log
 from onrecord.rules.neutral import neutral
+from onrecord.settings import home_folder
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from onrecord.cli.terminal import print_json, say
-from onrecord.config import Loaded, home_folder, load, record_once, review_when_due
+from onrecord.config import record_once, review_when_due
 from onrecord.errors import OnRecordError
 from onrecord.event.event import Event
 from onrecord.ledger.clock import TimeText, now_us, parse_time
@@ -23,6 +23,7 @@ from onrecord.ledger.presence import count_living
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.watcher import Watcher
 from onrecord.rules.neutral import neutral
+from onrecord.settings import Loaded, home_folder, load
 
 _COMMAND_S = 30.0  # for the command that is told of an alarm
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Redacted`: an event that is fit to be written, and the only thing that a ledger takes.
 
-Two places make one: `rules.redact`, from values that came from outside, and this file, for facts
-that OnRecord states about itself from values of its own (`own_fact`, `deletion`), and for what a door that
-redacts hands to a recorder service (`received`). A test names both and finds no third.
+Two places make one from scratch: `rules.redact`, from values that came from outside, and this file,
+for facts that OnRecord states about itself from values of its own (`own_fact`, `deletion`). A
+recorder service gets events that a door of the same kind has redacted; `received` takes them in. A
+test names these places and finds no other.
 """
 
 import re
@@ -15,6 +16,8 @@ import msgspec
 from onrecord.event.event import Event, EventType, encode
 
 OWN_FACTS: frozenset[EventType] = frozenset({"log_open", "log_recovered", "degraded", "gap", "key", "heartbeat"})
+
+_RULE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 # What a door may state of itself and of its calls. The rest is for whoever holds the ledger: a door that could state
 # a deletion or a hand-over of the signing key could excuse a change of the record.
@@ -29,8 +32,6 @@ DOOR_FACTS: frozenset[EventType] = frozenset(
 
 _NOTHING = Event()
 _SET_BY_SERVICE = ("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "peer_uid", "peer_pid")
-
-_RULE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 @final

@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, Self, TypeAlias
@@ -38,26 +38,13 @@ from onrecord.ledger.recovery import begin_log, check_grown, find_stand, rolled_
 from onrecord.ledger.sealing import compress_sealed
 from onrecord.ledger.segment import RESERVE, SEGMENT
 from onrecord.ledger.signing import SigningKeys
-from onrecord.ledger.tail import HEADER_BYTES, Tail, fits
+from onrecord.ledger.tail import HEADER_BYTES, Options, Tail, fits
 from onrecord.ledger.tree import Tree, read_checkpoint, read_guard, read_last_signed
 
 DEADLINE_S = 2.0  # an append that takes longer is refused; a person would have given up by then
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How one process writes a log. `wid` names the writer, `seen` what it knows the log to have been."""
-
-    log: str
-    wid: str
-    clock: NowUs
-    segment_bytes: int
-    reserve_bytes: int
-    seen: tuple[Checkpoint, ...]
-
-
-_Doubtful: TypeAlias = tuple[Path, int] | None
-"""Lines whose flush failed: the file, and where they begin."""
+_Doubtful: TypeAlias = tuple[Path, int] | None  # lines whose flush failed: the file, and where they begin
 
 
 class _Step(Protocol):
@@ -80,7 +67,7 @@ class Ledger:
         self._keys = SigningKeys(home, options.log, signer.name)
         self._mutex = Lock()
         self._publishing = Lock()  # the lock between processes does not keep two threads of one apart
-        self._tail = Tail(self.folder, segment_bytes=options.segment_bytes, reserve_bytes=options.reserve_bytes)
+        self._tail = Tail(self.folder, options)
         self._closed = False
         self._broken: LedgerError | None = None
         self._doubtful = doubtful
@@ -170,9 +157,11 @@ class Ledger:
         """Whether there are sealed segments that may be compressed."""
         return self._tail.rotated
 
-    def append(self, entry: Redacted, *, deadline_s: float = DEADLINE_S, urgent: bool = False) -> Receipt:
+    def append(
+        self, entry: Redacted, *, deadline_s: float = DEADLINE_S, urgent: bool = False, hand: Hand | None = None
+    ) -> Receipt:
         """Write `entry` as the next line and return where it stands. As for `append_all`."""
-        return self.append_all((entry,), deadline_s=deadline_s, urgent=urgent)[0]
+        return self.append_all((entry,), deadline_s=deadline_s, urgent=urgent, hand=hand)[0]
 
     def append_all(
         self,
@@ -184,9 +173,9 @@ class Ledger:
     ) -> list[Receipt]:
         """Write `entries`, at least one, as the next lines, all or none, and return where they stand.
 
-        They survive the death of this process from then on; `flush` makes them survive a power cut. An
-        `urgent` one may use the reserve of a full disk. Raises a LedgerError where they are not on the
-        record: nothing of them remains.
+        They stand in the name of `hand`, if there is one, and survive the death of this process from
+        then on; `flush` makes them survive a power cut. An `urgent` one may use the reserve of a full disk.
+        Raises a LedgerError where they are not on the record: nothing of them remains.
         """
         deadline = time.monotonic() + deadline_s
         if not self._mutex.acquire(timeout=deadline_s):
@@ -363,8 +352,7 @@ class Ledger:
             self._set_torn_aside(torn)
 
     def _write(self, entries: Sequence[Redacted], *, urgent: bool = True, hand: Hand | None = None) -> list[Receipt]:
-        who = hand or self._own
-        room = 0
+        who, room = hand or self._own, 0
         for entry in entries:
             if not fits(entry.body):
                 raise LedgerError(f"an entry of {len(entry.body)} bytes is longer than a line may be ({MAX_LINE})")

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from onrecord.errors import LedgerError
 from onrecord.event.redacted import Redacted
+from onrecord.ledger.appending import Durability
 from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.tail import fits
-from onrecord.ledger.writer import Durability, Ticket, Writer, anew
+from onrecord.ledger.ticket import Ticket
+from onrecord.ledger.writer import Writer, anew
 
 
 class _Asked(NamedTuple):

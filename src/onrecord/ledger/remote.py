@@ -182,7 +182,7 @@ class RemoteWriter:
             self._cond.notify_all()
             return self._link
 
-    def beginanew(self) -> None:
+    def begin_anew(self) -> None:
         """Give the connection up: on the next one the service says what it has of this door."""
         with self._cond:
             link = self._link
@@ -377,7 +377,7 @@ class _Refill:
             ticket.wait(deadline_s)
         except LedgerError as e:
             if not ticket.settled:
-                self._writer.beginanew()  # nobody can tell otherwise whether it is on the record
+                self._writer.begin_anew()  # nobody can tell otherwise whether it is on the record
             if type(e) is not LedgerError:
                 raise
             self._writer.lose()

@@ -11,13 +11,14 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
 from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH, SCHEMA_VERSION
-from onrecord.ledger.clock import TimeText, parse_time
+from onrecord.ledger.clock import NowUs, TimeText, parse_time
 from onrecord.ledger.durable import make_folder, replace_file
 from onrecord.ledger.lines import (
     MAX_LINE,
@@ -30,8 +31,9 @@ from onrecord.ledger.lines import (
     segment_of,
 )
 from onrecord.ledger.merkle import leaf_hash
+from onrecord.ledger.note import Checkpoint
 from onrecord.ledger.place import LogFolder, segment_name
-from onrecord.ledger.segment import RESERVE, SEGMENT, Segment, create_segment
+from onrecord.ledger.segment import Segment, create_segment
 
 HEADER_BYTES = 512  # at most, of what the ledger sets on a line; it takes some 200
 _DAY_US = 24 * 60 * 60 * 1_000_000
@@ -42,15 +44,27 @@ def fits(body: bytes) -> bool:
     return len(body) <= MAX_LINE - HEADER_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one process writes a log. `wid` names the writer, `seen` what it knows the log to have been."""
+
+    log: str
+    wid: str
+    clock: NowUs
+    segment_bytes: int
+    reserve_bytes: int
+    seen: tuple[Checkpoint, ...]
+
+
 class Tail:
     """The end of one log. One thread at a time, under the writer lock; `flush` may run beside it."""
 
     _segment: Segment
 
-    def __init__(self, folder: LogFolder, *, segment_bytes: int = SEGMENT, reserve_bytes: int = RESERVE) -> None:
+    def __init__(self, folder: LogFolder, options: Options) -> None:
         self._folder = folder
-        self._segment_bytes = segment_bytes
-        self._reserve_bytes = reserve_bytes
+        self._segment_bytes = options.segment_bytes
+        self._reserve_bytes = options.reserve_bytes
         self.size = 0  # entries
         self.last_leaf = GENESIS_PREV_HASH
         self.last_us = 0

@@ -18,84 +18,20 @@ segments compressed in a thread of its own.
 import math
 import time
 from collections.abc import Callable, Sequence
-from threading import Condition, Lock, Thread
+from threading import Condition, Thread
 from typing import NamedTuple
 
 from onrecord.errors import LedgerBusy, LedgerError, LedgerMoved, LedgerRefused
 from onrecord.event.redacted import Redacted
 from onrecord.ledger.appending import Durability, Hand
 from onrecord.ledger.ledger import DEADLINE_S, Ledger
-from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.spool import Spool
+from onrecord.ledger.ticket import Ticket, Waiter
 
 HEARTBEAT_S = 900.0  # a log that nobody writes to says this often that it is alive, so that silence can be proven
 FLUSH_S = 0.05  # the longest that a line stays with the operating system alone
 PUBLISH_S = 0.5  # the longest that a flushed line stays unsigned; a publication costs some 1.5 ms of file names
 RETRY_S = 1.0  # between two attempts to open a ledger that failed
-
-
-class Ticket:
-    """An entry that was written, and the way to wait until it is as durable as it must be."""
-
-    __slots__ = ("_ledger", "_writer", "durability", "receipt")
-
-    def __init__(self, writer: "Writer", ledger: Ledger, receipt: Receipt, durability: Durability) -> None:
-        self._writer = writer
-        self._ledger = ledger
-        self.receipt = receipt
-        self.durability: Durability = durability
-
-    @property
-    def settled(self) -> bool:
-        """Whether there is nothing to wait for."""
-        return self.durability == "written"
-
-    @property
-    def deadline_s(self) -> float:
-        """How long a wait may take where nobody says."""
-        return self._writer.deadline_s
-
-    def wait(self, deadline_s: float | None = None) -> None:
-        """Return once the entry is durable. Raises a LedgerError where it isn't in time, by default the writer's."""
-        if self.settled:
-            return
-        limit_s = self._writer.deadline_s if deadline_s is None else deadline_s
-        asleep = Lock()  # one of its own: a flush wakes whom it settles, and nobody else
-        asleep.acquire()
-        conclude = self.when_settled(asleep.release)
-        asleep.acquire(timeout=limit_s)
-        conclude(limit_s)
-
-    def when_settled(self, wake: Callable[[], object]) -> Callable[[float], None]:
-        """Have `wake` called, once and in any thread, when there is nothing to wait for any more.
-
-        Returns what is to be called then, or when the limit that it is given, in seconds, has passed: it
-        returns where the entry is durable, and raises a LedgerError where it isn't.
-        """
-        waiter = _Waiter(self._ledger, self.receipt.seq, self.durability, wake)
-        if self.settled or not self._writer.enlist(waiter):
-            wake()
-
-        def conclude(limit_s: float) -> None:
-            if not self.settled:
-                note = self._writer.conclude(waiter, limit_s)
-                if self.durability == "signed":
-                    self.receipt.note = note
-
-        return conclude
-
-
-class _Waiter:
-    """Somebody who waits for an entry; `wake` is called once, when there is nothing to wait for any more."""
-
-    __slots__ = ("durability", "failed", "ledger", "seq", "wake")
-
-    def __init__(self, ledger: Ledger, seq: int, durability: Durability, wake: Callable[[], object]) -> None:
-        self.ledger = ledger
-        self.seq = seq
-        self.durability = durability
-        self.wake = wake
-        self.failed = False
 
 
 class _Step(NamedTuple):
@@ -136,7 +72,7 @@ class Writer:
         self._retired: list[Ledger] = []  # broken ones, for the committing thread to close: it may be flushing one
         self._tried_at = -math.inf
         self._last_error: LedgerError | None = None
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[Waiter] = []
         self._appended = self._flushed = self._signed = self._published = 0  # entries
         self._flush_to = self._sign_to = 0  # as far as somebody waits for
         self._note = b""  # the signed one that covers so many
@@ -152,7 +88,7 @@ class Writer:
     ) -> Ticket:
         """Write `entry` and return its ticket. Raises a LedgerError where nothing of it was written.
 
-        An `urgent` one may use the reserve of a full disk. One in the name of a `hand` carries that one's count.
+        An `urgent` one may use the reserve of a full disk.
         """
         return self.append_all(((entry, durability),), urgent=urgent, hand=hand)[0]
 
@@ -187,7 +123,7 @@ class Writer:
         """How many entries are not on the record yet, or never will be."""
         return len(self._spool)
 
-    def enlist(self, waiter: "_Waiter") -> bool:
+    def enlist(self, waiter: Waiter) -> bool:
         """Have `waiter` woken when its entry is durable, or cannot be; False says that it is decided already."""
         with self._cond:
             if self._is_done(waiter) or self._ledger is not waiter.ledger:
@@ -199,7 +135,7 @@ class Writer:
             self._cond.notify_all()  # nobody but the committing thread sleeps on this
             return True
 
-    def conclude(self, waiter: "_Waiter", limit_s: float) -> bytes:
+    def conclude(self, waiter: Waiter, limit_s: float) -> bytes:
         """Return the latest signed note where the waiter's entry is durable. Raises a LedgerError where it isn't.
 
         That is at once where the disk refuses, and otherwise when the limit has passed.
@@ -213,7 +149,7 @@ class Writer:
                 raise LedgerBusy(f"the disk did not take the entry within {limit_s:g} s")
             raise anew(self._last_error or LedgerError("the log was opened anew before the entry was durable"))
 
-    def _is_done(self, waiter: "_Waiter") -> bool:
+    def _is_done(self, waiter: Waiter) -> bool:
         reached = self._signed if waiter.durability == "signed" else self._flushed
         return self._ledger is waiter.ledger and waiter.seq < reached
 

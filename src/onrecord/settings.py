@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord.toml`, read: what may be set, in which units, and what is wrong with a file that does not fit.
+
+Nothing has to be configured. Where a file exists, a key that is unknown or a value that does not
+fit is an error that names the file, the place and what is allowed there: a setting that silently
+does nothing would be a hole in the record. Nothing is built here.
+"""
+
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeGuard, cast
+
+import msgspec
+import platformdirs
+
+from onrecord.errors import ConfigError, NotVerified
+from onrecord.ledger.cosignature import CosignerKey
+from onrecord.ledger.place import Home
+from onrecord.ledger.post import check_url
+from onrecord.ledger.witness import Witness
+from onrecord.rules.classify import ToolRule
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[run]`: how `onrecord run` treats messages."""
+
+    max_message: str = "64MiB"
+    call_timeout: str = "1h"
+
+    @property
+    def max_message_bytes(self) -> int:
+        return int(_measure(self.max_message, _UNITS_BYTES, "run.max_message"))
+
+    @property
+    def call_timeout_s(self) -> float:
+        return _measure(self.call_timeout, _UNITS_S, "run.call_timeout")
+
+
+class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[ledger]`: how long an append may take, when a segment ends, what is kept for a full disk, and the heartbeat."""
+
+    append_deadline: str = "2s"
+    segment: str = "64MiB"
+    reserve: str = "2MiB"
+    heartbeat: str = "15m"
+
+    @property
+    def append_deadline_s(self) -> float:
+        return _measure(self.append_deadline, _UNITS_S, "ledger.append_deadline")
+
+    @property
+    def segment_bytes(self) -> int:
+        return int(_measure(self.segment, _UNITS_BYTES, "ledger.segment"))
+
+    @property
+    def reserve_bytes(self) -> int:
+        return int(_measure(self.reserve, _UNITS_BYTES, "ledger.reserve"))
+
+    @property
+    def heartbeat_s(self) -> float:
+        return _measure(self.heartbeat, _UNITS_S, "ledger.heartbeat")
+
+
+class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[recorder]`: the service that keeps the ledger, where there is one."""
+
+    socket: str = ""
+
+
+class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[redaction]`: how much of a long text stays."""
+
+    cut: int = 100
+
+
+class WitnessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[witness]]`: one that is asked to cosign checkpoints, and that counts when a log is verified."""
+
+    url: str
+    vkey: str
+
+    def built(self, where: str) -> Witness:
+        """Return the witness. Raises ConfigError, which names the place."""
+        try:
+            return Witness(url=self.url, key=CosignerKey.parse(self.vkey))
+        except (ConfigError, NotVerified) as e:
+            raise ConfigError(f"{where}: {e}") from e
+
+
+class TimestampSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[timestamp]`: authorities that timestamp checkpoints, and the root certificates that they must lead to."""
+
+    urls: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()  # files, seen from the folder of onrecord.toml
+
+    def check(self) -> None:
+        """Raise ConfigError for what can't work, whatever is on disk."""
+        for number, url in enumerate(self.urls, 1):
+            try:
+                check_url(url, plain=True)
+            except ConfigError as e:
+                raise ConfigError(f"timestamp.urls {number}: {e}") from e
+        if self.urls and not self.roots:
+            raise ConfigError("timestamp.roots is empty; without the authority's root nothing can be verified")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of `onrecord.toml`."""
+
+    tenant: str = ""
+    run: RunSettings = RunSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    recorder: RecorderSettings = RecorderSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    tool: tuple[ToolRule, ...] = ()
+    witness: tuple[WitnessSettings, ...] = ()
+    timestamp: TimestampSettings = TimestampSettings()
+
+
+_LISTS: dict[str, type[msgspec.Struct]] = {"tool": ToolRule, "witness": WitnessSettings}  # `[[name]]`
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings in force, where they come from, and their digest."""
+
+    settings: Settings
+    path: Path | None
+    digest: str
+
+
+def home_folder(environ: Mapping[str, str] = os.environ) -> Home:
+    """Return the home that ONRECORD_HOME names, or the platform's data folder."""
+    named = environ.get("ONRECORD_HOME")
+    return Home(Path(named).absolute() if named else Path(platformdirs.user_data_dir("onrecord", appauthor=False)))
+
+
+def load(home: Home, path: Path | None = None) -> Loaded:
+    """Read the settings from `path`, else from the home, else take the defaults. Raises ConfigError."""
+    file = path or home.config
+    try:
+        text = file.read_bytes()
+    except FileNotFoundError:
+        if path is not None:
+            raise ConfigError(f"{file}: there is no such file") from None
+        return Loaded(Settings(), None, _digest(b""))
+    except OSError as e:
+        raise ConfigError(f"{file}: cannot be read: {os.strerror(e.errno or 0).lower()}") from e
+    try:
+        fields = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{file}: is not TOML: {e}") from e
+    try:
+        _refuse_unknown_keys(fields, Settings, "")
+        settings = msgspec.convert(fields, Settings)
+        for table in (settings.run, settings.ledger):
+            _check_measures(table)
+        settings.timestamp.check()
+        for number, witness in enumerate(settings.witness, 1):
+            witness.built(f"witness {number}")
+    except (ConfigError, msgspec.ValidationError) as e:
+        raise ConfigError(f"{file}: {str(e)[:1].lower()}{str(e)[1:]}") from e
+    return Loaded(settings, file, _digest(text))
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
+
+
+def _refuse_unknown_keys(fields: Mapping[str, object], struct: type[msgspec.Struct], where: str) -> None:
+    known = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    for key, value in fields.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"unknown key {where}{key}; did you mean {where}{near}?")
+        inner: Any = known[key].type
+        if _is_table(value) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            _refuse_unknown_keys(value, inner, f"{where}{key}.")
+        elif key in _LISTS and isinstance(value, list):
+            for number, one in enumerate(cast(list[object], value), 1):
+                if _is_table(one):
+                    _refuse_unknown_keys(one, _LISTS[key], f"{where}{key} {number}: ")
+
+
+def _check_measures(table: RunSettings | LedgerSettings) -> None:
+    """Read each of a table's measures once. Raises ConfigError."""
+    for name in vars(type(table)):
+        getattr(table, name)
+
+
+def _is_table(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict)
+
+
+def _measure(text: str, units: Mapping[str, float], where: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text)
+    if match is None or match[2] not in units or not float(match[1]):
+        raise ConfigError(f"{where} is {text!r}; give a number above 0 and a unit: {', '.join(units)}")
+    return float(match[1]) * units[match[2]]
