@@ -5,21 +5,25 @@ import os
 import resource
 import signal
 import socket
+import threading
 from argparse import Namespace
 from pathlib import Path
 
 from onrecord.cli.terminal import say
+from onrecord.cli.watch import Alert, keep_watch
 from onrecord.config import build_service
 from onrecord.errors import CommandError, LedgerError, NotSupported
 from onrecord.event.event import Event
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
 from onrecord.ledger.listener import Listener
 from onrecord.ledger.place import Home
+from onrecord.ledger.watcher import WHOLE_S
 from onrecord.ledger.whereabouts import own_socket, read_moved
-from onrecord.settings import home_folder, load
+from onrecord.settings import Loaded, home_folder, load
 
 _OWN, _GROUP = 0o600, 0o660  # who may connect
 _DESCRIPTORS = 4096
+_LOOK_S = 10.0  # between two looks at the logs
 
 
 def run(options: Namespace) -> int:
@@ -51,13 +55,29 @@ def run(options: Namespace) -> int:
         service.await_signature()
         say(f"listening at {path}")
         _tell_systemd("READY=1")
+        watching = _watch(home, loaded)
         service.serve()
         _tell_systemd("STOPPING=1")
+        watching.set()
         recorder.stop("was told to", service.calls)
     finally:
         listener.close()
         lock.close()
     return 0
+
+
+def _watch(home: Home, loaded: Loaded) -> threading.Event:
+    """Verify the logs again and again beside the service, until the event that is returned is set."""
+    stop = threading.Event()
+
+    def tell(alert: Alert) -> None:
+        say(f"ALARM: {alert.log}: {alert.verdict}: {'; '.join(alert.reasons)}")
+
+    def look() -> None:
+        keep_watch(home, loaded, stop, tell, every_s=_LOOK_S, whole_s=WHOLE_S)
+
+    threading.Thread(target=look, name="onrecord-watch", daemon=True).start()
+    return stop
 
 
 def _only_one(home: Home) -> FileLock:

@@ -35,7 +35,7 @@ from onrecord.ledger.merkle import Frontier
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.tree import read_tile
 
-_FOLLOWED = frozenset({"recorder_start", "retention", "key"})
+_FOLLOWED = frozenset({"recorder_start", "recorder_stop", "retention", "key"})
 _SORTED = 1024  # claims of the history that are held at a time
 _UNFIT = 64  # claims that don't fit the lines; one that holds is enough
 _BEYOND = 2**63
@@ -74,6 +74,7 @@ class Reading:
         self.broken: Break | None = None
         self.off_tile: int | None = None
         self.open_calls: dict[str, int] = {}
+        self.running: dict[str, int] = {}  # recorders that have started and not stopped, and where
         self.same_account = False
         self.torn = 0
         self.newest = ""  # the time of the last line
@@ -186,10 +187,15 @@ class Reading:
             self.open_calls.pop(f"{event.call_id}/{event.round}", None)
         elif event.event_type == "retention":
             self.deletions.settle(event)
-        elif hand_over := hand_over_of(event, self._frontier.root()):
-            self.hand_overs.append(hand_over)
-        elif "same_account" in event.detail:  # a start; that of a service says nothing of who is wrapped
-            self.same_account = bool(event.detail["same_account"])
+        elif event.event_type == "key":
+            if hand_over := hand_over_of(event, self._frontier.root()):
+                self.hand_overs.append(hand_over)
+        elif event.event_type == "recorder_stop":
+            self.running.pop(event.wid, None)
+        elif event.event_type == "recorder_start":
+            self.running[event.wid] = event.seq
+            if "same_account" in event.detail:  # that of a service says nothing of who is wrapped
+                self.same_account = bool(event.detail["same_account"])
 
     def order(self) -> list[int]:
         """Return the seqs of all lines, in the order in which they stand; -1 for a line that is no event."""
@@ -209,6 +215,12 @@ class Reading:
         if self.open_calls:
             first = min(self.open_calls.values())
             said.append(f"{len(self.open_calls)} calls have no closing event yet, the first at entry {first}")
+        if self.running:
+            first = min(self.running.values())
+            said.append(
+                f"{len(self.running)} recorders have started and not stopped, the first at entry {first}: "
+                "they run, or they were killed"
+            )
         if self.same_account:
             said.append("same-account: the wrapped server runs under the account that can write this ledger")
         return said
