@@ -160,11 +160,15 @@ def _add_watch(verbs: _Verbs) -> None:
     parser = _verb(verbs, "watch", "verify the logs of this home again and again, and raise the alarm", "watch")
     parser.description = (
         "An alarm is printed, recorded in the security log, and given to the command of --exec as JSON. Also records "
-        "the daily review of who looked at the record. Exit code 1: there was an alarm."
+        "the daily review of who looked at the record, and anchors the logs where the settings name witnesses or "
+        "timestamp authorities. Exit code 1: there was an alarm."
     )
     parser.add_argument("--every", metavar="TIME", type=_duration, default=5, help="between two looks (default: 5s)")
     parser.add_argument(
         "--whole", metavar="TIME", type=_duration, default=3600, help="between two whole verifications (default: 1h)"
+    )
+    parser.add_argument(
+        "--anchor", metavar="TIME", type=_duration, default=3600, help="between two views from outside (default: 1h)"
     )
     parser.add_argument("--once", action="store_true", help="look once, and end")
     parser.add_argument("--exec", metavar="COMMAND", help="run this at each alarm; the alarm is on its standard input")

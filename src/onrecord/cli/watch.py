@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import msgspec
 
 from onrecord.cli.terminal import print_json, say
-from onrecord.config import record_once, review_when_due
-from onrecord.errors import OnRecordError
+from onrecord.config import build_anchor_plan, record_once, review_when_due
+from onrecord.errors import Contradicted, OnRecordError
 from onrecord.event.event import Event
+from onrecord.ledger.anchoring import AnchorPlan, anchor
 from onrecord.ledger.clock import TimeText, now_us, parse_time
 from onrecord.ledger.keys import read_verifiers
 from onrecord.ledger.place import LOGS, Home
@@ -48,17 +50,74 @@ def watch(options: Namespace) -> int:
     signal.signal(signal.SIGTERM, end)
     home = home_folder()
     loaded = load(home)
-    watching = _Watching(home, loaded, whole_s=float(options.whole))
-    raised, reviewed = False, None
+    raised = False
+
+    def tell(alert: Alert) -> None:
+        nonlocal raised
+        raised = True
+        if options.json:
+            print_json(alert)
+        else:
+            print(f"{TimeText().of(now_us())}  {alert.log}: {alert.verdict}")
+            for reason in alert.reasons:
+                print(f"  {neutral(reason)}")
+        sys.stdout.flush()
+        if options.exec:
+            _run(options.exec, alert)
+
+    if options.once:
+        stop.set()
+    keep_watch(home, loaded, stop, tell, every_s=options.every, whole_s=options.whole, anchor_s=options.anchor)
+    return int(raised)
+
+
+def keep_watch(
+    home: Home,
+    loaded: Loaded,
+    stop: threading.Event,
+    tell: Callable[[Alert], None],
+    *,
+    every_s: float,
+    whole_s: float,
+    anchor_s: float | None = None,
+) -> None:
+    """Look at the logs of `home`, at least once and until `stop` is set; each alarm is recorded and told.
+
+    Also records the daily review, and gets views from outside every `anchor_s`, where the settings name any.
+    """
+    watching = _Watching(home, loaded, whole_s=whole_s)
+    plan = build_anchor_plan(loaded) if anchor_s else AnchorPlan()
+    reviewed, anchor_at = None, 0.0
     while True:
-        for alert in watching.look():
-            raised = True
-            _raise(alert, options, home, loaded)
+        alerts = list(watching.look())
+        if plan and anchor_s and time.monotonic() >= anchor_at:
+            anchor_at = time.monotonic() + anchor_s
+            alerts += _anchor(home, plan)
+        for alert in alerts:
+            tell(alert)
+            _record(alert, home, loaded)
         if (today := datetime.now(UTC).date()) != reviewed:
             reviewed = today
             review_when_due(home, loaded, say)
-        if options.once or stop.wait(options.every):
-            return int(raised)
+        if stop.wait(every_s):
+            return
+
+
+def _anchor(home: Home, plan: AnchorPlan) -> Iterator[Alert]:
+    """Show the checkpoints outside, and yield what somebody there contradicts."""
+    for log in LOGS:
+        if not verifier_file(home, log).is_file() or not home.log(log).checkpoint.exists():
+            continue
+        try:
+            outcomes = anchor(home.log(log), read_verifiers(str(verifier_file(home, log))), plan).outcomes
+        except OnRecordError as e:
+            say(f"{log} could not be anchored: {e}")
+            continue
+        for outcome in outcomes:
+            if isinstance(outcome.problem, Contradicted):
+                yield Alert(log, outcome.problem.verdict, (str(outcome.problem),))
+            elif outcome.problem is not None:
+                say(f"{log} could not be anchored at {outcome.url}: {outcome.problem}")
 
 
 class _Watching:
@@ -115,28 +174,24 @@ class _Watching:
         return Alert("calls", "silent", (f"a recorder runs, and nothing was recorded since {newest}",))
 
 
-def _raise(alert: Alert, options: Namespace, home: Home, loaded: Loaded) -> None:
-    """Say what is wrong: here, in the security log, and to the command that wants to know."""
-    if options.json:
-        print_json(alert)
-    else:
-        at = TimeText().of(now_us())
-        print(f"{at}  {alert.log}: {alert.verdict}")
-        for reason in alert.reasons:
-            print(f"  {neutral(reason)}")
-    sys.stdout.flush()
-    if alert.log != "security":
-        event = Event(
-            event_type="security",
-            action="ledger_alarm",
-            detail={"log": alert.log, "verdict": alert.verdict, "seqs": list(alert.seqs)},
-        )
-        try:
-            record_once(home, loaded, "security", event, {"reason": "; ".join(alert.reasons)})
-        except OnRecordError as e:
-            say(f"the alarm is not on the record: {e}")
-    if options.exec:
-        try:
-            subprocess.run(shlex.split(options.exec), input=msgspec.json.encode(alert), timeout=_COMMAND_S, check=True)
-        except (OSError, ValueError, subprocess.SubprocessError) as e:
-            say(f"the command that is told of alarms failed: {type(e).__name__}")
+def _record(alert: Alert, home: Home, loaded: Loaded) -> None:
+    """Put an alarm on the security log, unless it is about that one."""
+    if alert.log == "security":
+        return
+    event = Event(
+        event_type="security",
+        action="ledger_alarm",
+        detail={"log": alert.log, "verdict": alert.verdict, "seqs": list(alert.seqs)},
+    )
+    try:
+        record_once(home, loaded, "security", event, {"reason": "; ".join(alert.reasons)})
+    except OnRecordError as e:
+        say(f"the alarm is not on the record: {e}")
+
+
+def _run(command: str, alert: Alert) -> None:
+    """Give an alarm to the command that wants to know."""
+    try:
+        subprocess.run(shlex.split(command), input=msgspec.json.encode(alert), timeout=_COMMAND_S, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError) as e:
+        say(f"the command that is told of alarms failed: {type(e).__name__}")
