@@ -306,6 +306,13 @@ def test_a_home_whose_ledger_was_moved_fails_closed_while_the_service_is_down(pl
     assert not (home.path / "ledger").exists()
     assert b"systemctl start onrecord-recorder" in session.errors
 
+    assert onrecord(home.path, "tail").returncode != 0
+    looked = onrecord(home.path, "doctor")
+    assert looked.returncode == 1
+    assert "kept by onrecord" in looked.stdout
+    assert "does not answer" in looked.stdout
+    assert not list(home.keys.glob("*.vkey"))  # nothing has begun a log of its own here
+
 
 def test_a_full_disk_of_the_service_reaches_the_caller_by_its_name(place):
     limit = """
