@@ -56,8 +56,8 @@ def read_moved(home: Home) -> Moved | None:
     path = moved_file(home)
     try:
         return msgspec.json.decode(path.read_bytes(), type=Moved)
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # also where there can be no home at all: that is for others to say
     except (OSError, *UNREADABLE) as e:
         raise KeyFileError(f"cannot read where the ledger went: {path}: {type(e).__name__}") from e
 
