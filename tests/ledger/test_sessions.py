@@ -21,7 +21,7 @@ def begun(log, ledger):
 
 def write(ledger, session, **fields):
     one = entry(0, **fields)
-    receipt = ledger.append(one, hand=session.hand)
+    (receipt,) = ledger.append_all((one,), hand=session.hand)
     session.note(receipt.seq, one.event)
     return one.event
 

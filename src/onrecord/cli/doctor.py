@@ -20,6 +20,7 @@ from onrecord.ledger.presence import count_living
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, verify
+from onrecord.ledger.whereabouts import UNIT, answers, read_moved
 from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder, load
 
@@ -106,6 +107,12 @@ def _check_redaction(home: Home) -> Iterator[Finding]:
 
 
 def _check_ledger(home: Home) -> Iterator[Finding]:
+    if moved := read_moved(home):
+        up = answers(Path(moved.socket))
+        text = f"kept by {moved.account} in {moved.home}; its service at {moved.socket} "
+        more = "answers" if up else f"does not answer: systemctl status {UNIT}, and is this account in its group?"
+        yield Finding("ok" if up else "fail", "ledger", text + more)
+        return
     if not verifier_file(home).is_file():
         yield Finding("ok", "ledger", "no key and no record yet")
         return

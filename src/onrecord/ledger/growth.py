@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 from onrecord.errors import LedgerError, LedgerRefused, NotVerified
 from onrecord.ledger.lines import lines_from
-from onrecord.ledger.merkle import HASH_BYTES, HashReader, consistency_path, leaf_hash, tree_root
+from onrecord.ledger.merkle import HASH_BYTES, HashReader, consistency_path, inclusion_path, leaf_hash, tree_root
 from onrecord.ledger.note import Checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.tiles import TILE_WIDTH, EdgeTiles, reader_over_tiles
@@ -73,6 +73,10 @@ class Growth:
             return consistency_path(known.size, self._edge.size, self._reader())
         except NotVerified as e:
             raise LedgerError(f"cannot prove how {self._folder.path} has grown: {e}") from e
+
+    def inclusion(self, seq: int, size: int) -> list[bytes]:
+        """Return the proof that the line at `seq` is in the tree of the first `size`. Raises NotVerified."""
+        return inclusion_path(seq, size, self._reader())
 
     def _extend(self, size: int) -> None:
         edge, ahead = self._edge, self._ahead

@@ -36,6 +36,7 @@ from onrecord.ledger.signing import (
 )
 from onrecord.ledger.tiles import EdgeTiles
 from onrecord.ledger.tree import guard_of, write_guard
+from onrecord.ledger.whereabouts import read_moved
 
 _DIGEST_KEY_BYTES = 32
 _ORIGIN = re.compile(r"onrecord/([0-9a-f]{12})/.+")
@@ -58,6 +59,8 @@ def open_keys(home: Home, log: str = "calls") -> tuple[Keys, bool]:
 
     Raises KeyFileError where one is missing beside others, malformed, or readable by other accounts.
     """
+    if moved := read_moved(home):
+        raise KeyFileError(f"the logs of {home.path} lie in {moved.home}; the keys are with {moved.account}")
     try:
         created = bool(_missing(home, log)) and _complete(home, log)
     except (LedgerError, OSError) as e:

@@ -33,7 +33,7 @@ _BACKLOG = 512
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One door's end. `fault` says why it is to be dropped; `told` is the newest tree that it was shown."""
+    """One door's end. `fault` says why it is to be dropped; `told` and `vkey` are the tree and the key it knows."""
 
     socket: socket.socket
     peer: Peer
@@ -44,6 +44,7 @@ class Connection:
     fault: str = ""
     session: Session | None = None
     told: Checkpoint | None = None
+    vkey: str = ""
 
 
 class Listener:

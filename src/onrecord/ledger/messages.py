@@ -9,7 +9,8 @@
 
 What a door knows is the size and root of the newest tree that the service vouched for. A note that
 comes with an answer is of a tree that extends it, and `path` proves that (RFC 9162, 2.1.4): a ledger
-that was rolled back, forked or swapped cannot answer.
+that was rolled back, forked or swapped cannot answer. Where the log has a new key since, `successions`
+lead to it from the one that the door knows.
 
 A message has one spelling, the one that `encode` gives it. Whatever else would decode to the same is refused,
 so duplicate keys, unknown keys and numbers in disguise need no rule of their own. Nothing
@@ -46,6 +47,14 @@ _ERRORS: dict[str, type[LedgerError]] = {
 }
 
 
+class Succession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key of the log was handed over: the last `note` of the old one, the `entry` under it, and its inclusion."""
+
+    note: str
+    entry: str
+    path: tuple[str, ...]
+
+
 class Hello(
     msgspec.Struct,
     frozen=True,
@@ -59,7 +68,8 @@ class Hello(
 
     version: int
     log: str
-    origin: str = ""  # of the log that the door knows, with the tree that it has seen
+    origin: str = ""  # of the log that the door knows, with the newest key of it, and the tree that it has seen
+    vkey: str = ""
     size: int = 0
     root: str = ""
     wid: str = ""
@@ -117,6 +127,7 @@ class Welcome(
     token: str
     ledger: str
     keys: str
+    successions: tuple[Succession, ...] = ()
     note: str
     path: tuple[str, ...] = ()
     recent: tuple[str, ...] = ()
@@ -136,6 +147,7 @@ class Done(
     id: int
     seq: int = -1
     leaf: str = ""
+    successions: tuple[Succession, ...] = ()
     note: str = ""
     path: tuple[str, ...] = ()
 

@@ -36,6 +36,7 @@ from onrecord.ledger.messages import (
 from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.spool import Spool
 from onrecord.ledger.vouched import KEEP_S, Vouched
+from onrecord.ledger.writer import anew
 
 UNDER_WAY = 256  # entries without an answer; more wait for the service to catch up
 FIRST_NAP_S, LONGEST_NAP_S = 0.05, 1.0  # between two attempts to connect
@@ -85,7 +86,7 @@ class RemoteTicket:
             if not self.cond.wait_for(lambda: self.settled, limit_s):
                 raise LedgerBusy(f"the recorder service did not answer within {limit_s:g} s")
         if self.error is not None:
-            raise _anew(self.error)
+            raise anew(self.error)
 
     def settle(self, receipt: Receipt) -> None:
         """Take in where the entry stands. The caller holds `cond`."""
@@ -238,7 +239,7 @@ class RemoteWriter:
     def _why_not(self) -> LedgerError:
         if self._error is None and self._closing:
             return LedgerError("the recorder is closing")
-        return _anew(self._error or LedgerBusy(f"the recorder service at {self._path} does not answer"))
+        return anew(self._error or LedgerBusy(f"the recorder service at {self._path} does not answer"))
 
     # the thread that connects and listens
 
@@ -266,6 +267,7 @@ class RemoteWriter:
             version=VERSION,
             log=self._log,
             origin=known.origin if known else "",
+            vkey=self._vouched.vkey,
             size=known.size if known else 0,
             root=self._vouched.root,
             wid=wid,
@@ -345,7 +347,7 @@ class RemoteWriter:
         vouched = self._vouched
         leaf = leaf_of(done)
         if done.note:
-            vouched.take(done.note, done.path)
+            vouched.take(done)
         if ticket.durability != "signed" or ticket.entry is None or vouched.known is None:
             return Receipt(done.seq, leaf)
         if vouched.known.size <= done.seq:
@@ -381,8 +383,3 @@ class _Refill:
             self._writer.lose()
             return Receipt(-1, b"")
         return ticket.receipt
-
-
-def _anew(error: LedgerError) -> LedgerError:
-    """Return `error` as a new object: one that is raised twice drags the frames of the first time along."""
-    return type(error)(*error.args)

@@ -47,6 +47,7 @@ from onrecord.ledger.peer import may_act_as
 from onrecord.ledger.place import Home
 from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.sessions import Session, Sessions
+from onrecord.ledger.succession import Successions
 from onrecord.ledger.writer import Ticket, Writer
 
 TURN_S = 0.5  # the longest that it waits for doors before it looks after what else is due
@@ -87,6 +88,7 @@ class Service:
         self._new_id = new_id
         self._vkeys = log.read_vkeys()
         self._growth = Growth(self._folder, self._published())
+        self._successions = Successions(self._folder, self._growth)
         self._note: bytes = b""
         self._signed: Checkpoint | None = None
         self._looked_at = 0.0
@@ -242,15 +244,15 @@ class Service:
 
     def _done(self, connection: Connection, request_id: int, receipt: Receipt | None) -> Done:
         """Return the answer, with the newest signature where the door has not seen it. Raises LedgerRefused."""
-        note, path = "", ()
+        note, path, successions = "", (), ()
         signed, told = self._signed, connection.told
         if signed is not None and (told is None or signed.size > told.size):
             path = self._path(told)
             note = self._note.decode()
-            connection.told = signed
-        if receipt is None:
-            return Done(id=request_id, note=note, path=path)
-        return Done(id=request_id, seq=receipt.seq, leaf=receipt.leaf.hex(), note=note, path=path)
+            successions = self._successions.since(connection.vkey, self._vkeys)
+            connection.told, connection.vkey = signed, str(self._vkeys[-1])
+        seq, leaf = (-1, "") if receipt is None else (receipt.seq, receipt.leaf.hex())
+        return Done(id=request_id, seq=seq, leaf=leaf, successions=successions, note=note, path=path)
 
     def _path(self, known: Checkpoint | None) -> tuple[str, ...]:
         return () if known is None else tuple(map(text_of, self._growth.path(known)))
@@ -294,12 +296,13 @@ class Service:
                     f"the recorder service keeps another log than the door knows: {self._signed.origin}"
                 )
             path = self._path(known_of(self._signed.origin, hello.size, hello.root))
+            successions = self._successions.since(hello.vkey, self._vkeys)
             session, token = self._session_of(connection, hello)
         except LedgerError as e:
             self._answer(connection, failed(NOBODY, e))
             connection.ended = True
             return
-        connection.session, connection.told = session, self._signed
+        connection.session, connection.told, connection.vkey = session, self._signed, str(self._vkeys[-1])
         welcome = Welcome(
             version=VERSION,
             log=self._log.name,
@@ -308,6 +311,7 @@ class Service:
             token=token,
             ledger=str(self._folder.path),
             keys=str(self._log.home.keys),
+            successions=successions,
             note=self._note.decode(),
             path=path,
             recent=tuple(session.recent),

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from onrecord.errors import LedgerError, LedgerRefused, NotVerified
 from onrecord.ledger.merkle import check_consistency
-from onrecord.ledger.messages import Welcome, hash_of, text_of
+from onrecord.ledger.messages import Done, Welcome, hash_of, text_of
 from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
 from onrecord.ledger.place import Home
 from onrecord.ledger.receipts import Kept, keep, read_receipts, receipts_folder
+from onrecord.ledger.succession import succeeded
 
 KEEP_S = 0.5  # the longest that a newer tree is known in memory alone
 
@@ -29,7 +30,7 @@ class Vouched:
         self._service = service
         kept = [each for each in read_receipts(home) if _is_of(each, log, service, vkeys)]
         newest = max(kept, key=lambda each: each.size, default=None)
-        self._vkeys = list(vkeys) or [VerifierKey.parse(each.vkey) for each in kept[:1]]
+        self._vkeys = [*vkeys, *(VerifierKey.parse(each.vkey) for each in kept)]
         self.known: Checkpoint | None = newest.seen if newest else None
         self.note = newest.note.encode() if newest else b""
         self._saved: Checkpoint | None = self.known
@@ -46,6 +47,11 @@ class Vouched:
         return text_of(self.known.root) if self.known else ""
 
     @property
+    def vkey(self) -> str:
+        """The newest key that is trusted, or nothing before the first meeting."""
+        return str(self._vkeys[-1]) if self._vkeys else ""
+
+    @property
     def unsaved(self) -> bool:
         """Whether a newer tree is known than the one on disk."""
         return self.known != self._saved
@@ -60,18 +66,21 @@ class Vouched:
             raise LedgerRefused("the recorder service shows no key")
         if not self._vkeys:
             self._vkeys = shown  # the first meeting
+        self._vkeys = succeeded(self._vkeys, welcome.successions)
         if shown[-1] not in self._vkeys:
             raise LedgerRefused(
                 "the recorder service keeps another log, or signs with another key, than the one that this home knows; "
                 f"if that is meant, bring {self._home.keys} up to date, or remove {receipts_folder(self._home)}"
             )
-        self.take(welcome.note, welcome.path)
+        self.take(welcome)
 
-    def take(self, note: str, path: Sequence[str]) -> None:
+    def take(self, shown: Welcome | Done) -> None:
         """Take in a newer tree. Raises LedgerRefused where it does not extend the one before."""
+        note = shown.note
+        self._vkeys = succeeded(self._vkeys, shown.successions)
         try:
             signed = open_checkpoint(note.encode(), self._vkeys)
-            hashes = [hash_of(one) for one in path]
+            hashes = [hash_of(one) for one in shown.path]
         except NotVerified as e:
             raise LedgerRefused(f"the recorder service shows a signature that does not hold: {e}") from e
         if self.known is not None:
@@ -102,7 +111,7 @@ class Vouched:
         self._saved_at = time.monotonic()
         kept = Kept(
             origin=self.known.origin,
-            vkey=str(self._vkeys[-1]),
+            vkey=self.vkey,
             log=self._log,
             service=self._service,
             size=self.known.size,

@@ -80,12 +80,13 @@ def way_of(home: Home, *, named: str, environ: Mapping[str, str]) -> Way | None:
     if path:
         return Way(socket=home.path / path, remedy="start it with: onrecord recorder run")
     for place in (own_socket(home), SYSTEM_SOCKET):
-        if _answers(place):
+        if answers(place):
             return Way(socket=place, remedy="start it with: onrecord recorder run")
     return None
 
 
-def _answers(path: Path) -> bool:
+def answers(path: Path) -> bool:
+    """Say whether somebody who lets us connect listens at `path`."""
     with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_PROBE_S)
         probe.connect(str(path))
