@@ -944,3 +944,26 @@ def test_lines_of_another_form_are_never_taken_for_a_log_of_ours(tmp_path: Path,
     shutil.copytree(GOLDEN / "tile", tmp_path / "tile")
     key = VerifierKey.parse((GOLDEN / "log.vkey").read_text().strip())
     assert verify(folder, [key]).verdict == "altered"
+
+
+def test_lines_that_somebody_with_the_key_took_away_before_signing_leave_a_gap_in_their_writers_count(
+    tmp_path: Path,
+) -> None:
+    """No signature was ever over them; that they were there is in the numbers of the lines around them."""
+    log = log_in(tmp_path / "home")
+    log.write(10, wid="a")
+    log.write(10, wid="b")
+    assert not any("counted" in reason for reason in log.verify().reasons)
+    lines = log.lines()
+    kept = rechained([*lines[:5], *lines[7:]], renumber=True)
+    folder = LogFolder(tmp_path / "home" / "ledger" / "calls")
+    folder.first_segment.write_bytes(b"".join(line + b"\n" for line in kept))
+    note = sign_checkpoint(Checkpoint(origin=log.signer.name, size=len(kept), root=root_of(kept)), log.signer)
+    folder.checkpoint.write_bytes(note)
+    folder.checkpoints.unlink()
+    report = verify(folder, [log.signer.vkey])
+    assert report.verdict == "unanchored"
+    assert any(
+        "2 lines that their writers have counted are not there, the first before entry 5" in reason
+        for reason in report.reasons
+    )

@@ -39,6 +39,7 @@ _FOLLOWED = frozenset({"recorder_start", "recorder_stop", "retention", "key"})
 _SORTED = 1024  # claims of the history that are held at a time
 _UNFIT = 64  # claims that don't fit the lines; one that holds is enough
 _BEYOND = 2**63
+_WRITERS = 100_000  # whose counts are held in memory
 
 _decode = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode
@@ -74,6 +75,10 @@ class Reading:
         self.broken: Break | None = None
         self.off_tile: int | None = None
         self.open_calls: dict[str, int] = {}
+        self._counts: dict[str, int] = {}  # lines of each writer, by its own count
+        self._forgotten = False  # there were more writers than are held in memory
+        self.gaps = 0  # lines that their writers have counted and that are not there
+        self.first_gap = -1
         self.running: dict[str, int] = {}  # recorders that have started and not stopped, and where
         self.same_account = False
         self.torn = 0
@@ -149,8 +154,25 @@ class Reading:
         if seq + 1 >= self._due:
             self._remember()
         self.newest = event.timestamp
+        counts = self._counts
+        if counts.get(event.wid, -1) != event.wseq:
+            self._note_gap(event)
+            if len(counts) >= _WRITERS:
+                del counts[next(iter(counts))]
+                self._forgotten = True
+        counts[event.wid] = event.wseq + 1
         if event.phase or event.event_type in _FOLLOWED:
             self._follow(event)
+
+    def _note_gap(self, event: Event) -> None:
+        """Count the lines of a writer that are not there, by its own count, at the first line behind them."""
+        known = self._counts.get(event.wid)
+        if (known is None and self._forgotten) or self.deletions.count:
+            return
+        missing = event.wseq - (known or 0)
+        if missing > 0:
+            self.gaps += missing
+            self.first_gap = event.seq if self.first_gap < 0 else self.first_gap
 
     def _take_tombstone(self, data: bytes, seq: int) -> None:
         """Put the leaf that a tombstone keeps in the place of the line; the tree shows whether it is the right one."""
@@ -215,6 +237,11 @@ class Reading:
         if self.open_calls:
             first = min(self.open_calls.values())
             said.append(f"{len(self.open_calls)} calls have no closing event yet, the first at entry {first}")
+        if self.gaps:
+            said.append(
+                f"{self.gaps} lines that their writers have counted are not there, the first before entry "
+                f"{self.first_gap}: they were taken away before they were signed"
+            )
         if self.running:
             first = min(self.running.values())
             said.append(

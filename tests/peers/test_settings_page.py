@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/settings.md names every setting, its default, and no other."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from onrecord.rules.classify import ToolRule
+from onrecord.settings import Settings, WitnessSettings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+ROWS = dict(re.findall(r"^\| `([a-z_.]+)` \| (.+?) \| ", PAGE, re.MULTILINE))
+LISTS = {"tool": ToolRule, "witness": WitnessSettings}
+
+
+def settings() -> dict[str, object]:
+    """Return each setting with its default."""
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(Settings):
+        inner = LISTS.get(field.name, field.type)
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            found |= {f"{field.name}.{one.name}": one.default for one in msgspec.structs.fields(inner)}
+        else:
+            found[field.name] = field.default
+    return found
+
+
+def test_every_setting_is_on_the_page_and_no_other() -> None:
+    assert set(ROWS) == set(settings())
+
+
+def test_the_defaults_are_those_of_the_program() -> None:
+    for name, default in settings().items():
+        said = re.fullmatch(r"`(.+)`", ROWS[name])
+        if said and not name.startswith("tool."):
+            value = tomllib.loads(f"x = {said[1]}")["x"]
+            assert (tuple(value) if isinstance(value, list) else value) == default, name
