@@ -66,6 +66,7 @@ class Writer:
         self._heartbeat_s = heartbeat_s
         self._compressing: Thread | None = None
         self._alarm = alarm
+        self._alarming: Thread | None = None
         self._cond = Condition()
         self._ledger: Ledger | None = None
         self._former: Ledger | None = None  # the one that broke last: its successor goes on with its count
@@ -173,6 +174,8 @@ class Writer:
             self._closing = True
             self._cond.notify_all()
         self._thread.join(self.deadline_s * 2)
+        if self._alarming is not None:
+            self._alarming.join(self.deadline_s * 2)
         if self._thread.is_alive():
             raise LedgerBusy("the last entries are written, but were not signed in time")
         if self._ledger is not None:
@@ -216,7 +219,8 @@ class Writer:
 
     def _raise_alarm(self, error: LedgerError) -> None:
         if self._alarm is not None and isinstance(error, (LedgerMoved, LedgerRefused)):
-            Thread(target=self._alarm, args=(error,), name="onrecord-alarm", daemon=True).start()
+            self._alarming = Thread(target=self._alarm, args=(error,), name="onrecord-alarm", daemon=True)
+            self._alarming.start()
             self._alarm = None
 
     def _drop_if_broken(self, ledger: Ledger, error: LedgerError) -> None:
