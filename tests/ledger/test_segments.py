@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -346,3 +347,78 @@ def test_a_moved_live_segment_is_noticed_by_the_flush(log: Log) -> None:
     with pytest.raises(LedgerMoved):
         ledger.flush()
     ledger.close()
+
+
+def _plain(path: Path) -> Path:
+    """Put the plain file of a compressed segment beside it."""
+    plain = path.with_suffix("")
+    plain.write_bytes(b"".join(frames.chunks(path)))
+    return plain
+
+
+def _edited_plain_beside(path: Path) -> None:
+    plain = _plain(path)
+    plain.write_bytes(plain.read_bytes().replace(b"report-3", b"report-4"))
+
+
+def _something_behind_the_last_line(path: Path) -> None:
+    data = b"".join(frames.chunks(path)) + b"garbage"
+    path.chmod(0o600)
+    path.write_bytes(b"".join(frames.compress([data])))
+
+
+def _something_behind_the_last_line_of_a_plain_one(path: Path) -> None:
+    plain = _plain(path)
+    plain.write_bytes(plain.read_bytes() + b"garbage")
+    path.unlink()
+
+
+def _another_frame_behind_the_table(path: Path) -> None:
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes() + b"".join(frames.compress([b'{"evil":1}\n'])))
+
+
+def _another_name(path: Path) -> None:
+    path.rename(path.with_name("000000000000000001.ndjson.zst"))
+
+
+def _a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _a_bomb(path: Path) -> None:
+    path.chmod(0o600)
+    path.write_bytes(b"".join(frames.compress([bytes(1 << 28)])))
+
+
+@pytest.mark.requirement("D2")
+@pytest.mark.parametrize(
+    "harm",
+    [
+        _edited_plain_beside,
+        _something_behind_the_last_line,
+        _something_behind_the_last_line_of_a_plain_one,
+        _another_frame_behind_the_table,
+        _another_name,
+        _a_pipe,
+        _a_bomb,
+    ],
+    ids=lambda harm: harm.__name__,
+)
+def test_what_is_done_to_a_sealed_segment_is_altered(log: Log, harm: Callable[[Path], None]) -> None:
+    log.write(60, segment_bytes=SMALL)
+    sealing.compress_sealed(log.folder, 61)
+    harm(segment_files(log.folder)[0])
+    assert log.verify().verdict == "altered"
+
+
+def test_what_lies_beside_the_segments_and_holds_no_line_of_the_log_changes_nothing(log: Log) -> None:
+    log.write(60, segment_bytes=SMALL)
+    sealing.compress_sealed(log.folder, 61)
+    path = segment_files(log.folder)[0]
+    _plain(path)
+    path.chmod(0o600)
+    path.write_bytes(b"junk")
+    (log.folder.segments / "notes.ndjson").write_bytes(b"junk\n")
+    assert log.verify().verdict == "unanchored"

@@ -123,9 +123,14 @@ def segment_files(folder: LogFolder) -> list[Path]:
         return []
     for name in names:
         match = _SEGMENT.fullmatch(name)
-        if match:
+        if match and not _has_no_end(folder.segments / name):
             found.setdefault(int(match[1]), folder.segments / name)
     return list(found.values())
+
+
+def _has_no_end(path: Path) -> bool:
+    """Say whether a reader could wait or read for ever: there is no line of ours in a pipe or a device."""
+    return path.is_fifo() or path.is_char_device()
 
 
 def first_seq(path: Path) -> int:
@@ -185,8 +190,11 @@ def whole_lines(file: Path | int, offset: int = 0, end: int | None = None) -> It
             offset += len(data) + 1
 
 
-def blocks(file: Path | int, offset: int = 0, end: int | None = None) -> Iterator[list[bytes]]:
-    """Yield the same entries as they come from the disk, many at once."""
+def blocks(file: Path | int, offset: int = 0, end: int | None = None, *, sealed: bool = False) -> Iterator[list[bytes]]:
+    """Yield the same entries as they come from the disk, many at once.
+
+    A `sealed` segment ends with a line: raises NotVerified where it doesn't.
+    """
     rest: bytes = b""
     chunks = _chunks(file, offset, end)
     for chunk in chunks:
@@ -196,9 +204,11 @@ def blocks(file: Path | int, offset: int = 0, end: int | None = None) -> Iterato
         offset += cut
         rest = block[cut:]
         if len(rest) > _LONGEST:
-            if any(b"\n" in more for more in chunks):
+            if sealed or any(b"\n" in more for more in chunks):
                 raise NotVerified(f"what begins at byte {offset} is too long to be a line")
             return
+    if sealed and rest:
+        raise NotVerified(f"{len(rest)} bytes behind the last line of a sealed segment are not an entry")
 
 
 def _chunks(file: Path | int, offset: int, end: int | None) -> Iterator[bytes]:

@@ -24,6 +24,8 @@ from onrecord.ledger.history import Said
 from onrecord.ledger.lines import (
     TOMBSTONE,
     blocks,
+    first_seq,
+    is_compressed,
     leaf_of,
     read_seq,
     read_tombstone,
@@ -111,11 +113,15 @@ class Reading:
         before = sum(map(_length_of, files[:segment]))
         try:
             for number in range(segment, len(files)):
-                length = _length_of(files[number])
-                for block in blocks(files[number], offset):
+                length, first = _length_of(files[number]), self.entries if not offset else None
+                sealed = number + 1 < len(files) or is_compressed(files[number])
+                for block in blocks(files[number], offset, sealed=sealed):
                     lines = block if until is None else block[: until - self.entries]
                     for data in lines:
                         self._take(data)
+                    if first is not None and lines and first_seq(files[number]) != first:
+                        raise Break("form", first, f"{files[number].name} is not named by its first entry, {first}")
+                    first = None
                     offset += sum(map(len, lines)) + len(lines)
                     self._at = (number, offset)
                     if self._progress is not None:
@@ -127,7 +133,7 @@ class Reading:
         except Break as e:
             self.broken = e
         except NotVerified as e:
-            self.broken = Break("form", self.entries, f"entry {self.entries} is not an event: {e}")
+            self.broken = Break("form", self.entries, f"what stands where entry {self.entries} belongs is none: {e}")
         self.torn = torn_bytes(files[-1]) if files else 0
 
     def _take(self, data: bytes) -> None:
