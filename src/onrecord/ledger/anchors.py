@@ -10,7 +10,6 @@ for readers; where they differ from what was signed, the line is refused.
 Nothing here needs a network. Getting new views is for `anchoring.py`.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,8 +19,8 @@ import msgspec
 from onrecord.errors import NotSupported, NotVerified
 from onrecord.event.event import UNREADABLE
 from onrecord.ledger.cosignature import CosignerKey, verify_cosignatures
-from onrecord.ledger.durable import disk_error, open_private, sync_data, sync_folder, write_all
-from onrecord.ledger.lines import ends, whole_lines
+from onrecord.ledger.history import append_line
+from onrecord.ledger.lines import whole_lines
 from onrecord.ledger.note import (
     Checkpoint,
     UnknownSigner,
@@ -36,8 +35,6 @@ from onrecord.ledger.timestamp import check_timestamp, load_roots
 
 if TYPE_CHECKING:
     from cryptography import x509
-
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,21 +73,7 @@ class RefusedView:
 
 def append_anchor(folder: LogFolder, anchor: Anchor) -> None:
     """Add a view to the file, durably; one process at a time does this. Raises LedgerError."""
-    path = folder.anchors
-    fd, created = -1, not path.exists()
-    try:
-        fd = open_private(path, _APPEND)
-        whole, end = (0, 0) if created else ends(path)
-        torn = b"\n" if whole < end else b""  # a line that was cut off stays one of its own
-        write_all(fd, torn + msgspec.json.encode(anchor) + b"\n")
-        sync_data(fd)
-        if created:
-            sync_folder(path.parent)
-    except OSError as e:
-        raise disk_error(e, "append to", path) from e
-    finally:
-        if fd >= 0:
-            os.close(fd)
+    append_line(folder.anchors, msgspec.json.encode(anchor))
 
 
 def anchors(folder: LogFolder) -> Iterator[tuple[int, Anchor | None]]:

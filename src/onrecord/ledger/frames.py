@@ -84,11 +84,6 @@ def read_table(path: Path) -> SeekTable:
     return SeekTable(starts, tuple(accumulate((entry[1] for entry in entries), initial=0)))
 
 
-def plain_size(path: Path) -> int:
-    """Return how many bytes a sealed segment holds in plain. Raises NotVerified, OSError."""
-    return read_table(path).plain[-1]
-
-
 def chunks(path: Path, offset: int = 0) -> Iterator[bytes]:
     """Yield the plain bytes of a sealed segment from `offset` on, a bounded part at a time.
 

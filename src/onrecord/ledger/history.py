@@ -61,12 +61,17 @@ def append_history(folder: LogFolder, checkpoint: Checkpoint, note: bytes, at: s
         timestamp=at,
         note=note.decode(),
     )
+    append_line(path, msgspec.json.encode(line))
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file of lines, durably; one process at a time does this. Raises LedgerError."""
     fd, created = -1, not path.exists()
     try:
         fd = open_private(path, _APPEND)
         whole, end = (0, 0) if created else ends(path)
         torn = b"\n" if whole < end else b""  # a line that was cut off stays one of its own
-        write_all(fd, torn + msgspec.json.encode(line) + b"\n")
+        write_all(fd, torn + line + b"\n")
         sync_data(fd)
         if created:
             sync_folder(path.parent)
