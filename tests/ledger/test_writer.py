@@ -273,6 +273,24 @@ def test_lines_whose_flush_failed_are_handed_to_the_device_anew_before_they_coun
     assert log.verify().verdict == "unanchored"
 
 
+def test_what_nobody_foresaw_in_the_committing_thread_fails_those_who_wait_at_once_and_not_the_thread(
+    log: Log, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.append(entry(), "flushed").wait()
+    fdatasync = os.fdatasync
+
+    def confused(fd: int) -> None:
+        raise ValueError("what is this")
+
+    monkeypatch.setattr(os, "fdatasync", confused)
+    began = time.monotonic()
+    with pytest.raises(LedgerError, match="cannot commit: ValueError"):
+        writer.append(entry(), "flushed").wait(30.0)
+    assert time.monotonic() - began < 10.0
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    writer.append(entry(), "signed").wait(30.0)
+
+
 def test_a_log_that_is_another_when_it_is_opened_again_is_refused(log: Log, writer: Writer) -> None:
     """Whoever writes knows what the log was, and is a witness of it: the guard and the signatures say nothing here."""
     writer.append(entry(), "signed").wait()

@@ -260,8 +260,9 @@ class Writer:
                         self._beat(step.ledger)
                     else:
                         self._commit(step.ledger, sign=step.sign, publish=step.publish)
-                except LedgerError as e:
-                    self._fail(step.ledger, e)
+                except Exception as e:  # noqa: BLE001  # the top of a thread: whoever waits must learn of anything
+                    known = isinstance(e, LedgerError)
+                    self._fail(step.ledger, e if known else LedgerError(f"cannot commit: {type(e).__name__}"))
                     if not step.last:
                         time.sleep(FLUSH_S)  # not a tight loop while a disk is full
             if step.last:
