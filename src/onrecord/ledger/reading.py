@@ -242,21 +242,25 @@ class Reading:
             said.append(f"{self.torn} bytes after the last line feed are not an entry (a write was cut off)")
         if self.open_calls:
             first = min(self.open_calls.values())
-            said.append(f"{len(self.open_calls)} calls have no closing event yet, the first at entry {first}")
+            said.append(f"{_have(len(self.open_calls), 'call')} no closing event yet, the first at entry {first}")
         if self.gaps:
             said.append(
-                f"{self.gaps} lines that their writers have counted are not there, the first before entry "
-                f"{self.first_gap}: they were taken away before they were signed"
+                f"lines that their writers have counted and that are not there: {self.gaps}, the first before entry "
+                f"{self.first_gap}; they were taken away before they were signed"
             )
         if self.running:
             first = min(self.running.values())
             said.append(
-                f"{len(self.running)} recorders have started and not stopped, the first at entry {first}: "
-                "they run, or they were killed"
+                f"{_have(len(self.running), 'recorder')} started and not stopped, the first at entry {first}: "
+                "still running, or killed"
             )
         if self.same_account:
             said.append("same-account: the wrapped server runs under the account that can write this ledger")
         return said
+
+
+def _have(count: int, what: str) -> str:
+    return f"1 {what} has" if count == 1 else f"{count} {what}s have"
 
 
 class _InOrder:
