@@ -36,13 +36,12 @@ from onrecord.ledger.place import Home
 from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.recovery import begin_log, check_grown, find_stand, rolled_back
 from onrecord.ledger.sealing import compress_sealed
-from onrecord.ledger.segment import RESERVE, SEGMENT
+from onrecord.ledger.segment import RESERVE, SEGMENT, write_again
 from onrecord.ledger.signing import SigningKeys
 from onrecord.ledger.tail import HEADER_BYTES, Options, Tail, fits
 from onrecord.ledger.tree import Tree, read_checkpoint, read_guard, read_last_signed
 
 DEADLINE_S = 2.0  # an append that takes longer is refused; a person would have given up by then
-
 
 _Doubtful: TypeAlias = tuple[Path, int] | None  # lines whose flush failed: the file, and where they begin
 
@@ -298,12 +297,12 @@ class Ledger:
             checkpoint = begin_log(self.folder, self._guard_path, self._keys, seen)
         seen.extend(self._options.seen)
         try:
+            if self._doubtful and self._doubtful[0].exists():
+                write_again(*self._doubtful)  # nothing may follow lines that never reached the device
             stand = find_stand(self.folder, checkpoint, guard)
             torn = self._tail.enter(stand.size, stand.leaf, stand.at_us)
             for before in seen:  # nobody has signed the lines behind the stand: what was seen of them decides
                 check_grown(self.folder, stand.edge, self._tail.leaves, before)
-            if self._doubtful:
-                self._tail.write_again(*self._doubtful)
             hand_over = HandOver(self.folder, self._keys, self.append, self._unsigned, self.flush)
             self._tree = Tree(self.folder, self._guard_path, self._keys, stand.edge, hand_over)
         except NotVerified as e:
@@ -363,6 +362,7 @@ class Ledger:
         try:
             rotated = self._tail.rotate_if_due(at_us)
         except OSError as e:
+            self._doubtful = self._doubtful or self._tail.flushed
             raise self._break(disk_error(e, "seal", self._tail.path)) from e
         if rotated and not urgent:
             self._make_room(room)

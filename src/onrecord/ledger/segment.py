@@ -122,21 +122,6 @@ class Segment:
             check_in_place(self._fd, self.path)
         self.flushed = max(self.flushed, end)
 
-    def write_again(self, start: int) -> None:
-        """Hand the lines from `start` to the device anew. Raises OSError.
-
-        A flush that failed may leave pages behind that count as written and never were. The caller
-        has read these lines and knows that they are the right ones.
-        """
-        fd = open_private(self.path, os.O_RDWR)  # not for appending: that would ignore the offset
-        try:
-            while start < self.end:
-                data = os.pread(fd, min(_STEP, self.end - start), start)
-                start += os.pwrite(fd, data, start)
-            sync_data(fd)
-        finally:
-            os.close(fd)
-
     def seal(self) -> None:
         """Flush the lines, and let nobody append any more. Raises OSError."""
         os.ftruncate(self._fd, self.end)  # gives the reserve back
@@ -156,14 +141,45 @@ class Segment:
 
 
 def create_segment(path: Path, reserve: int) -> Segment:
-    """Create the next segment, durably, or open it where a process that died had created it. Raises OSError."""
+    """Create the next segment, durably, or open it where a process that died had created it.
+
+    Raises OSError: then there is none, or `path` is there all the same and must not be passed over.
+    """
     segment = Segment(path, create=True, reserve=reserve)
     try:
         sync_folder(path.parent)
     except OSError:
         segment.close()
+        path.unlink()
         raise
     return segment
+
+
+def flush_sealed(path: Path) -> None:
+    """Flush a sealed segment that has no successor: who sealed it may have died before that. Raises OSError."""
+    fd = open_private(path, os.O_RDONLY)
+    try:
+        sync_all(fd)
+    finally:
+        os.close(fd)
+
+
+def write_again(path: Path, start: int) -> None:
+    """Hand what a segment holds from `start` on to the device anew. Raises OSError.
+
+    A flush that failed may leave pages behind that count as written and never were. This changes no byte.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(FILE_MODE)
+    fd = open_private(path, os.O_RDWR)  # not for appending: that would ignore the offset
+    try:
+        while data := os.pread(fd, _STEP, start):
+            start += os.pwrite(fd, data, start)
+        os.fchmod(fd, mode)
+        sync_data(fd)
+        sync_all(fd)
+    finally:
+        os.close(fd)
 
 
 def _open(path: Path, *, create: bool) -> int:

@@ -24,7 +24,9 @@ from onrecord.ledger.lines import (
     MAX_LINE,
     blocks,
     compressed_form,
+    first_seq,
     is_compressed,
+    last_seq,
     offset_of,
     read_header,
     segment_files,
@@ -33,7 +35,7 @@ from onrecord.ledger.lines import (
 from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.note import Checkpoint
 from onrecord.ledger.place import LogFolder, segment_name
-from onrecord.ledger.segment import Segment, create_segment
+from onrecord.ledger.segment import Segment, create_segment, flush_sealed
 
 HEADER_BYTES = 512  # at most, of what the ledger sets on a line; it takes some 200
 _DAY_US = 24 * 60 * 60 * 1_000_000
@@ -85,6 +87,8 @@ class Tail:
         self.size, self.last_leaf, self.last_us = size, last_leaf, last_us
         files = segment_files(self._folder)
         self.rotated = any(not is_compressed(path) for path in files[:-1])
+        if len(files) > 1 and _is_called_off(files[-1], last_seq(self._folder) + 1):
+            files.pop().unlink()
         for path in files[max(0, segment_of(files, size)) :]:
             if path == files[-1] and not is_compressed(path):
                 self._segment = Segment(path, reserve=self._reserve_bytes)
@@ -123,6 +127,9 @@ class Tail:
         while not path.exists() and compressed_form(path).exists():  # others are far ahead
             self._take_all(blocks(compressed_form(path)))
             path = self._folder.segments / segment_name(self.size)
+        before = segment_files(self._folder)
+        if not path.exists() and before and not is_compressed(before[-1]):
+            flush_sealed(before[-1])
         return create_segment(path, self._reserve_bytes)
 
     def _take_all(self, blocks_of_lines: Iterable[list[bytes]]) -> None:
@@ -179,6 +186,8 @@ class Tail:
         try:
             self._segment = create_segment(self._folder.segments / segment_name(self.size), self._reserve_bytes)
         except OSError:
+            if (self._folder.segments / segment_name(self.size)).exists():
+                raise
             old.unseal()  # no room for another file: it grows longer than it should
             return False
         self._left.append(old)  # last: see `read_on`
@@ -243,11 +252,6 @@ class Tail:
         """The file that is written to, and how many bytes of it are known to be on the device."""
         return self._segment.path, self._segment.flushed
 
-    def write_again(self, path: Path, start: int) -> None:
-        """Hand lines to the device anew whose flush has failed before. Raises OSError."""
-        if self._segment.path == path:
-            self._segment.write_again(start)
-
     def close(self) -> None:
         """Close the files."""
         with self._flushing:
@@ -258,3 +262,8 @@ class Tail:
     def _close_left(self) -> None:
         while self._left:
             self._left.popleft().close()
+
+
+def _is_called_off(path: Path, following: int) -> bool:
+    """Say whether a segment was created and then not begun, as the one before it went on; nothing was ever in it."""
+    return not is_compressed(path) and not path.stat().st_size and first_seq(path) != following
