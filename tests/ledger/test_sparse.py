@@ -19,6 +19,7 @@ from onrecord.errors import LedgerUnwritable, NotVerified
 from onrecord.event.event import Event, encode
 from onrecord.ledger.enclosures import key_changes, views
 from onrecord.ledger.export import export_bundle
+from onrecord.ledger.frames import compress
 from onrecord.ledger.keys import read_keys
 from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.note import Checkpoint, SignerKey, VerifierKey, sign_checkpoint
@@ -750,3 +751,9 @@ def test_what_cannot_be_written_or_read_is_told_apart(own: Log, tmp_path: Path) 
     with pytest.raises(OSError, match="directory"):
         export_bundle(own.folder, keys, [7], tmp_path / "n" / "out")
     assert list((tmp_path / "n").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["000000000000000000.ndjson.zst", "notes.ndjson", "lines.txt"])
+def test_what_a_reader_could_take_for_a_line_of_the_bundle_and_is_none_is_refused(bundle: Bundle, name: str) -> None:
+    (bundle.path / "log" / name).write_bytes(b"".join(compress([b'{"forged":1}\n'])))
+    assert bundle.told()[0] == "altered"

@@ -17,7 +17,7 @@ from onrecord.errors import ConfigError, Contradicted, KeyFileError, LedgerRefus
 from onrecord.ledger.cosignature import Cosigner, verify_cosignatures
 from onrecord.ledger.durable import make_folder
 from onrecord.ledger.merkle import leaf_hash
-from onrecord.ledger.note import Checkpoint, SignerKey, parse_note, sign_checkpoint
+from onrecord.ledger.note import Checkpoint, SignerKey, parse_note, sign_checkpoint, signature_line
 from onrecord.ledger.submission import Submission, format_submission
 from onrecord.ledger.tiles import EdgeTiles
 from onrecord.ledger.tree import guard_of, read_tile, write_guard
@@ -439,3 +439,21 @@ def test_evidence_does_not_fill_the_disk(
         talk(outside.server, POST + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
     (file,) = (tmp_path / "witness" / "evidence").iterdir()
     assert 0 < file.stat().st_size <= 2000
+
+
+@pytest.mark.parametrize("strangers", ["99 lines", "a line in the name of the witness"])
+def test_what_strangers_add_under_a_checkpoint_is_not_kept_and_keeps_no_witness_from_starting_again(
+    log: Log, tmp_path: Path, strangers: str
+) -> None:
+    keys = {log.signer.name: [log.signer.vkey]}
+    state = WitnessState(tmp_path / "w", "w", keys)
+    note = log.folder.checkpoint.read_bytes()
+    if strangers == "99 lines":
+        note += b"".join(signature_line(f"x{number}", b"abcd", b"z" * 64).encode() for number in range(99))
+    else:
+        note += signature_line("w", state.cosigner.vkey.key_id, bytes(8) + b"z" * 64).encode()
+    state.cosign(Submission(old_size=0, path=(), note=note))
+    state.close()
+    again = WitnessState(tmp_path / "w", "w", keys)
+    assert again.latest(log.signer.name) == log.checkpoint()
+    again.close()

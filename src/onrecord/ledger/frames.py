@@ -87,34 +87,62 @@ def read_table(path: Path) -> SeekTable:
 def chunks(path: Path, offset: int = 0) -> Iterator[bytes]:
     """Yield the plain bytes of a sealed segment from `offset` on, a bounded part at a time.
 
-    From the beginning the seek table plays no part. Raises NotVerified where the file is not zstd
-    or is cut off, OSError.
+    From the beginning the seek table plays no part but to be checked at the end: nothing but the frames
+    that it names may be in the file. Raises NotVerified where that doesn't hold, or where the file
+    is not zstd or is cut off, and OSError.
     """
-    start, skip = 0, 0
-    if offset:
-        table = read_table(path)
-        number = table.frame_at(offset)
-        start, skip = table.starts[number], offset - table.plain[number]
+    table = read_table(path) if offset else None
+    number = table.frame_at(offset) if table else 0
+    start, skip = (table.starts[number], offset - table.plain[number]) if table else (0, 0)
+    starts, plain = [start], [0]
     with path.open("rb", buffering=0) as file:
         file.seek(start)
         try:
-            for chunk in _decompressed(file.read):
+            for chunk, consumed in _decompressed(file.read):
+                plain[-1] += len(chunk)
                 if skip < len(chunk):
                     yield chunk[skip:]
                 skip = max(0, skip - len(chunk))
+                if consumed is not None:
+                    starts.append(start + consumed)
+                    plain.append(plain[-1])
         except (zstd.ZstdError, EOFError) as e:
             raise NotVerified(f"{path} is not whole zstd: {e}") from e
+    if not offset:
+        _check_table(path, starts, plain)
 
 
-def _decompressed(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Yield what the frames hold, passing over skippable ones, as zstd tools do."""
-    data = read(_CHUNK)
+def _check_table(path: Path, starts: list[int], plain: list[int]) -> None:
+    """Raise NotVerified unless the frames that were read are those of the table, and then the table itself."""
+    table = read_table(path)
+    size = path.stat().st_size
+    sums = (0, *plain[:-2])  # the last frame that was read is the table, which holds nothing
+    if tuple(starts[:-1]) != table.starts or starts[-1] != size or sums != table.plain:
+        raise NotVerified(f"{path} does not consist of the frames that its seek table names")
+
+
+def _decompressed(read: Callable[[int], bytes]) -> Iterator[tuple[bytes, int | None]]:
+    """Yield what the frames hold, passing over skippable ones, as zstd tools do.
+
+    With the last part of each frame comes how many bytes of the file end with it.
+    """
+    got = 0
+
+    def more() -> bytes:
+        nonlocal got
+        data = read(_CHUNK)
+        got += len(data)
+        return data
+
+    data = more()
     while data:
         frame = zstd.ZstdDecompressor(options=_PARAMETERS)
-        yield frame.decompress(data, _CHUNK)
+        part = frame.decompress(data, _CHUNK)
         while not frame.eof:
-            more = b""
-            if frame.needs_input and not (more := read(_CHUNK)):
+            yield part, None
+            data = b""
+            if frame.needs_input and not (data := more()):
                 raise EOFError("it ends within a frame")
-            yield frame.decompress(more, _CHUNK)
-        data = frame.unused_data or read(_CHUNK)
+            part = frame.decompress(data, _CHUNK)
+        yield part, got - len(frame.unused_data)
+        data = frame.unused_data or more()

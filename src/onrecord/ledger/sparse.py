@@ -25,7 +25,7 @@ import msgspec
 
 from onrecord.errors import NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH, UNREADABLE, Event
-from onrecord.ledger.lines import segment_files, torn_bytes, whole_lines
+from onrecord.ledger.lines import is_compressed, segment_files, torn_bytes, whole_lines
 from onrecord.ledger.merkle import HASH_BYTES, leaf_hash
 from onrecord.ledger.note import (
     Checkpoint,
@@ -229,13 +229,17 @@ class _Lines:
                 self._progress(self.count)
 
     def _all(self) -> Iterator[bytes]:
-        for file in segment_files(self._folder):
+        files = segment_files(self._folder)
+        there = {path.name for path in self._folder.segments.iterdir()} if files else set[str]()
+        if there != {file.name for file in files} or any(map(is_compressed, files)):
+            raise _Finding("altered", "something else than plain lines lies where the lines of the bundle are")
+        for file in files:
             try:
                 for line in whole_lines(file):
                     yield line.data
             except NotVerified as e:
                 raise _Finding("altered", f"line {self.count + 1} of the bundle is not an event: {e}") from None
-            if file.suffix == ".ndjson" and torn_bytes(file):
+            if torn_bytes(file):
                 raise _Finding("altered", "the last line of the bundle was cut off")
 
     def _take(self, data: bytes) -> None:

@@ -24,9 +24,7 @@ from onrecord.ledger.lines import (
     MAX_LINE,
     blocks,
     compressed_form,
-    first_seq,
     is_compressed,
-    last_seq,
     offset_of,
     read_header,
     segment_files,
@@ -87,8 +85,6 @@ class Tail:
         self.size, self.last_leaf, self.last_us = size, last_leaf, last_us
         files = segment_files(self._folder)
         self.rotated = any(not is_compressed(path) for path in files[:-1])
-        if len(files) > 1 and _is_called_off(files[-1], last_seq(self._folder) + 1):
-            files.pop().unlink()
         for path in files[max(0, segment_of(files, size)) :]:
             if path == files[-1] and not is_compressed(path):
                 self._segment = Segment(path, reserve=self._reserve_bytes)
@@ -262,8 +258,3 @@ class Tail:
     def _close_left(self) -> None:
         while self._left:
             self._left.popleft().close()
-
-
-def _is_called_off(path: Path, following: int) -> bool:
-    """Say whether a segment was created and then not begun, as the one before it went on; nothing was ever in it."""
-    return not is_compressed(path) and not path.stat().st_size and first_seq(path) != following

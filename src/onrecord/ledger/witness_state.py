@@ -46,7 +46,9 @@ from onrecord.ledger.note import (
     encode_base64,
     parse_checkpoint,
     parse_note,
+    signature_line,
     split_vkey,
+    verify_note,
 )
 from onrecord.ledger.submission import Inconsistent, Submission, judge, origin_of
 
@@ -113,8 +115,11 @@ class WitnessState:
                 self._keep_evidence(submission, latest or Checkpoint(origin=origin, size=0, root=EMPTY_ROOT), str(e))
                 raise
             line = self.cosigner.cosign(parse_note(submission.note).text, time.time_ns() // 1_000_000_000)
-            if checkpoint != latest:
-                replace_file(self._latest_file(origin), submission.note + line.encode(), durable=True)
+            if checkpoint != latest:  # kept with the log's own signatures: what strangers added is theirs
+                note = parse_note(submission.note)
+                own = (signature_line(one.name, one.key_id, one.raw) for one in verify_note(note, keys))
+                kept = f"{note.text}\n{''.join(own)}{line}"
+                replace_file(self._latest_file(origin), kept.encode(), durable=True)
                 self._latest[origin] = checkpoint
             return line  # the commit point is behind us: from here on we stand by it
 
