@@ -18,7 +18,7 @@ from onrecord.cli.terminal import print_json
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.keys import read_verifiers
-from onrecord.ledger.lines import segment_files
+from onrecord.ledger.lines import length_of, segment_files
 from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
 from onrecord.ledger.place import Home, LogFolder
 from onrecord.ledger.received import verify_file
@@ -159,7 +159,7 @@ def _verdict(subject: _Subject, home: Home, views: Sequence[Checkpoint], outside
     origins = {key.name for key in subject.keys}
     try:
         anchored = outsiders.views_of(folder, subject.keys)
-        with Bar(f"reading {subject.log}", sum(path.stat().st_size for path in segment_files(folder))) as bar:
+        with Bar(f"reading {subject.log}", sum(map(length_of, segment_files(folder)))) as bar:
             report = verify_log(
                 folder,
                 subject.keys,

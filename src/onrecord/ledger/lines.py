@@ -117,15 +117,35 @@ def leaf_of(line: bytes) -> bytes:
 def segment_files(folder: LogFolder) -> list[Path]:
     """Return the segments of a log, oldest first; where one is there twice, it is the plain one that counts."""
     found: dict[int, Path] = {}
-    try:
-        names = sorted(os.listdir(folder.segments))  # a compressed one sorts behind its plain one
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    for name in names:
+    for name in sorted(_names(folder.segments)):  # a compressed one sorts behind its plain one
         match = _SEGMENT.fullmatch(name)
         if match and not _has_no_end(folder.segments / name):
             found.setdefault(int(match[1]), folder.segments / name)
     return list(found.values())
+
+
+def _names(segments: Path) -> set[str]:
+    """Return what lies in a folder, looked at twice where there is more than one file.
+
+    A segment that is compressed during one look can escape it under either name. It is compressed
+    once, so it does not escape the other.
+    """
+    try:
+        first = set(os.listdir(segments))
+        if len(first) < 2:
+            return first
+        second = set(os.listdir(segments))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    return second | {name for name in first - second if name + _COMPRESSED not in second}
+
+
+def length_of(path: Path) -> int:
+    """Return how many bytes a segment takes on disk, or 0 where it was compressed since it was listed."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _has_no_end(path: Path) -> bool:
@@ -241,6 +261,8 @@ def _from(file: Path | int, offset: int, size: int) -> Iterator[bytes]:
 
 def ends(path: Path) -> tuple[int, int]:
     """Return where the last entry of a file ends, and where the file does."""
+    if not is_compressed(path) and not path.exists() and compressed_form(path).exists():
+        path = compressed_form(path)  # it was compressed since it was listed
     if is_compressed(path):
         whole = size = 0
         for chunk in frames.chunks(path):

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -27,6 +26,7 @@ from onrecord.ledger.lines import (
     first_seq,
     is_compressed,
     leaf_of,
+    length_of,
     read_seq,
     read_tombstone,
     segment_files,
@@ -110,10 +110,10 @@ class Reading:
         """Go on to the last line feed, or to `until` entries."""
         files = segment_files(self._folder)
         segment, offset = self._at
-        before = sum(map(_length_of, files[:segment]))
+        before = sum(map(length_of, files[:segment]))
         try:
             for number in range(segment, len(files)):
-                length, first = _length_of(files[number]), self.entries if not offset else None
+                length, first = length_of(files[number]), self.entries if not offset else None
                 sealed = number + 1 < len(files) or is_compressed(files[number])
                 for block in blocks(files[number], offset, sealed=sealed):
                     lines = block if until is None else block[: until - self.entries]
@@ -310,13 +310,6 @@ class _Leaves:
             data = b""
             self.size = 0  # no hint from here on
         self._tile = [data[at : at + 32] for at in range(0, len(data), 32)]
-
-
-def _length_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0  # it was compressed since it was listed
 
 
 def _seq_of(data: bytes) -> int:

@@ -137,6 +137,9 @@ def _files(folder: LogFolder) -> _Files:
     """Look at each segment, oldest first."""
     found: _Files = {}
     for path in segment_files(folder):
-        about = os.stat(path)
+        try:
+            about = os.stat(path)
+        except FileNotFoundError:
+            continue  # it was compressed since it was listed
         found[path] = _File(about.st_ino, about.st_size, about.st_mtime_ns)
     return found
