@@ -48,7 +48,7 @@ _LIMITS: Sequence[tuple[re.Pattern[str], int]] = tuple(
         (re.escape(MANIFEST), MAX_MANIFEST),
         ("checkpoint", MAX_NOTE),
         (_TILE, TILE_WIDTH * HASH_BYTES),
-        (rf"checkpoints\.ndjson|{re.escape(ANCHORS)}", MAX_UNPACKED),
+        (rf"(?:checkpoints\.ndjson|{re.escape(ANCHORS)})", MAX_UNPACKED),
         (r"log/[0-9]{18}\.ndjson", MAX_UNPACKED),
     )
 )
