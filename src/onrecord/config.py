@@ -33,7 +33,7 @@ from onrecord.ledger.whereabouts import way_of
 from onrecord.ledger.writer import Writer
 from onrecord.recorder import Configuration, Recorder
 from onrecord.review import due_review
-from onrecord.rules.detectors import builtin_detectors
+from onrecord.rules.detection.detectors import builtin_detectors
 from onrecord.rules.redact import Redactor
 from onrecord.settings import Loaded, Settings
 from onrecord.version import __version__

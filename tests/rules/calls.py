@@ -7,7 +7,7 @@ from onrecord.event.call import Actor, Call, Connection, Definition, Json, Outco
 from onrecord.event.event import Event, EventType
 from onrecord.event.redacted import Redacted
 from onrecord.rules.classify import ToolRule, Treatment, classify
-from onrecord.rules.detectors import Detectors, builtin_detectors
+from onrecord.rules.detection.detectors import Detectors, builtin_detectors
 from onrecord.rules.redact import Redactor, Secrets
 
 DETECTORS = builtin_detectors()

@@ -37,7 +37,8 @@ from onrecord.errors import ConfigError
 from onrecord.event.call import Json, Result, Trace
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
-from onrecord.rules.detectors import Detectors, Finding
+from onrecord.rules.detection.detectors import Detectors
+from onrecord.rules.detection.finding import Finding
 from onrecord.rules.redact import Redactor
 from onrecord.rules.seal import BODY
 

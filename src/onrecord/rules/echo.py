@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, NoReturn, final
 from urllib.parse import quote
 
-from onrecord.rules.detectors import placeholders
+from onrecord.rules.detection.labels import placeholders
 from onrecord.rules.pattern import utf8
 
 FOUND = 8  # least characters of a value that a detector found, to be looked for elsewhere

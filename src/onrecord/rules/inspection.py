@@ -14,9 +14,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from onrecord.event.call import Json
-from onrecord.rules import checks, echo, names, pointer
+from onrecord.rules import echo, names, pointer
 from onrecord.rules.argv import secret_words
-from onrecord.rules.detectors import OVERFLOW, Detectors, Finding, masked, masks
+from onrecord.rules.detection import checks
+from onrecord.rules.detection.detectors import Detectors, masked
+from onrecord.rules.detection.finding import Finding
+from onrecord.rules.detection.labels import OVERFLOW, masks
 from onrecord.rules.echo import Secrets
 from onrecord.rules.outcome import is_binary
 from onrecord.rules.pattern import utf8

@@ -25,7 +25,7 @@ from onrecord.event.redacted import Redacted
 from onrecord.rules import outcome, pointer
 from onrecord.rules.argv import secret_words
 from onrecord.rules.classify import Treatment
-from onrecord.rules.detectors import Detectors, masked
+from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.disclosure import Disclosure, disclosed, without_values
 from onrecord.rules.echo import Secrets
 from onrecord.rules.inspection import LEAF, MARGIN, NAME_WINDOW, UNPLACED, Inspection, cut, gathered, tidy

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from onrecord.event.event import Event, encode
-from onrecord.rules.detectors import Detectors
+from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.echo import FOUND, Secrets
 
 BODY = 31 * 1024  # bytes of an encoded event; the ledger adds its own keys, and a line holds 32 KiB

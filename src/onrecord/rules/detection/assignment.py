@@ -10,8 +10,9 @@ What a bare word after a colon means is a guess. Prose and source code are full 
 so a value without quotes counts only where it looks like no name that a programmer would give.
 """
 
-from onrecord.rules import checks, names
-from onrecord.rules.checks import Span
+from onrecord.rules import names
+from onrecord.rules.detection import checks
+from onrecord.rules.detection.checks import Span
 from onrecord.rules.pattern import Pattern
 
 LEFT = 64  # characters before the telling word that may belong to its name

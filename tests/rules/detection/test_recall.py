@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tests.rules.calls import DETECTORS
 
-from onrecord.rules.detectors import Finding
+from onrecord.rules.detection.finding import Finding
 
-SAMPLE = Path(__file__).parents[1] / "vectors" / "redaction" / "sample.jsonl"
+SAMPLE = Path(__file__).parents[2] / "vectors" / "redaction" / "sample.jsonl"
 
 RECALL_FLOOR = 0.76  # measured: 78.2 %
 FALSE_POSITIVES_CEILING = 0.01  # measured: 0.4 %, one text of 250

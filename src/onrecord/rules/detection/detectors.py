@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds secrets and personal data in text, by rules that are data.
+
+One pass with a gate goes first: it says which rules could find something, and most text ends there
+after a microsecond. What passes is put to each rule in turn, and each match to its tests. What was
+found once is then found wherever else it stands in the text: a secret often repeats, and only one
+place gives it away.
+
+A label that stands in for a value is never found again, so masking twice changes nothing.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+
+from onrecord.rules import names
+from onrecord.rules.detection import assignment
+from onrecord.rules.detection.finding import Finding
+from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
+from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
+from onrecord.rules.detection.rule import Ready, Rule, prove, read_rules
+from onrecord.rules.pattern import Offsets, utf8
+
+MOST_MATCHES = 2_000  # in one slice; a text with more is withheld whole
+ROUNDS = 3  # what masking brings together may look like a secret; after this the text is withheld
+SLICE = 16_384  # characters that are searched at once
+OVERLAP = 2_048  # characters that two slices share, so that a token lies whole in one of them
+REPEATED = 8  # least characters of a value that is looked for elsewhere in its text
+MOST_REPEATED = 64  # values of one text that are
+
+ASSIGNMENT = "assignment"
+_TELLING = f"(?i:{names.ANCHORS})|(?im:{names.SHORT_ANCHORS})"  # what every telling name contains
+
+BUILTIN = ("secrets.toml", "personal.toml")
+
+
+class Detectors:
+    """A set of rules, ready to search."""
+
+    def __init__(self, rules: Sequence[Rule], *, digest: str = "", gate: Gate | None = None) -> None:
+        """`gate` is made from `expressions` of the same rules; without one, a `KeywordGate` is."""
+        self.digest = digest
+        self.rules = tuple(rules)
+        self._rules = [Ready(rule) for rule in rules]
+        self._gate = gate or KeywordGate(expressions(rules))
+
+    @classmethod
+    def read(cls, text: str) -> "Detectors":
+        """Return the detectors that a TOML text describes. Raises ConfigError where a rule fails its own texts."""
+        rules = read_rules(text)
+        prove(rules)
+        return cls(rules, digest=hashlib.sha256(text.encode()).hexdigest())
+
+    def suspect(self, data: bytes) -> bool:
+        """Say whether anything could be found in `data`, UTF-8 of one text or of many, one a line."""
+        return bool(self._gate.hits(data))
+
+    def find(self, text: str, *, low: bool = False, encoded: bool = False) -> list[Finding]:
+        """Return what is to be masked in `text`, in order, without overlaps.
+
+        With `low`, what class low spares is left out. With `encoded`, `text` is JSON whose names and
+        values were judged one by one, and what a name announces is not asked again: between two values
+        of JSON nearly anything looks like an assignment.
+        """
+        found: list[Finding] = []
+        for base, piece in _slices(text):
+            data = utf8(piece)
+            hits = self._gate.hits(data)
+            if hits:
+                matches = self._matches(data, hits, low=low, encoded=encoded)
+                if matches is None:
+                    return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
+                found.extend(_confirmed(text, data, base, matches))
+        return _repeated(text, _settled(text, found)) if found else found
+
+    def _matches(self, data: bytes, hits: Iterable[int], *, low: bool, encoded: bool) -> "list[_Match] | None":
+        """Return the byte spans that rules match, a rule of None for assignments; None where they are too many."""
+        matches: list[_Match] = []
+        lowered = data.lower()
+        for i in hits:
+            if i >= len(self._rules):
+                if not encoded:
+                    matches.extend((None, start, end) for start, end in assignment.anchors(data))
+                continue
+            ready = self._rules[i]
+            if (low and ready.rule.spare_low) or not ready.called(lowered):
+                continue
+            for start, end in ready.spans(data):
+                matches.append((ready, start, end))
+                if len(matches) > MOST_MATCHES:
+                    return None
+        return matches if len(matches) <= MOST_MATCHES else None
+
+
+_Match = tuple[Ready | None, int, int]
+
+
+def expressions(rules: Sequence[Rule]) -> list[Expression]:
+    """Return what a gate must look for: each rule, then what every telling name contains."""
+    return [*(Expression(rule.regex, rule.keywords) for rule in rules), Expression(_TELLING)]
+
+
+def _slices(text: str) -> Iterator[tuple[int, str]]:
+    """Yield `text` in pieces that overlap, each with where it begins."""
+    if len(text) <= SLICE:
+        yield 0, text
+        return
+    for at in range(0, len(text) - OVERLAP, SLICE - OVERLAP):
+        yield at, text[at : at + SLICE]
+
+
+def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iterator[Finding]:
+    """Yield the findings that matches in `data`, which is part of `text` from `base` on, turn out to be."""
+    offsets = Offsets(data, {offset for _, start, end in matches for offset in (start, end)})
+    for ready, start, end in matches:
+        first, last = base + offsets[start], base + offsets[end]
+        if ready is None:
+            value = assignment.value_after(text, first, last)
+            if value is not None:
+                yield Finding(value.start, value.end, value.label, ASSIGNMENT, "secret")
+            continue
+        span = ready.confirmed(text, first, last)
+        if span is not None:
+            yield Finding(*span, ready.rule.label, ready.rule.id, ready.rule.kind)
+
+
+def _settled(text: str, found: list[Finding]) -> list[Finding]:
+    """Return `found` in order, overlaps joined under the name that came first, placeholders left out."""
+    if not found:
+        return []
+    held = placeholders(text)
+    settled: list[Finding] = []
+    for finding in sorted(found, key=lambda finding: finding.start):  # stable: of two that begin alike, rule order
+        if held and _only_placeholders(text, finding, held):
+            continue
+        if settled and finding.start < settled[-1].end:
+            last = settled[-1]
+            end = max(last.end, finding.end)
+            settled[-1] = Finding(last.start, end, last.label, last.rule_id, last.kind)
+        else:
+            settled.append(finding)
+    return settled
+
+
+def _only_placeholders(text: str, finding: Finding, held: list[tuple[int, int]]) -> bool:
+    """Say whether nothing but labels and punctuation would be masked."""
+    rest: list[str] = []
+    at = finding.start
+    for start, end in held:
+        if end > finding.start and start < finding.end:
+            rest.append(text[at:start])
+            at = max(at, end)
+    rest.append(text[at : finding.end])
+    return at > finding.start and not any(char.isalnum() for piece in rest for char in piece)
+
+
+def _repeated(text: str, found: list[Finding]) -> list[Finding]:
+    """Return `found` and each further place where a found value stands."""
+    values: dict[str, Finding] = {}
+    for finding in found:
+        value = text[finding.start : finding.end]
+        if len(value) >= REPEATED and len(values) < MOST_REPEATED:
+            values.setdefault(value, finding)
+    more: list[Finding] = []
+    for value, finding in values.items():
+        at = text.find(value)
+        while at >= 0:
+            more.append(Finding(at, at + len(value), finding.label, finding.rule_id, finding.kind))
+            at = text.find(value, at + len(value))
+    return _settled(text, [*found, *more]) if len(more) > len(values) else found
+
+
+def masked(detectors: "Detectors", text: str, *, low: bool = False) -> str:
+    """Return `text` with everything masked that can be found in it, and in what masking leaves."""
+    for _ in range(ROUNDS):
+        findings = detectors.find(text, low=low)
+        if not findings:
+            return text
+        text = masks(text, findings)
+    return f"[WITHHELD:{OVERFLOW}]"
+
+
+def builtin_rules() -> tuple[tuple[Rule, ...], str]:
+    """Return the rules that ship with this package, and a digest of them; tests prove them, not each start."""
+    texts = [files("onrecord.rules").joinpath(name).read_text(encoding="utf-8") for name in BUILTIN]
+    rules = tuple(rule for name, text in zip(BUILTIN, texts, strict=True) for rule in read_rules(text, name))
+    return rules, hashlib.sha256("".join(texts).encode()).hexdigest()
+
+
+def builtin_detectors(blob: bytes | None = None) -> Detectors:
+    """Return the detectors that ship with this package; `blob` is what `gate.compiled` made of their expressions."""
+    rules, digest = builtin_rules()
+    return Detectors(rules, digest=digest, gate=HyperscanGate(blob) if blob is not None else None)
+
+
+def builtin_blob() -> bytes | None:
+    """Return the rules that ship with this package in hyperscan's form, which takes seconds; None without it."""
+    return compiled(expressions(builtin_rules()[0])) if has_hyperscan() else None

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a rule found, and where."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["secret", "pii", "flag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`text[start:end]`, in code points, is to be masked."""
+
+    start: int
+    end: int
+    label: str
+    rule_id: str
+    kind: Kind
+    view: str = ""  # the decoding in which it was found: "" for the text as it is

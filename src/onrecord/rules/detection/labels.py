@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The labels that stand in the record where a value stood: `[REDACTED:github-token#7f3a91c2]`.
+
+What follows the `#` is a tag, keyed and per tenant: the same value has the same tag, so that one can
+ask where else a leaked key was used, and nobody without the key can try values against it.
+`[WITHHELD:…]` stands for what was not understood.
+"""
+
+from collections.abc import Iterable
+
+from onrecord.rules.detection.finding import Finding
+from onrecord.rules.pattern import Offsets, Pattern, utf8
+
+OVERFLOW = "overflow"
+PLACEHOLDERS = Pattern(r"\[(?:REDACTED|WITHHELD):[a-z0-9-]{1,40}(?:#[0-9a-f]{4,16})?\]")
+
+
+def placeholders(text: str) -> list[tuple[int, int]]:
+    """Return where the labels that stand for values lie in `text`."""
+    if "[REDACTED:" not in text and "[WITHHELD:" not in text:
+        return []
+    data = utf8(text)
+    spans = list(PLACEHOLDERS.spans(data))
+    offsets = Offsets(data, {offset for span in spans for offset in span})
+    return [(offsets[start], offsets[end]) for start, end in spans]
+
+
+def masks(text: str, findings: Iterable[Finding]) -> str:
+    """Return `text` with each finding replaced by `[REDACTED:<label>]`."""
+    pieces: list[str] = []
+    at = 0
+    for finding in findings:
+        pieces.append(text[at : finding.start])
+        pieces.append(f"[{'WITHHELD' if finding.label == OVERFLOW else 'REDACTED'}:{finding.label}]")
+        at = finding.end
+    pieces.append(text[at:])
+    return "".join(pieces)

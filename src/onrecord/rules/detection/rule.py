@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One rule: what a kind of secret, of personal data or of suspicious text looks like.
+
+Rules are data (`*.toml` beside this package), and users add their own in the same form:
+
+    [[rule]]
+    id         unique; stays when the rule changes
+    label      what the record says was found
+    class      secret, pii, or flag (see flags.toml)
+    regex      RE2; `group` is the part that is masked (0: all of the match)
+    keywords   lower case; the rule is tried only where one of them occurs
+    window     [left, right]: a keyword must stand within so many characters before or after the match
+    entropy    least bits per character of what is masked
+    allow      RE2 expressions; what is masked must not contain a match of any
+    check      a further test, from checks.py
+    spare_low  the class "low" keeps what this rule finds
+    source     where the facts come from, and `licence`, under which; both may be given once for a file
+    positive   texts in which the rule must find something; negative: texts in which it must not.
+               Each is cut into pieces that are joined when read, so that no file holds a token.
+
+A rule is refused that RE2 can't read (and with it whatever can't be matched in linear time), that
+has neither keyword nor check, or that fails its own texts.
+"""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from onrecord.errors import ConfigError
+from onrecord.rules.detection.checks import CHECKS, Span, entropy
+from onrecord.rules.detection.finding import Kind
+from onrecord.rules.detection.labels import PLACEHOLDERS
+from onrecord.rules.pattern import Offsets, Pattern, PatternError, utf8
+
+_EXPANDED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_FARTHEST = 4096  # characters that a token may go on after what its rule matched
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[rule]]`; the docstring of this module says what each key means."""
+
+    id: str
+    label: str
+    kind: Kind = msgspec.field(name="class")
+    regex: str
+    group: int = 0
+    keywords: tuple[str, ...] = ()
+    window: tuple[int, int] | None = None
+    entropy: float = 0.0
+    allow: tuple[str, ...] = ()
+    check: str = ""
+    spare_low: bool = False
+    source: str = ""
+    licence: str = ""
+    positive: tuple[tuple[str, ...], ...]
+    negative: tuple[tuple[str, ...], ...]
+
+
+class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of rules."""
+
+    rule: tuple[Rule, ...]
+    source: str = ""
+    licence: str = ""
+
+
+def read_rules(text: str, where: str = "detector rules") -> tuple[Rule, ...]:
+    """Return the rules that a TOML text describes, not yet proven. Raises ConfigError."""
+    try:
+        file = msgspec.convert(tomllib.loads(text), RuleFile)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as e:
+        raise ConfigError(f"{where}: {e}") from e
+    return file.rule
+
+
+class Ready:
+    """A rule that can be applied. Its expression is compiled when it is first needed."""
+
+    __slots__ = ("_allow", "_literal", "_pattern", "check", "keywords", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.keywords = rule.keywords
+        self._literal = [keyword.encode() for keyword in rule.keywords]
+        self.check = CHECKS.get(rule.check)
+        self._pattern: Pattern | None = None
+        self._allow: Pattern | None = None
+
+    @property
+    def pattern(self) -> Pattern:
+        """The expression, compiled."""
+        if self._pattern is None:
+            self._pattern = Pattern(self.rule.regex)
+        return self._pattern
+
+    def called(self, lowered: bytes) -> bool:
+        """Say whether a keyword occurs in `lowered`, the data in small letters; without keywords, yes."""
+        return not self._literal or any(keyword in lowered for keyword in self._literal)
+
+    def spans(self, data: bytes) -> Iterator[Span]:
+        """Yield where in `data`, UTF-8, the rule matches, before any further test."""
+        return self.pattern.spans(data, self.rule.group)
+
+    def confirmed(self, text: str, start: int, end: int) -> Span | None:
+        """Return what of the match `text[start:end]` is to be masked, or None where a test says that it is nothing."""
+        rule = self.rule
+        if rule.window is not None and not self._announced(text, start, end, *rule.window):
+            return None
+        if self.check is not None:
+            span = self.check(text, start, end)
+            if span is None:
+                return None
+            start, end = span
+        if end <= start or (rule.entropy and entropy(text[start:end]) < rule.entropy):
+            return None
+        if rule.allow and self._allowed(text[start:end]):
+            return None
+        return (start, _expanded(text, end)) if rule.kind == "secret" else (start, end)
+
+    def _announced(self, text: str, start: int, end: int, left: int, right: int) -> bool:
+        around = f"{text[max(0, start - left) : start]}\n{text[end : end + right]}".lower()
+        return any(keyword in around for keyword in self.keywords)
+
+    def _allowed(self, value: str) -> bool:
+        if self._allow is None:
+            self._allow = Pattern("|".join(f"(?:{expression})" for expression in self.rule.allow))
+        return self._allow.occurs(utf8(value))
+
+
+def _expanded(text: str, end: int) -> int:
+    """Return where the token goes on to that ends at `end`: what hangs on to a secret is part of it."""
+    if text[end - 1] not in _EXPANDED:
+        return end
+    stop = min(len(text), end + _FARTHEST)
+    while end < stop and text[end] in _EXPANDED:
+        end += 1
+    return end
+
+
+# what a rule must be
+
+
+def prove(rules: Sequence[Rule]) -> None:
+    """Raise ConfigError where a rule is wrong or fails its own texts."""
+    seen: set[str] = set()
+    for rule in rules:
+        if rule.id in seen:
+            raise ConfigError(f"two detector rules have the id '{rule.id}'")
+        seen.add(rule.id)
+        _prove(rule, f"detector rule '{rule.id}'")
+
+
+def _prove(rule: Rule, where: str) -> None:
+    ready = Ready(rule)
+    try:
+        patterns = [Pattern(expression) for expression in (rule.regex, *rule.allow)]
+    except PatternError as e:
+        raise ConfigError(f"{where}: {e}") from e
+    if any(pattern.occurs(b"") for pattern in patterns):
+        raise ConfigError(f"{where}: the expression matches nothing at all")
+    if not 0 <= rule.group <= ready.pattern.groups:
+        raise ConfigError(f"{where}: group is {rule.group}, and the expression has {ready.pattern.groups}")
+    if rule.check and rule.check not in CHECKS:
+        raise ConfigError(f"{where}: check is '{rule.check}'; use one of {', '.join(CHECKS)}")
+    if not PLACEHOLDERS.fits(f"[REDACTED:{rule.label}]".encode()):
+        raise ConfigError(f"{where}: label is '{rule.label}'; use small letters, digits and hyphens, at most 40")
+    _prove_keywords(rule, where)
+    _prove_texts(ready, where)
+
+
+def _prove_keywords(rule: Rule, where: str) -> None:
+    if not rule.keywords and not rule.check:
+        raise ConfigError(f"{where}: needs keywords, or a check")
+    if rule.window is not None and not rule.keywords:
+        raise ConfigError(f"{where}: a window needs keywords")
+    if any(not keyword or keyword != keyword.lower() for keyword in rule.keywords):
+        raise ConfigError(f"{where}: keywords must be in lower case and not empty")
+    if not rule.keywords and any(anchor in rule.regex for anchor in (r"\A", r"\z", "(?s)", "(?m)")):
+        raise ConfigError(f"{where}: a rule without keywords must not use anchors or flags")
+
+
+def _prove_texts(ready: Ready, where: str) -> None:
+    if not ready.rule.positive or not ready.rule.negative:
+        raise ConfigError(f"{where}: needs at least one positive and one negative test string")
+    for i, pieces in enumerate(ready.rule.positive, 1):
+        if not finds(ready, "".join(pieces)):
+            raise ConfigError(f"{where}: finds nothing in its positive test string {i}")
+    for i, pieces in enumerate(ready.rule.negative, 1):
+        if finds(ready, "".join(pieces)):
+            raise ConfigError(f"{where}: finds something in its negative test string {i}")
+
+
+def finds(ready: Ready, text: str) -> bool:
+    """Say whether a rule alone finds anything in `text`."""
+    data = utf8(text)
+    if not ready.called(data.lower()):
+        return False
+    spans = list(ready.spans(data))
+    offsets = Offsets(data, {offset for span in spans for offset in span})
+    return any(ready.confirmed(text, offsets[start], offsets[end]) is not None for start, end in spans)
