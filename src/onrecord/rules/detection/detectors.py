@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
 from onrecord.rules import names
-from onrecord.rules.detection import assignment
+from onrecord.rules.detection import assignment, randomness
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
@@ -28,7 +28,9 @@ OVERLAP = 2_048  # characters that two slices share, so that a token lies whole 
 REPEATED = 8  # least characters of a value that is looked for elsewhere in its text
 MOST_REPEATED = 64  # values of one text that are
 
+# What finds things beside the rules.
 ASSIGNMENT = "assignment"
+RANDOMNESS = "randomness"
 _TELLING = f"(?i:{names.ANCHORS})|(?im:{names.SHORT_ANCHORS})"  # what every telling name contains
 
 BUILTIN = ("secrets.toml", "personal.toml")
@@ -74,13 +76,16 @@ class Detectors:
         return _repeated(text, _settled(text, found)) if found else found
 
     def _matches(self, data: bytes, hits: Iterable[int], *, low: bool, encoded: bool) -> "list[_Match] | None":
-        """Return the byte spans that rules match, a rule of None for assignments; None where they are too many."""
+        """Return the byte spans that rules match, a rule's or of what is no rule; None where they are too many."""
         matches: list[_Match] = []
         lowered = data.lower()
         for i in hits:
-            if i >= len(self._rules):
+            if i == len(self._rules):
                 if not encoded:
-                    matches.extend((None, start, end) for start, end in assignment.anchors(data))
+                    matches.extend((ASSIGNMENT, start, end) for start, end in assignment.anchors(data))
+                continue
+            if i > len(self._rules):
+                matches.extend((RANDOMNESS, start, end) for start, end in randomness.values(data))
                 continue
             ready = self._rules[i]
             if (low and ready.rule.spare_low) or not ready.called(lowered):
@@ -92,12 +97,16 @@ class Detectors:
         return matches if len(matches) <= MOST_MATCHES else None
 
 
-_Match = tuple[Ready | None, int, int]
+_Match = tuple[Ready | str, int, int]
 
 
 def expressions(rules: Sequence[Rule]) -> list[Expression]:
-    """Return what a gate must look for: each rule, then what every telling name contains."""
-    return [*(Expression(rule.regex, rule.keywords) for rule in rules), Expression(_TELLING)]
+    """Return what a gate must look for: each rule, then what is no rule."""
+    return [
+        *(Expression(rule.regex, rule.keywords) for rule in rules),
+        Expression(_TELLING),
+        Expression(randomness.NEAR),
+    ]
 
 
 def _slices(text: str) -> Iterator[tuple[int, str]]:
@@ -114,10 +123,15 @@ def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iter
     offsets = Offsets(data, {offset for _, start, end in matches for offset in (start, end)})
     for ready, start, end in matches:
         first, last = base + offsets[start], base + offsets[end]
-        if ready is None:
+        if ready == ASSIGNMENT:
             value = assignment.value_after(text, first, last)
             if value is not None:
                 yield Finding(value.start, value.end, value.label, ASSIGNMENT, "secret")
+            continue
+        if isinstance(ready, str):
+            label = randomness.label_at(text, first, last)
+            if label:
+                yield Finding(first, last, label, RANDOMNESS, "secret")
             continue
         span = ready.confirmed(text, first, last)
         if span is not None:

@@ -63,7 +63,7 @@ class HyperscanGate:
         import hyperscan
 
         try:
-            self._database = hyperscan.loadb(blob)
+            self._database = hyperscan.loadb(blob, hyperscan.HS_MODE_BLOCK)
             self._spare = [hyperscan.Scratch(self._database)]
         except (hyperscan.HyperscanError, ValueError) as e:
             raise ValueError("not compiled for this machine") from e

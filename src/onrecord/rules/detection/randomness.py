@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds values that look drawn at random, near a word that announces a key: `Using Key=Aa0DLvVt…`.
+
+Most services are unknown to the rules, and many write a key where no exact name stands before it: in
+a log line, in a sentence, under a bare `key:`. What gives such a value away is that no person would
+have written it, and what stands to its left. Random values that are no secrets (digests, ids,
+cursors, revisions) are more frequent than keys, so the nearest word decides, and without an
+announcing word nothing is found.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from onrecord.rules.detection.checks import Span
+from onrecord.rules.pattern import Pattern
+from onrecord.rules.words import listed, words
+
+LEFT = 64  # characters before a value in which it may be announced
+SHORTEST = 16  # characters of a value
+LONGEST = 512
+
+# Words that announce a key, and the label that they give: in the name of the value, or in a sentence.
+ANNOUNCES = {
+    "key": "api-key",
+    "keys": "api-key",
+    "apikey": "api-key",
+    "token": "token",
+    "tokens": "token",
+    "tok": "token",
+    "secret": "secret",
+    "secrets": "secret",
+    "credential": "credential",
+    "credentials": "credential",
+    "creds": "credential",
+    "password": "password",
+    "passwd": "password",
+    "pwd": "password",
+}
+# The same, in the name only.
+NAMES = {
+    **ANNOUNCES,
+    "auth": "token",
+    "authorization": "token",
+    "authtoken": "token",
+    "accesskey": "api-key",
+    "accesstoken": "token",
+    "access": "token",
+    "pat": "token",
+    "webhook": "secret",
+    "license": "api-key",
+    "jwt": "token",
+}
+# Words that say that a random value is none, or no secret one.
+DENIES = listed("""
+    hash hashes sha md crc checksum chksum digest fingerprint thumbprint integrity commit rev revision h v
+    id ids uuid guid oid etag nonce cursor page continuation next prev trace span request correlation event version
+    public pub verification verify cert certificate x509 ref reference blob tree parent index chunk file filename path
+    url uri href src image cache primary foreign sort partition row column table object storage bucket idempotency
+    react component css class label metric tokenizer eos bos pad unk vocab encrypted ciphertext signature sig mod
+    code state
+""")
+FARTHEST = 5  # words between an announcing word and its value
+_ANNOUNCING = "key|tok|secret|auth|access|cred|passw|pwd|webhook|license|pat|jwt"
+# Where one of the words stands near the beginning of a value with a digit in it.
+NEAR = rf"(?i:{_ANNOUNCING})[^\n]{{0,40}}[^A-Za-z0-9_~+/.-][A-Za-z_~+/.-]{{0,24}}[0-9][A-Za-z0-9_~+/.-]{{8}}"
+_VALUE = Pattern(r"[A-Za-z0-9_~+/-][A-Za-z0-9_~+/.-]{15,}={0,2}")
+_APART = frozenset("_~+/=.-")
+
+
+def values(data: bytes) -> Iterator[Span]:
+    """Yield where in `data`, UTF-8, words stand that could be a value."""
+    return _VALUE.spans(data)
+
+
+def label_at(text: str, start: int, end: int) -> str:
+    """Return what `text[start:end]` would be if it is a key, or ""."""
+    if not SHORTEST <= end - start <= LONGEST or not is_random(text[start:end]):
+        return ""
+    return _announced(text[max(0, start - LEFT) : start])
+
+
+def _announced(left: str) -> str:
+    """Return the label that the end of `left` gives to what follows it."""
+    line = left[left.rfind("\n") + 1 :].rstrip(" \t\"'`=:>({[,\\")
+    parts = [
+        words(part[max(map(part.rfind, "?&;")) + 1 :]) for part in line.split()[-FARTHEST - 2 :]
+    ]  # a query's last name
+    for i in range(len(parts) - 1, max(-1, len(parts) - FARTHEST - 2), -1):
+        if not DENIES.isdisjoint(parts[i]):
+            return ""
+        announcing = NAMES if i == len(parts) - 1 else ANNOUNCES
+        label = next((announcing[word] for word in reversed(parts[i]) if word in announcing), "")
+        if label:
+            return "" if i and not DENIES.isdisjoint(parts[i - 1]) else label  # "idempotency key"
+    return ""
+
+
+def is_random(value: str) -> bool:
+    """Say whether part of `value` looks drawn at random: letters of both cases and digits in turn, or long hex."""
+    start = 0
+    for i, char in enumerate(value):
+        if char in _APART:
+            if _is_drawn(value[start:i]):
+                return True
+            start = i + 1
+    return _is_drawn(value[start:])
+
+
+def _is_drawn(chunk: str) -> bool:
+    if len(chunk) < 12:
+        return False
+    kinds = [0 if char.isdigit() else 1 if char.islower() else 2 for char in chunk]
+    turns = sum(a != b for a, b in pairwise(kinds))
+    least = 0.2 if 0 in kinds else 0.34
+    return turns >= least * len(chunk)
