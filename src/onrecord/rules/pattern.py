@@ -43,6 +43,11 @@ class Pattern:
         """Say whether the expression matches at the start of `data`."""
         return self._regexp.match(data) is not None
 
+    def first(self, data: bytes, start: int, stop: int, group: int = 0) -> tuple[int, int] | None:
+        """Return where `group` of the first match in `data[start:stop]` lies, in all of `data`, or None."""
+        match = self._regexp.search(data, start, stop)
+        return None if match is None else match.span(group)
+
     def spans(self, data: bytes, group: int = 0) -> Iterator[tuple[int, int]]:
         """Yield where `group` of each match lies, from left to right; matches without that group are left out."""
         for match in self._regexp.finditer(data):

@@ -63,13 +63,22 @@ FARTHEST = 5  # words between an announcing word and its value
 _ANNOUNCING = "key|tok|secret|auth|access|cred|passw|pwd|webhook|license|pat|jwt"
 # Where one of the words stands near the beginning of a value with a digit in it.
 NEAR = rf"(?i:{_ANNOUNCING})[^\n]{{0,40}}[^A-Za-z0-9_~+/.-][A-Za-z_~+/.-]{{0,24}}[0-9][A-Za-z0-9_~+/.-]{{8}}"
-_VALUE = Pattern(r"[A-Za-z0-9_~+/-][A-Za-z0-9_~+/.-]{15,}={0,2}")
+_ANNOUNCER = Pattern(f"(?i:{_ANNOUNCING})")
+_VALUE = Pattern(r"[^A-Za-z0-9_~+/.-]([A-Za-z0-9_~+/-][A-Za-z0-9_~+/.-]{15,}={0,2})")
 _APART = frozenset("_~+/=.-")
 
 
 def values(data: bytes) -> Iterator[Span]:
-    """Yield where in `data`, UTF-8, words stand that could be a value."""
-    return _VALUE.spans(data)
+    """Yield where in `data`, UTF-8, words stand that could be a value: after a word that could announce one."""
+    seen = 0
+    for _, at in _ANNOUNCER.spans(data):
+        if at < seen:
+            continue
+        span = _VALUE.first(data, at, at + LEFT + LONGEST, 1)
+        if span is None or span[0] > at + LEFT:
+            continue
+        yield span
+        seen = span[1]
 
 
 def label_at(text: str, start: int, end: int) -> str:
@@ -82,16 +91,16 @@ def label_at(text: str, start: int, end: int) -> str:
 def _announced(left: str) -> str:
     """Return the label that the end of `left` gives to what follows it."""
     line = left[left.rfind("\n") + 1 :].rstrip(" \t\"'`=:>({[,\\")
-    parts = [
-        words(part[max(map(part.rfind, "?&;")) + 1 :]) for part in line.split()[-FARTHEST - 2 :]
-    ]  # a query's last name
+    named = [part[max(map(part.rfind, "?&;")) + 1 :] for part in line.split()[-FARTHEST - 2 :]]  # of a query, the last
+    parts = [words(part) for part in named]
     for i in range(len(parts) - 1, max(-1, len(parts) - FARTHEST - 2), -1):
         if not DENIES.isdisjoint(parts[i]):
             return ""
         announcing = NAMES if i == len(parts) - 1 else ANNOUNCES
         label = next((announcing[word] for word in reversed(parts[i]) if word in announcing), "")
         if label:
-            return "" if i and not DENIES.isdisjoint(parts[i - 1]) else label  # "idempotency key"
+            denied = i > 0 and any(len(word) > 1 and word in DENIES for word in parts[i - 1])  # "idempotency key"
+            return "" if denied else label
     return ""
 
 
