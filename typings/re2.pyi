@@ -12,6 +12,13 @@ class Options:
     never_capture: bool
     case_sensitive: bool
 
+class _Anchor:
+    UNANCHORED: _Anchor
+    ANCHOR_START: _Anchor
+
+class _RE2:
+    def Match(self, anchor: _Anchor, text: bytes, pos: int, endpos: int) -> list[tuple[int, int]]: ...
+
 class _Match(Generic[AnyStr]):
     def group(self, *groups: int | str) -> AnyStr: ...
     def span(self, group: int | str = 0) -> tuple[int, int]: ...
@@ -22,6 +29,7 @@ class _Match(Generic[AnyStr]):
     def lastgroup(self) -> str | None: ...
 
 class _Regexp(Generic[AnyStr]):
+    _regexp: _RE2
     pattern: AnyStr
     groups: int
     groupindex: dict[str, int]

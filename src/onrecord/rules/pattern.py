@@ -12,6 +12,10 @@ from functools import lru_cache
 
 import re2
 
+_ANYWHERE = re2._Anchor.UNANCHORED  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # see Pattern
+_AT_START = re2._Anchor.ANCHOR_START  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # see Pattern
+_NOWHERE = (-1, -1)
+
 MEMORY = 32 << 20  # bytes that one expression may use for its automaton; past this it slows down, it does not fail
 
 
@@ -20,9 +24,13 @@ class PatternError(ValueError):
 
 
 class Pattern:
-    """One expression, ready to search UTF-8."""
+    """One expression, ready to search UTF-8.
 
-    __slots__ = ("_regexp", "groups")
+    The library's own wrapper makes several objects a match, which costs more than the match. So the
+    compiled expression behind it is asked itself; this class is the only place that does.
+    """
+
+    __slots__ = ("_match", "groups")
 
     def __init__(self, expression: str) -> None:
         """Raises PatternError where RE2 can't read `expression`."""
@@ -30,30 +38,36 @@ class Pattern:
         options.log_errors = False
         options.max_mem = MEMORY
         try:
-            self._regexp = re2.compile(expression.encode(), options)
+            compiled = re2.compile(expression.encode(), options)
         except (re2.error, UnicodeEncodeError) as e:
             raise PatternError(f"not an RE2 expression: {e}") from e
-        self.groups = self._regexp.groups
+        self._match = compiled._regexp.Match  # noqa: SLF001  # see above
+        self.groups = compiled.groups
 
     def occurs(self, data: bytes) -> bool:
         """Say whether the expression matches anywhere in `data`."""
-        return self._regexp.search(data) is not None
+        return self._match(_ANYWHERE, data, 0, len(data))[0] != _NOWHERE
 
     def fits(self, data: bytes) -> bool:
         """Say whether the expression matches at the start of `data`."""
-        return self._regexp.match(data) is not None
+        return self._match(_AT_START, data, 0, len(data))[0] != _NOWHERE
 
     def first(self, data: bytes, start: int, stop: int, group: int = 0) -> tuple[int, int] | None:
         """Return where `group` of the first match in `data[start:stop]` lies, in all of `data`, or None."""
-        match = self._regexp.search(data, start, stop)
-        return None if match is None else match.span(group)
+        span = self._match(_ANYWHERE, data, start, min(stop, len(data)))[group]
+        return None if span == _NOWHERE else span
 
     def spans(self, data: bytes, group: int = 0) -> Iterator[tuple[int, int]]:
         """Yield where `group` of each match lies, from left to right; matches without that group are left out."""
-        for match in self._regexp.finditer(data):
-            start, end = match.span(group)
-            if start >= 0:
-                yield start, end
+        at, size, match = 0, len(data), self._match
+        while at <= size:
+            found = match(_ANYWHERE, data, at, size)
+            start, end = found[0]
+            if start < 0:
+                return
+            if found[group] != _NOWHERE:
+                yield found[group]
+            at = end if end > start else end + 1
 
 
 def utf8(text: str) -> bytes:

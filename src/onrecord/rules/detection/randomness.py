@@ -60,10 +60,13 @@ DENIES = listed("""
     code state
 """)
 FARTHEST = 5  # words between an announcing word and its value
-_ANNOUNCING = "key|tok|secret|auth|access|cred|passw|pwd|webhook|license|pat|jwt"
+_WORDS = (
+    "(?:key|tok|token|secret|auth|authorization|access|cred|credential|passwd|password|pwd|webhook|license|jwt)s?"
+    "|[^a-z]pat"
+)
+_ANNOUNCER = Pattern(f"(?i:(?:{_WORDS})[^a-z])")
 # Where one of the words stands near the beginning of a value with a digit in it.
-NEAR = rf"(?i:{_ANNOUNCING})[^\n]{{0,40}}[^A-Za-z0-9_~+/.-][A-Za-z_~+/.-]{{0,24}}[0-9][A-Za-z0-9_~+/.-]{{8}}"
-_ANNOUNCER = Pattern(f"(?i:{_ANNOUNCING})")
+NEAR = rf"(?i:{_WORDS})[^\n]{{0,40}}[^A-Za-z0-9_~+/.-][A-Za-z_~+/.-]{{0,24}}[0-9][A-Za-z0-9_~+/.-]{{8}}"
 _VALUE = Pattern(r"[^A-Za-z0-9_~+/.-]([A-Za-z0-9_~+/-][A-Za-z0-9_~+/.-]{15,}={0,2})")
 _APART = frozenset("_~+/=.-")
 
@@ -71,7 +74,8 @@ _APART = frozenset("_~+/=.-")
 def values(data: bytes) -> Iterator[Span]:
     """Yield where in `data`, UTF-8, words stand that could be a value: after a word that could announce one."""
     seen = 0
-    for _, at in _ANNOUNCER.spans(data):
+    for _, after in _ANNOUNCER.spans(data):
+        at = after - 1  # what ends the word may be what stands before the value
         if at < seen:
             continue
         span = _VALUE.first(data, at, at + LEFT + LONGEST, 1)
@@ -120,5 +124,5 @@ def _is_drawn(chunk: str) -> bool:
         return False
     kinds = [0 if char.isdigit() else 1 if char.islower() else 2 for char in chunk]
     turns = sum(a != b for a, b in pairwise(kinds))
-    least = 0.2 if 0 in kinds else 0.34
+    least = 0.2 if 0 in kinds else 0.42
     return turns >= least * len(chunk)
