@@ -231,3 +231,13 @@ def test_the_rules_that_ship_hold_what_their_own_texts_promise() -> None:
 
     prove(rules)
     assert len(digest) == 64
+
+
+@pytest.mark.requirement("B1")
+@given(
+    st.integers(0, 40_000), st.sampled_from([GITHUB, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi" + "OiJkdW1teSJ9." + "c2ln" * 3000])
+)
+def test_a_token_is_found_whole_wherever_a_long_text_is_cut(before: int, secret: str) -> None:
+    text = f"{'a ' * (before // 2)}{secret} {'b ' * 9_000}"
+
+    assert [text[finding.start : finding.end] for finding in DETECTORS.find(text)] == [secret]

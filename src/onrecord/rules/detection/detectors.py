@@ -25,6 +25,7 @@ MOST_MATCHES = 2_000  # in one slice; a text with more is withheld whole
 ROUNDS = 3  # what masking brings together may look like a secret; after this the text is withheld
 SLICE = 16_384  # characters that are searched at once
 OVERLAP = 2_048  # characters that two slices share, so that a token lies whole in one of them
+LONGEST = 65_536  # characters of a token that begins in one slice and goes on past its end
 REPEATED = 8  # least characters of a value that is looked for elsewhere in its text
 MOST_REPEATED = 64  # values of one text that are
 
@@ -133,9 +134,18 @@ def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iter
             if label:
                 yield Finding(first, last, label, RANDOMNESS, "secret")
             continue
+        if end == len(data) and last < len(text):
+            last = _uncut(text, ready, first, last)
         span = ready.confirmed(text, first, last)
         if span is not None:
             yield Finding(*span, ready.rule.label, ready.rule.id, ready.rule.kind)
+
+
+def _uncut(text: str, ready: Ready, first: int, last: int) -> int:
+    """Return where a match goes on to that the end of its slice cut off."""
+    data = utf8(text[first : first + LONGEST])
+    start, end = next(ready.spans(data), (-1, -1))
+    return max(last, first + Offsets(data, {end})[end]) if start == 0 else last
 
 
 def _settled(text: str, found: list[Finding]) -> list[Finding]:
