@@ -25,6 +25,7 @@ HEX = "9f86d081884c7d65" + "9a2feaa0c55ad015"
         f"acme_key: {HEX}",
         f"https://api.acme.test/v1/items?key={HEX}&limit=3",
         f'acme.auth("someone", "{VALUE}")',
+        f"acme = '{VALUE}'",
     ],
 )
 def test_a_random_value_near_a_word_that_announces_it_is_found(text: str) -> None:
@@ -43,6 +44,11 @@ def test_a_random_value_near_a_word_that_announces_it_is_found(text: str) -> Non
         f"public_key = {VALUE}",
         f"idempotency key: {VALUE}",
         f"cache_key: deps-{HEX}",
+        f'"sha": "{HEX}"',
+        f"file = '{HEX}'",
+        f"documentId: {VALUE}",
+        "category=PydanticDeprecatedSince20",
+        "exports.X509CertificateChain = X509CertificateChain2",
         f"golang.org/x/auth v0.20.0 h1:{VALUE}",
         f"the key words of this text are many, and after all of them comes {VALUE}",
         "key: user.settings.notifications.title2",

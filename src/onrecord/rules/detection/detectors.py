@@ -32,6 +32,7 @@ MOST_REPEATED = 64  # values of one text that are
 # What finds things beside the rules.
 ASSIGNMENT = "assignment"
 RANDOMNESS = "randomness"
+UNANNOUNCED = "unannounced"
 _TELLING = f"(?i:{names.ANCHORS})|(?im:{names.SHORT_ANCHORS})"  # what every telling name contains
 
 BUILTIN = ("secrets.toml", "personal.toml")
@@ -86,7 +87,8 @@ class Detectors:
                     matches.extend((ASSIGNMENT, start, end) for start, end in assignment.anchors(data))
                 continue
             if i > len(self._rules):
-                matches.extend((RANDOMNESS, start, end) for start, end in randomness.values(data))
+                spans = randomness.values(data) if i == len(self._rules) + 1 else randomness.assigned(data)
+                matches.extend((RANDOMNESS if i == len(self._rules) + 1 else UNANNOUNCED, *span) for span in spans)
                 continue
             ready = self._rules[i]
             if (low and ready.rule.spare_low) or not ready.called(lowered):
@@ -107,6 +109,7 @@ def expressions(rules: Sequence[Rule]) -> list[Expression]:
         *(Expression(rule.regex, rule.keywords) for rule in rules),
         Expression(_TELLING),
         Expression(randomness.NEAR),
+        Expression(randomness.ASSIGNED),
     ]
 
 
@@ -130,9 +133,12 @@ def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iter
                 yield Finding(value.start, value.end, value.label, ASSIGNMENT, "secret")
             continue
         if isinstance(ready, str):
-            label = randomness.label_at(text, first, last)
+            if ready == RANDOMNESS:
+                label = randomness.label_at(text, first, last)
+            else:
+                label = "secret" if randomness.is_assigned(text, first, last) else ""
             if label:
-                yield Finding(first, last, label, RANDOMNESS, "secret")
+                yield Finding(first, last, label, ready, "secret")
             continue
         if end == len(data) and last < len(text):
             last = _uncut(text, ready, first, last)

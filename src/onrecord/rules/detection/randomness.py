@@ -4,12 +4,12 @@
 Most services are unknown to the rules, and many write a key where no exact name stands before it: in
 a log line, in a sentence, under a bare `key:`. What gives such a value away is that no person would
 have written it, and what stands to its left. Random values that are no secrets (digests, ids,
-cursors, revisions) are more frequent than keys, so the nearest word decides, and without an
-announcing word nothing is found.
+cursors, revisions) are more frequent than keys, so the nearest word decides. Where no
+word announces a key, only what stands right after a sign counts (`acme = 'Zk3v…'`), must be more
+plainly random, and no digest, id or encoded picture.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from onrecord.rules.detection.checks import Span
 from onrecord.rules.pattern import Pattern
@@ -68,6 +68,16 @@ _ANNOUNCER = Pattern(f"(?i:(?:{_WORDS})[^a-z])")
 # Where one of the words stands near the beginning of a value with a digit in it.
 NEAR = rf"(?i:{_WORDS})[^\n]{{0,40}}[^A-Za-z0-9_~+/.-][A-Za-z_~+/.-]{{0,24}}[0-9][A-Za-z0-9_~+/.-]{{8}}"
 _VALUE = Pattern(r"[^A-Za-z0-9_~+/.-]([A-Za-z0-9_~+/-][A-Za-z0-9_~+/.-]{15,}={0,2})")
+# A value after a sign, whatever its name.
+ASSIGNED = r"""(?:=>|[=:])[ \t]{0,3}["'`]?([A-Za-z0-9_~+-][A-Za-z0-9_~+/-]{19,}={0,2})(?:[^A-Za-z0-9_~+/.=:(\[-]|\z)"""
+_ASSIGNED = Pattern(ASSIGNED)
+_LONGEST_ASSIGNED = 128
+_ENCODED = ("iVBOR", "/9j/", "R0lGOD", "UklGR", "eyJ", "sha1-", "sha256-", "sha384-", "sha512-", "data")
+_HEX = frozenset("0123456789abcdefABCDEF-")
+_DENIES_ASSIGNED = DENIES | listed("""
+    data body content text description private protected image icon name title user build job task run node pod
+    container session message msg thread channel account order invoice device model tag
+""")
 _APART = frozenset("_~+/=.-")
 
 
@@ -85,6 +95,11 @@ def values(data: bytes) -> Iterator[Span]:
         seen = span[1]
 
 
+def assigned(data: bytes) -> Iterator[Span]:
+    """Yield where in `data`, UTF-8, words stand after a sign that could be a value."""
+    return _ASSIGNED.spans(data, 1)
+
+
 def label_at(text: str, start: int, end: int) -> str:
     """Return what `text[start:end]` would be if it is a key, or ""."""
     if not SHORTEST <= end - start <= LONGEST or not is_random(text[start:end]):
@@ -94,9 +109,7 @@ def label_at(text: str, start: int, end: int) -> str:
 
 def _announced(left: str) -> str:
     """Return the label that the end of `left` gives to what follows it."""
-    line = left[left.rfind("\n") + 1 :].rstrip(" \t\"'`=:>({[,\\")
-    named = [part[max(map(part.rfind, "?&;")) + 1 :] for part in line.split()[-FARTHEST - 2 :]]  # of a query, the last
-    parts = [words(part) for part in named]
+    parts = [words(part) for part in _parts(left)[-FARTHEST - 2 :]]
     for i in range(len(parts) - 1, max(-1, len(parts) - FARTHEST - 2), -1):
         if not DENIES.isdisjoint(parts[i]):
             return ""
@@ -106,6 +119,25 @@ def _announced(left: str) -> str:
             denied = i > 0 and any(len(word) > 1 and word in DENIES for word in parts[i - 1])  # "idempotency key"
             return "" if denied else label
     return ""
+
+
+def _parts(left: str) -> list[str]:
+    """Return what stands between blanks in the last line of `left`; of a query, each last name."""
+    line = left[left.rfind("\n") + 1 :].rstrip(" \t\"'`=:>({[,\\")
+    return [part[max(map(part.rfind, "?&;")) + 1 :] for part in line.split()]
+
+
+def is_assigned(text: str, start: int, end: int) -> bool:
+    """Say whether `text[start:end]`, which stands after a sign, is a key though nothing announces it."""
+    value = text[start:end]
+    if end - start > _LONGEST_ASSIGNED or value.startswith(_ENCODED) or set(value) <= _HEX or value.count(".") > 1:
+        return False
+    if sum(map(str.isdigit, value)) < 2 or not is_random(value):
+        return False
+    names = [words(part) for part in _parts(text[max(0, start - LEFT) : start])[-2:]]
+    return DENIES.isdisjoint(name for parts in names for name in parts) and (
+        not names or _DENIES_ASSIGNED.isdisjoint(names[-1])
+    )
 
 
 def is_random(value: str) -> bool:
@@ -120,9 +152,14 @@ def is_random(value: str) -> bool:
 
 
 def _is_drawn(chunk: str) -> bool:
-    if len(chunk) < 12:
+    """Say whether `chunk` falls into many short runs: digits, capitals, or small letters after one capital."""
+    size = len(chunk)
+    if size < 12:
         return False
-    kinds = [0 if char.isdigit() else 1 if char.islower() else 2 for char in chunk]
-    turns = sum(a != b for a, b in pairwise(kinds))
-    least = 0.2 if 0 in kinds else 0.42
-    return turns >= least * len(chunk)
+    runs, last, digits = 1, 3, False
+    for char in chunk:
+        kind = 0 if char.isdigit() else 1 if char.islower() else 2
+        digits = digits or kind == 0
+        runs += kind != last and not (last == 2 and kind == 1)
+        last = kind
+    return size <= runs * (3.2 if digits else 2.2)
