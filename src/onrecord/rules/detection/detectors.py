@@ -21,7 +21,8 @@ from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
 from onrecord.rules.detection.rule import Ready, Rule, prove, read_rules
 from onrecord.rules.pattern import Offsets, utf8
 
-MOST_MATCHES = 2_000  # in one slice; a text with more is withheld whole
+MOST_MATCHES = 2_000  # in one slice, and as many in all and one for each `DENSEST` characters; else withheld whole
+DENSEST = 50
 ROUNDS = 3  # what masking brings together may look like a secret; after this the text is withheld
 SLICE = 16_384  # characters that are searched at once
 OVERLAP = 2_048  # characters that two slices share, so that a token lies whole in one of them
@@ -67,12 +68,14 @@ class Detectors:
         of JSON nearly anything looks like an assignment.
         """
         found: list[Finding] = []
+        room = MOST_MATCHES + len(text) // DENSEST
         for base, piece in _slices(text):
             data = utf8(piece)
             hits = self._gate.hits(data)
             if hits:
                 matches = self._matches(data, hits, low=low, encoded=encoded)
-                if matches is None:
+                room -= len(matches or ())
+                if matches is None or room < 0:
                     return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
                 found.extend(_confirmed(text, data, base, matches))
         return _repeated(text, _settled(text, found)) if found else found
