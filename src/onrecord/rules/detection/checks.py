@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from math import log2
 from typing import TypeAlias
 
+from onrecord.rules.detection.randomness import is_random
 from onrecord.rules.words import listed
 
 Span: TypeAlias = tuple[int, int]
@@ -206,6 +207,11 @@ def mixed(text: str, start: int, end: int) -> Span | None:
     return (start, end) if len(word) >= 16 and entropy(word) >= 3.5 else None
 
 
+def drawn(text: str, start: int, end: int) -> Span | None:
+    """Keep a literal that looks drawn at random."""
+    return literal(text, start, end) if is_random(text[start:end]) else None
+
+
 def entropy(word: str) -> float:
     """Return the bits per character of `word`, by how often each character stands in it."""
     size = len(word)
@@ -231,5 +237,6 @@ CHECKS: Mapping[str, Check] = {
     "literal": literal,
     "value": value,
     "mixed": mixed,
+    "drawn": drawn,
     "basic": basic,
 }

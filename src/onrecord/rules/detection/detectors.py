@@ -36,7 +36,7 @@ RANDOMNESS = "randomness"
 UNANNOUNCED = "unannounced"
 _TELLING = f"(?i:{names.ANCHORS})|(?im:{names.SHORT_ANCHORS})"  # what every telling name contains
 
-BUILTIN = ("secrets.toml", "personal.toml")
+BUILTIN = ("secrets.toml", "vendors.toml", "personal.toml")
 
 
 class Detectors:

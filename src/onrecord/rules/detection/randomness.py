@@ -10,10 +10,13 @@ plainly random, and no digest, id or encoded picture.
 """
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
-from onrecord.rules.detection.checks import Span
+from onrecord.rules.detection.services import SERVICES
 from onrecord.rules.pattern import Pattern
 from onrecord.rules.words import listed, words
+
+Span: TypeAlias = tuple[int, int]
 
 LEFT = 64  # characters before a value in which it may be announced
 SHORTEST = 16  # characters of a value
@@ -115,6 +118,8 @@ def _announced(left: str) -> str:
             return ""
         announcing = NAMES if i == len(parts) - 1 else ANNOUNCES
         label = next((announcing[word] for word in reversed(parts[i]) if word in announcing), "")
+        if not label and i == len(parts) - 1 and not SERVICES.isdisjoint(parts[i]):
+            label = "service-token"
         if label:
             denied = i > 0 and any(len(word) > 1 and word in DENIES for word in parts[i - 1])  # "idempotency key"
             return "" if denied else label
@@ -130,9 +135,11 @@ def _parts(left: str) -> list[str]:
 def is_assigned(text: str, start: int, end: int) -> bool:
     """Say whether `text[start:end]`, which stands after a sign, is a key though nothing announces it."""
     value = text[start:end]
-    if end - start > _LONGEST_ASSIGNED or value.startswith(_ENCODED) or set(value) <= _HEX or value.count(".") > 1:
+    if end - start > _LONGEST_ASSIGNED or value.startswith(_ENCODED) or value.count(".") > 1:
         return False
     if sum(map(str.isdigit, value)) < 2 or not is_random(value):
+        return False
+    if set(value) <= _HEX and _announced(text[max(0, start - LEFT) : start]) == "":
         return False
     names = [words(part) for part in _parts(text[max(0, start - LEFT) : start])[-2:]]
     return DENIES.isdisjoint(name for parts in names for name in parts) and (
