@@ -57,6 +57,11 @@ class Pattern:
         span = self._match(_ANYWHERE, data, start, min(stop, len(data)))[group]
         return None if span == _NOWHERE else span
 
+    def here(self, data: bytes, start: int, stop: int, group: int = 0) -> tuple[int, int] | None:
+        """Return where `group` of the match that begins at `start` lies, or None where none does."""
+        span = self._match(_AT_START, data, start, min(stop, len(data)))[group]
+        return None if span == _NOWHERE else span
+
     def spans(self, data: bytes, group: int = 0) -> Iterator[tuple[int, int]]:
         """Yield where `group` of each match lies, from left to right; matches without that group are left out."""
         at, size, match = 0, len(data), self._match

@@ -48,6 +48,7 @@ NAMES = {
     "accesskey": "api-key",
     "accesstoken": "token",
     "access": "token",
+    "private": "secret",
     "pat": "token",
     "webhook": "secret",
     "license": "api-key",
@@ -62,15 +63,21 @@ DENIES = listed("""
     react component css class label metric tokenizer eos bos pad unk vocab encrypted ciphertext signature sig mod
     code state
 """)
+UNANNOUNCED = 3.2  # characters of an average run of digits, of capitals or of small letters in what looks drawn
+ANNOUNCED = 4.0  # the same where a word announces a key
 FARTHEST = 5  # words between an announcing word and its value
 _WORDS = (
-    "(?:key|tok|token|secret|auth|authorization|access|cred|credential|passwd|password|pwd|webhook|license|jwt)s?"
+    "(?:key|tok|token|secret|auth|authorization|access|cred|credential|passwd|password|pwd|private|webhook|license|jwt)s?"
     "|[^a-z]pat"
 )
 _ANNOUNCER = Pattern(f"(?i:(?:{_WORDS})[^a-z])")
 # Where one of the words stands near the beginning of a value with a digit in it.
-NEAR = rf"(?i:{_WORDS})[^\n]{{0,40}}[^A-Za-z0-9_~+/.-][A-Za-z_~+/.-]{{0,24}}[0-9][A-Za-z0-9_~+/.-]{{8}}"
+NEAR = (
+    rf"(?i:{_WORDS})(?:[._-]|[^\n]{{0,40}}[^A-Za-z0-9_~+/.-])"
+    r"[A-Za-z_~+/.-]{0,24}[0-9][A-Za-z0-9_~+/.-]{8}"
+)
 _VALUE = Pattern(r"[^A-Za-z0-9_~+/.-]([A-Za-z0-9_~+/-][A-Za-z0-9_~+/.-]{15,}={0,2})")
+_DIRECT = Pattern(r"[._-]([A-Za-z0-9][A-Za-z0-9_~+/.-]{15,}={0,2})")  # PRIVATE.9f86…
 # A value after a sign, whatever its name.
 ASSIGNED = r"""(?:=>|[=:])[ \t]{0,3}["'`]?([A-Za-z0-9_~+-][A-Za-z0-9_~+/-]{19,}={0,2})(?:[^A-Za-z0-9_~+/.=:(\[-]|\z)"""
 _ASSIGNED = Pattern(ASSIGNED)
@@ -91,7 +98,8 @@ def values(data: bytes) -> Iterator[Span]:
         at = after - 1  # what ends the word may be what stands before the value
         if at < seen:
             continue
-        span = _VALUE.first(data, at, at + LEFT + LONGEST, 1)
+        stop = at + LEFT + LONGEST
+        span = _DIRECT.here(data, at, stop, 1) or _VALUE.first(data, at, stop, 1)
         if span is None or span[0] > at + LEFT:
             continue
         yield span
@@ -105,7 +113,7 @@ def assigned(data: bytes) -> Iterator[Span]:
 
 def label_at(text: str, start: int, end: int) -> str:
     """Return what `text[start:end]` would be if it is a key, or ""."""
-    if not SHORTEST <= end - start <= LONGEST or not is_random(text[start:end]):
+    if not SHORTEST <= end - start <= LONGEST or not is_random(text[start:end], ANNOUNCED):
         return ""
     return _announced(text[max(0, start - LEFT) : start])
 
@@ -128,7 +136,7 @@ def _announced(left: str) -> str:
 
 def _parts(left: str) -> list[str]:
     """Return what stands between blanks in the last line of `left`; of a query, each last name."""
-    line = left[left.rfind("\n") + 1 :].rstrip(" \t\"'`=:>({[,\\")
+    line = left[left.rfind("\n") + 1 :].rstrip(" \t\"'`=:>({[,\\._-")
     return [part[max(map(part.rfind, "?&;")) + 1 :] for part in line.split()]
 
 
@@ -147,18 +155,23 @@ def is_assigned(text: str, start: int, end: int) -> bool:
     )
 
 
-def is_random(value: str) -> bool:
-    """Say whether part of `value` looks drawn at random: letters of both cases and digits in turn, or long hex."""
+def is_random(value: str, longest_run: float = UNANNOUNCED) -> bool:
+    """Say whether part of `value` looks drawn at random: letters of both cases and digits in turn, or long hex.
+
+    `longest_run` is how many characters its runs of one kind may have on average.
+    """
+    if len(value) == 36 and set(value) <= _HEX and value[8] == value[13] == value[18] == value[23] == "-":
+        return True  # a UUID
     start = 0
     for i, char in enumerate(value):
         if char in _APART:
-            if _is_drawn(value[start:i]):
+            if _is_drawn(value[start:i], longest_run):
                 return True
             start = i + 1
-    return _is_drawn(value[start:])
+    return _is_drawn(value[start:], longest_run)
 
 
-def _is_drawn(chunk: str) -> bool:
+def _is_drawn(chunk: str, longest_run: float) -> bool:
     """Say whether `chunk` falls into many short runs: digits, capitals, or small letters after one capital."""
     size = len(chunk)
     if size < 12:
@@ -169,4 +182,4 @@ def _is_drawn(chunk: str) -> bool:
         digits = digits or kind == 0
         runs += kind != last and not (last == 2 and kind == 1)
         last = kind
-    return size <= runs * (3.2 if digits else 2.2)
+    return size <= runs * (longest_run if digits else 2.2)
