@@ -20,6 +20,7 @@ Span: TypeAlias = tuple[int, int]
 
 LEFT = 64  # characters before a value in which it may be announced
 SHORTEST = 16  # characters of a value
+SHORTEST_HEX = 20  # the same where it is hexadecimal
 LONGEST = 512
 
 # Words that announce a key, and the label that they give: in the name of the value, or in a sentence.
@@ -61,7 +62,7 @@ DENIES = listed("""
     public pub verification verify cert certificate x509 ref reference blob tree parent index chunk file filename path
     url uri href src image cache primary foreign sort partition row column table object storage bucket idempotency
     react component css class label metric tokenizer eos bos pad unk vocab encrypted ciphertext signature sig mod
-    code state
+    code state marker
 """)
 UNANNOUNCED = 3.2  # characters of an average run of digits, of capitals or of small letters in what looks drawn
 ANNOUNCED = 4.0  # the same where a word announces a key
@@ -113,7 +114,10 @@ def assigned(data: bytes) -> Iterator[Span]:
 
 def label_at(text: str, start: int, end: int) -> str:
     """Return what `text[start:end]` would be if it is a key, or ""."""
-    if not SHORTEST <= end - start <= LONGEST or not is_random(text[start:end], ANNOUNCED):
+    value = text[start:end]
+    if not SHORTEST <= len(value) <= LONGEST or not is_random(value, ANNOUNCED):
+        return ""
+    if len(value) < SHORTEST_HEX and set(value) <= _HEX:
         return ""
     return _announced(text[max(0, start - LEFT) : start])
 
@@ -143,9 +147,9 @@ def _parts(left: str) -> list[str]:
 def is_assigned(text: str, start: int, end: int) -> bool:
     """Say whether `text[start:end]`, which stands after a sign, is a key though nothing announces it."""
     value = text[start:end]
-    if end - start > _LONGEST_ASSIGNED or value.startswith(_ENCODED) or value.count(".") > 1:
+    if end - start > _LONGEST_ASSIGNED or value.startswith(_ENCODED) or ("/" in value and value[-1] != "="):
         return False
-    if sum(map(str.isdigit, value)) < 2 or not is_random(value):
+    if sum(map(str.isdigit, value)) < 2 or not is_random(value, shortest=20):
         return False
     if set(value) <= _HEX and _announced(text[max(0, start - LEFT) : start]) == "":
         return False
@@ -155,31 +159,29 @@ def is_assigned(text: str, start: int, end: int) -> bool:
     )
 
 
-def is_random(value: str, longest_run: float = UNANNOUNCED) -> bool:
+def is_random(value: str, longest_run: float = UNANNOUNCED, shortest: int = 12) -> bool:
     """Say whether part of `value` looks drawn at random: letters of both cases and digits in turn, or long hex.
 
-    `longest_run` is how many characters its runs of one kind may have on average.
+    `longest_run` is how many characters its runs of one kind may have on average, `shortest` how many the
+    part must have.
     """
     if len(value) == 36 and set(value) <= _HEX and value[8] == value[13] == value[18] == value[23] == "-":
         return True  # a UUID
     start = 0
     for i, char in enumerate(value):
         if char in _APART:
-            if _is_drawn(value[start:i], longest_run):
+            if i - start >= shortest and _is_drawn(value[start:i], longest_run):
                 return True
             start = i + 1
-    return _is_drawn(value[start:], longest_run)
+    return len(value) - start >= shortest and _is_drawn(value[start:], longest_run)
 
 
 def _is_drawn(chunk: str, longest_run: float) -> bool:
     """Say whether `chunk` falls into many short runs: digits, capitals, or small letters after one capital."""
-    size = len(chunk)
-    if size < 12:
-        return False
     runs, last, digits = 1, 3, False
     for char in chunk:
         kind = 0 if char.isdigit() else 1 if char.islower() else 2
         digits = digits or kind == 0
         runs += kind != last and not (last == 2 and kind == 1)
         last = kind
-    return size <= runs * (longest_run if digits else 2.2)
+    return len(chunk) <= runs * (longest_run if digits else 2.2)
