@@ -35,7 +35,7 @@ _TYPED = (
 )
 _SIGN = (
     r"""(?:[\\]*["'`”’]|[\])*]|&quot;)*[ \t]{0,20}"""
-    r"(?:=>|!={1,2}|:{1,3}=|[.?+|]{1,2}=|={1,3}|:|>|->|：|＝)"  # noqa: RUF001: full-width signs are meant
+    r"(?:=>|!={1,2}|:{1,3}=|[.?+|]{1,2}=|={1,3}|:|>|：|＝)"  # noqa: RUF001: full-width signs are meant
 )
 _ANCHOR = Pattern(f"(?i){_NAME}(?:{_TYPED}|{_FIELDS}|{_SIGN})")
 
@@ -99,12 +99,12 @@ class Reader:
             if quote[0] == end and _closes(text, end, name):
                 return None
             span = _quoted(text, *quote)
-            return span if span and worth.quoted(text, *span, name, label) else None
-        if label in worth.HEADERS:
+            return span if span and span[0] < span[1] and worth.quoted(text, *span, name, label) else None
+        if label in worth.HEADERS and name.endswith(":"):
             span = _header(text, end)
             return span if worth.header(text, *span) else None
-        if name.endswith("</") or name.endswith(">"):
-            return _element(text, end, name, label)
+        if name.endswith(">") and not name.endswith(("=>", "->")):
+            return _element(text, end, name, label) if _in_tag(text, end - len(name)) else None
         return self._bare(end, name, label)
 
     def _bare(self, at: int, name: str, label: str) -> Span | None:
@@ -141,6 +141,13 @@ def _closes(text: str, at: int, name: str) -> bool:
     """Say whether the quote at `at` closes a text that ends with the name and its sign: `"Password:"`."""
     before = at - len(name) - 1
     return before >= 0 and text[before] == text[at]
+
+
+def _in_tag(text: str, at: int) -> bool:
+    """Say whether `at` stands inside an opening tag."""
+    before = text[max(0, at - 200) : at]
+    opened = before.rfind("<")
+    return opened > before.rfind(">") and before[opened + 1 : opened + 2] != "/"
 
 
 def _skipped(text: str, at: int, chars: str) -> int:

@@ -198,7 +198,7 @@ def _is_template(value: str) -> bool:
     """Say whether a value is a variable or a word in brackets: `$TOKEN`, `{token}`, `{0}`, `[FUZZ]`."""
     inner = value[1:-1]
     if value[0] == "$":
-        return value[1:].isidentifier()
+        return value[1:].rstrip("-").isidentifier()
     if value[0] == "{":
         return value[-1] == "}" and (len(inner) < 8 or not any(map(str.isdigit, inner)))
     return value[-1] == "]" and inner.replace("_", "").replace(" ", "").isalpha()
