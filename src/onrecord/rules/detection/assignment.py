@@ -175,8 +175,12 @@ def _quoted(text: str, at: int, depth: int) -> Span | None:
     quote, start = text[at], at + 1
     if quote == ";":
         quote = "&quot;"
-    elif text.startswith(quote * 3, at) and quote in _QUOTES:
-        quote, start = quote * 3, at + 3
+    elif quote in _QUOTES and text.startswith(quote * 2, at):
+        width = len(text[at : at + 17]) - len(text[at : at + 17].lstrip(quote))
+        if width == 3:
+            quote, start = quote * 3, at + 3
+        elif text[at + width : at + width + 1] not in ("", ",", ")", "]", "}", ";", " ", "\n", "\r", "\\"):
+            start = at + width  # ''…'', as SQL writes a quote inside quotes
     quote = _CLOSER.get(quote, quote)
     stop = min(len(text), start + LONGEST)
     period = 2 * (depth + 1)  # how often a literal backslash is doubled inside
@@ -184,8 +188,6 @@ def _quoted(text: str, at: int, depth: int) -> Span | None:
     while i >= 0:
         slashes = _backslashes_before(text, start, i)
         if slashes < depth or slashes % period == depth:  # it closes, or what it stands in ends before it
-            if i == start and text.startswith(quote * 2, i - 1):  # ''…'', as SQL writes a quote inside quotes
-                return _quoted(text, i, depth) if text[i + 1 : i + 2] not in ("", ",", ")", " ", "\n") else None
             end = i - min(slashes, depth)
             return (start, end) if end > start else None
         i = text.find(quote, i + 1, stop)
@@ -275,7 +277,7 @@ def _run_end(text: str, at: int, limit: int) -> int:
     i = at
     while i < limit:
         i = limit - len(text[i:limit].lstrip(_BARE_CHARS))
-        if i >= limit or not (text[i].isalnum() or (text[i] == ">" and text[i + 1 : i + 2].isalnum())):
+        if i >= limit or not (text[i].isalnum() or (text[i] == ">" and text[i + 1 : i + 2] not in ("", " ", "\n", "\r", "\t", "<", "/", '"', "'", ")", ";", ","))):
             if i < limit and text[i] > "\x7f" and not text[i].isspace() and text[i] not in "，。；、”’»）」":  # noqa: RUF001
                 i += 1
                 continue

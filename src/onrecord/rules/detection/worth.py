@@ -36,11 +36,15 @@ def quoted(text: str, start: int, end: int, name: str, label: str) -> bool:
         if name[-12:].lower().startswith("pwd") and ("/" in value or text[start - 1] == "`"):
             return False  # the folder that a shell works in
         return end - start >= 3 and not (blanks and (blanks > 5 or value.endswith(".") or names.label_of(value)))
-    if end - start < 5 or blanks or _is_code(value):
+    if end - start < 5 or blanks:
+        return False
+    if odd(value):
+        return True
+    if _is_code(value):
         return False
     if any(char.isdigit() for char in value):
         return not named(value) and not (value.isidentifier() and names.label_of(value)) and not is_colour(value)
-    return odd(value) or drawn(value, 10)
+    return any(char in _MARKS for char in value) or drawn(value, 10)
 
 
 def _goes_on(value: str) -> bool:
