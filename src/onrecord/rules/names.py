@@ -11,10 +11,12 @@ These lists are read by the walk over arguments and results and by the detectors
 that both judge alike.
 """
 
+import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import pairwise
 
-from onrecord.rules.words import listed, words
+from onrecord.rules.words import LONGEST, listed, words
 
 # Words that announce a secret wherever they stand, and the label that they give.
 WORDS: Mapping[str, str] = {
@@ -24,8 +26,21 @@ WORDS: Mapping[str, str] = {
     "passphrase": "password",
     "passcode": "password",
     "pwd": "password",
+    "pswd": "password",
+    "passwrd": "password",
+    "psswd": "password",
+    "passw": "password",
+    "paswd": "password",
+    "paswrd": "password",
+    "pswrd": "password",
+    "psword": "password",
+    "pssword": "password",
+    "pword": "password",
+    "passcodes": "password",
+    "passphrases": "password",
     "secret": "secret",
     "secrets": "secret",
+    "secrete": "secret",
     "token": "token",
     "tokens": "token",
     "jwt": "token",
@@ -45,6 +60,65 @@ WORDS: Mapping[str, str] = {
     "cvv": "card-code",
     "cvc": "card-code",
     "ssn": "ssn",
+}
+
+# The same in other languages, in the words and spellings of forms, configuration files and chats.
+FOREIGN: Mapping[str, str] = {
+    "passwort": "password",
+    "passwörter": "password",
+    "kennwort": "password",
+    "contraseña": "password",
+    "contrasena": "password",
+    "contrasenya": "password",
+    "contrasinal": "password",
+    "motdepasse": "password",
+    "senha": "password",
+    "пароль": "password",
+    "пароля": "password",
+    "密码": "password",
+    "密碼": "password",
+    "口令": "password",
+    "パスワード": "password",
+    "暗証番号": "pin",
+    "비밀번호": "password",
+    "암호": "password",
+    "hasło": "password",
+    "haslo": "password",
+    "heslo": "password",
+    "wachtwoord": "password",
+    "lösenord": "password",
+    "losenord": "password",
+    "passord": "password",
+    "adgangskode": "password",
+    "salasana": "password",
+    "lykilorð": "password",
+    "şifre": "password",
+    "sifre": "password",
+    "jelszó": "password",
+    "jelszo": "password",
+    "parolă": "password",
+    "lozinka": "password",
+    "zaporka": "password",
+    "geslo": "password",
+    "лозинка": "password",
+    "парола": "password",
+    "slaptažodis": "password",
+    "parool": "password",
+    "κωδικός": "password",
+    "סיסמה": "password",
+    "סיסמא": "password",
+    "पासवर्ड": "password",
+    "รหัสผ่าน": "password",
+    "токен": "token",
+    "令牌": "token",
+    "トークン": "token",
+    "토큰": "token",
+    "密钥": "secret",
+    "密鑰": "secret",
+    "秘密鍵": "private-key",
+    "секрет": "secret",
+    "geheimnis": "secret",
+    "jeton": "token",
 }
 
 # Two words side by side. Written together (`accesskey`) they count as well.
@@ -89,6 +163,33 @@ PAIRS: Mapping[tuple[str, str], str] = {
     ("social", "security"): "ssn",
     ("set", "cookie"): "cookie",
     ("basic", "auth"): "authorization",
+    ("db", "pass"): "password",
+    ("user", "pass"): "password",
+    ("admin", "pass"): "password",
+    ("root", "pass"): "password",
+    ("oauth", "nonce"): "token",
+    ("storage", "key"): "api-key",
+    ("subscription", "key"): "api-key",
+    ("aes", "key"): "secret",
+    ("hmac", "key"): "secret",
+    ("stream", "key"): "secret",
+    ("authentication", "key"): "api-key",
+    ("clé", "api"): "api-key",
+    ("clave", "api"): "api-key",
+    ("chave", "api"): "api-key",
+    ("chiave", "api"): "api-key",
+    ("api", "schlüssel"): "api-key",
+    ("api", "ключ"): "api-key",
+    ("ключ", "api"): "api-key",
+    ("api", "密钥"): "api-key",
+    ("api", "キー"): "api-key",
+    ("palavra", "passe"): "password",
+    ("clave", "acceso"): "password",
+    ("mật", "khẩu"): "password",
+    ("كلمة", "المرور"): "password",
+    ("كلمة", "السر"): "password",
+    ("kata", "sandi"): "password",
+    ("mot", "passe"): "password",
 }
 
 # Too short or too common to count inside a longer name.
@@ -101,6 +202,13 @@ LAST: Mapping[str, str] = {"pass": "password", "pw": "password"}
 ENDINGS: tuple[tuple[str, str], ...] = (
     ("password", "password"),
     ("passwd", "password"),
+    ("passphrase", "password"),
+    ("passwort", "password"),
+    ("dbpass", "password"),
+    ("sqlpass", "password"),
+    ("ftppass", "password"),
+    ("smtppass", "password"),
+    ("mailpass", "password"),
     ("secret", "secret"),
     ("token", "token"),
     ("apikey", "api-key"),
@@ -130,37 +238,48 @@ OF_TEXT = listed("""
 """)
 
 
-def _anchors() -> str:
-    pairs = "|".join(f"{first}[^a-z]*{second}" for first, second in PAIRS)
-    return f"{'|'.join(WORDS)}|{pairs}|{'|'.join(ending for ending, _ in ENDINGS)}"
+def _anchors(between: str) -> str:
+    pairs = "|".join(f"{first}{between}{second}" for first, second in PAIRS)
+    return "|".join([*WORDS, *FOREIGN, pairs, *(ending for ending, _ in ENDINGS)])
 
 
 # What every such name contains: a text without a match of one of these holds none. For `(?i)`, and `(?im)`.
-ANCHORS = _anchors()
+ANCHORS = _anchors("[^a-z]*(?:(?:de|di|da)[^a-z]*)?")
 SHORT_ANCHORS = f"(?:{'|'.join(LAST)})(?:[^a-z]|$)|^[^a-z\\n]*(?:{'|'.join(WHOLE)})[^a-z\\n]*$"
+
+# What such names contain where they stand in running text: the words of a pair side by side.
+TEXT_ANCHORS = _anchors("[ _.-]{0,2}(?:(?:de|di|da)[ _-])?")
 
 # The private parts of a JSON Web Key, which `kty` announces. RFC 7517, RFC 7518.
 KEY_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 
+_JOINERS = frozenset({"de", "di", "da"})  # mot de passe
 _SECRET_IDS = frozenset({("secret", "id")})  # HashiCorp Vault's AppRole calls its password so
 
 
+@lru_cache(maxsize=4096)  # the same names come again and again
 def label_of(name: str) -> str:
     """Return what a value under `name` would be (`password`, `api-key`…), or "" where nothing is announced."""
     parts = words(name)
-    label = _announced(parts)
+    label = _announced(parts) or ("" if name.isascii() else _foreign(name))
     if not label or _only_about(parts, label):
         return ""
     return label
+
+
+def _foreign(name: str) -> str:
+    """Return the label of a word that many scripts write together with the next: `数据库密码`."""
+    lowered = unicodedata.normalize("NFKC", name[:LONGEST]).lower()
+    return next((label for word, label in FOREIGN.items() if not word.isascii() and word in lowered), "")
 
 
 def _announced(parts: list[str]) -> str:
     if len(parts) == 1 and parts[0] in WHOLE:
         return WHOLE[parts[0]]
     for part in parts:
-        if part in WORDS:
-            return WORDS[part]
-    for pair in pairwise(parts):
+        if part in WORDS or part in FOREIGN:
+            return WORDS.get(part) or FOREIGN[part]
+    for pair in pairwise(part for part in parts if part not in _JOINERS):
         if pair in PAIRS:
             return PAIRS[pair]
     if parts and parts[-1] in LAST:

@@ -6,28 +6,45 @@ because no regular expression counts backslashes: in JSON inside JSON a quote is
 the one that closes has as many backslashes as the one that opened. Where no end is to be found, the
 value goes on to the end of the line or the text.
 
-What a bare word after a colon means is a guess. Prose and source code are full of `token: string`,
-so a value without quotes counts only where it looks like no name that a programmer would give.
+What counts as a value is judged in worth.py; what people write in sentences is found by rules.
 """
 
 from onrecord.rules import names
-from onrecord.rules.detection import checks
+from onrecord.rules.detection import worth
 from onrecord.rules.detection.checks import Span
 from onrecord.rules.pattern import Pattern
 
 LEFT = 64  # characters before the telling word that may belong to its name
-LONGEST = 4096  # characters of a quoted value in which its end is looked for
+LONGEST = 4096  # characters of a value in which its end is looked for
+MOST_IN_ONE = 16  # telling names in one run without blanks that are read; with more, the run is masked
+TALLEST = 200  # lines of a value of several lines
 
-# The telling word and the rest of its name, what may close the name, and the sign.
-_ANCHOR = Pattern(
-    rf"(?im)(?:{names.ANCHORS}|(?:pass|auth|pw)\b)[a-z0-9_-]{{0,40}}"
-    r"""(?:[\\]*["'`]|[\])])*[ \t]{0,20}(?:=>|!={1,2}|:{1,3}=|[.?]=|={1,3}|:|>)"""
+# The telling word and the rest of its name.
+_NAME = rf"(?:{names.TEXT_ANCHORS}|(?:pass|auth|pw|mdp)\b)[a-z0-9_-]{{0,40}}"
+# A name and a value as two fields: key="…" value="…", "name": "…", "value": "…", <name>…</name><value>.
+_FIELDS = (
+    r"""(?:[\\]*["'][ \t]*,?\s{0,40}|\s{1,40})(?:[\\]*["']?type[\\]*["']?[ \t]*[:=][ \t]*[\\]*["']?[a-z]{1,12}"""
+    r"""[\\]*["']?[ \t]*,?\s{0,40})?[\\]*["']?(?:default|string|secret)?_?value[\\]*["']?[ \t]*[:=]"""
+    r"""|["'](?:[ \t][a-z]+=["'][^"'<>\n]{0,24}["'])?[ \t]*>\s{0,40}<(?:value|string)>"""
+    r"|</(?:key|name)>\s{0,40}<(?:string|value|member)>"
 )
-_NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+# A type before the sign: `var token string = "…"`, `char secret[25] = "…"`, `password: Optional[str] = "…"`.
+_TYPED = (
+    r"""(?:\[[0-9]{0,5}\]|(?:[ \t]+|[ \t]?:[ \t]*)[&*]?[a-z'][a-z0-9.&*? ']{0,20}(?:[<\[][a-z&' ]{0,16}[>\]])?\??)"""
+    r"""[ \t]*:?=[ \t]*[\\]*["'`]"""
+)
+_SIGN = (
+    r"""(?:[\\]*["'`”’]|[\])*]|&quot;)*[ \t]{0,20}"""
+    r"(?:=>|!={1,2}|:{1,3}=|[.?+|]{1,2}=|={1,3}|:|>|：|＝)"  # noqa: RUF001: full-width signs are meant
+)
+_ANCHOR = Pattern(f"(?i){_NAME}(?:{_TYPED}|{_FIELDS}|{_SIGN})")
+
+_NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+_BARE_CHARS = "".join(chr(i) for i in range(33, 127) if chr(i) not in "\"'`<>\\")
 _QUOTES = "\"'`"
+_OPENERS = "\"'`“‘„«「"
+_CLOSER = {"“": "”", "‘": "’", "„": "“", "«": "»", "「": "」"}
 _PREFIXES = frozenset("rbfuRBFU@$")  # r"…", b"…", @"…"
-_HEADERS = frozenset({"authorization", "cookie"})  # labels of names whose value is a whole line
-_SCHEMES = frozenset({"bearer", "basic", "token", "digest", "negotiate", "apikey", "api-token", "oauth", "ntlm"})
 
 
 class Assignment:
@@ -46,51 +63,125 @@ def anchors(data: bytes) -> list[Span]:
     return list(_ANCHOR.spans(data))
 
 
-def value_after(text: str, start: int, end: int) -> Assignment | None:
-    """Return the value that follows the anchor `text[start:end]`, or None where there is none worth hiding."""
-    name = _name(text, start, end)
-    label = names.label_of(name)
-    if not label:
-        return None
-    quote = _quote(text, end)
-    if quote is not None:
-        span = _quoted(text, *quote)
-        kept = span if span and _counts_quoted(text, *span, label) else None
-    elif label in _HEADERS:
-        span = _header(text, end)
-        kept = span if _counts_header(text, *span) else None
-    else:
-        kept = _bare_value(text, end, name, label)
-    return None if kept is None else Assignment(*kept, label)
+class Reader:
+    """Reads the values of one text, from left to right."""
+
+    __slots__ = ("_begun", "_done", "_in_one", "_run", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._done = 0  # where the value ends that was found last
+        self._run = 0  # where the run without blanks ends that was looked at last
+        self._begun = 0
+        self._in_one = 0
+
+    def value_after(self, start: int, end: int) -> Assignment | None:
+        """Return the value that follows the anchor `text[start:end]`, or None where there is none worth hiding."""
+        text = self._text
+        if end <= self._done and start >= self._begun:
+            return None  # it is part of a value that was found
+        name = _name(text, start, end)
+        label = names.label_of(name.rstrip(" \t:=>\"'"))
+        if not label:
+            return None
+        if text[end - 1] in _QUOTES:  # a type stood before the sign
+            end = end - 1 - _backslashes_before(text, start, end - 1)
+        kept = self._kept(name, label, end)
+        if kept is None:
+            return None
+        self._begun, self._done = kept
+        return Assignment(*kept, label)
+
+    def _kept(self, name: str, label: str, end: int) -> Span | None:
+        text = self._text
+        quote = _quote(text, end)
+        if quote is not None:
+            if quote[0] == end and _closes(text, end, name):
+                return None
+            span = _quoted(text, *quote)
+            return span if span and span[0] < span[1] and worth.quoted(text, *span, name, label) else None
+        if label in worth.HEADERS and name.endswith(":"):
+            span = _header(text, end)
+            return span if worth.header(text, *span) else None
+        if name.endswith(">") and not name.endswith(("=>", "->")):
+            return _element(text, end, name, label) if _in_tag(text, end - len(name)) else None
+        return self._bare(end, name, label)
+
+    def _bare(self, at: int, name: str, label: str) -> Span | None:
+        text = self._text
+        first = _skipped(text, at, " \t*")
+        if text[first : first + 1] in ("", "\n", "\r", "|", ">"):
+            return _below(text, first, name, label)
+        limit = min(len(text), first + LONGEST)
+        if first < self._run:
+            self._in_one += 1
+            if self._in_one > MOST_IN_ONE:
+                return first, self._run
+            end = self._run
+        else:
+            self._in_one = 0
+            end = self._run = _run_end(text, first, limit)
+        end = _bare_end(text, first, end)
+        if end - first < 4:
+            return None
+        return (first, end) if worth.bare(text, first, end, name, label, blank=first > at) else None
 
 
 def _name(text: str, start: int, end: int) -> str:
     """Return the anchor with what stands before it and belongs to the name."""
-    return text[_name_start(text, start) : end]
+    low = max(0, start - LEFT)
+    before = text[low:start]
+    first = low + len(before.rstrip(_NAME_CHARS))
+    if first and text[first - 1] == "\\" and text[first] in "nrt":
+        first += 1  # a line that ends with \\n before the name
+    return text[first:end]
 
 
-def _name_start(text: str, start: int) -> int:
-    first = start
-    while first > 0 and start - first < LEFT and text[first - 1] in _NAME_CHARS:
-        first -= 1
-    return first
+def _closes(text: str, at: int, name: str) -> bool:
+    """Say whether the quote at `at` closes a text that ends with the name and its sign: `"Password:"`."""
+    before = at - len(name) - 1
+    return before >= 0 and text[before] == text[at]
+
+
+def _in_tag(text: str, at: int) -> bool:
+    """Say whether `at` stands inside an opening tag."""
+    before = text[max(0, at - 200) : at]
+    opened = before.rfind("<")
+    return opened > before.rfind(">") and before[opened + 1 : opened + 2] != "/"
+
+
+def _skipped(text: str, at: int, chars: str) -> int:
+    while at < len(text) and text[at] in chars:
+        at += 1
+    return at
 
 
 def _quote(text: str, at: int) -> tuple[int, int] | None:
     """Return where the opening quote after a sign stands, and how many backslashes stand before it."""
-    while at < len(text) and text[at] in " \t([{":
+    at = _skipped(text, at, " \t([{")
+    char = text[at : at + 1]
+    if char in _PREFIXES and text[at + 1 : at + 2] in ('"', "'"):
         at += 1
-    if text[at : at + 1] in _PREFIXES and text[at + 1 : at + 2] in ('"', "'"):
-        at += 1
+    elif char == "&" and text.startswith("&quot;", at):
+        return at + 5, 0
     first = at
     while text[at : at + 1] == "\\":
         at += 1
-    return (at, at - first) if at < len(text) and text[at] in _QUOTES else None
+    return (at, at - first) if at < len(text) and text[at] in _OPENERS else None
 
 
 def _quoted(text: str, at: int, depth: int) -> Span | None:
     """Return what stands between the quote at `at` and the one that closes it."""
     quote, start = text[at], at + 1
+    if quote == ";":
+        quote = "&quot;"
+    elif quote in _QUOTES and text.startswith(quote * 2, at):
+        width = len(text[at : at + 17]) - len(text[at : at + 17].lstrip(quote))
+        if width == 3:
+            quote, start = quote * 3, at + 3
+        elif text[at + width : at + width + 1] not in ("", ",", ")", "]", "}", ";", " ", "\n", "\r", "\\"):
+            start = at + width  # ''…'', as SQL writes a quote inside quotes
+    quote = _CLOSER.get(quote, quote)
     stop = min(len(text), start + LONGEST)
     period = 2 * (depth + 1)  # how often a literal backslash is doubled inside
     i = text.find(quote, start, stop)
@@ -111,72 +202,105 @@ def _backslashes_before(text: str, start: int, at: int) -> int:
     return at - first
 
 
-def _counts_quoted(text: str, start: int, end: int, label: str) -> bool:
-    if checks.literal(text, start, end) is None:
-        return False
-    value = text[start:end]
-    blanks = value.count(" ")
-    if label == "password":
-        return end - start >= 3 and blanks < 6 and not (blanks > 1 and value.endswith("."))
-    if label in _HEADERS:
-        return _counts_header(text, start, end)
-    return end - start >= 5 and not blanks and not value.isalpha()
-
-
 def _header(text: str, at: int) -> Span:
     """Return the rest of the line, up to a quote that the header did not open: `-H "Authorization: …"`."""
-    line = text.find("\n", at)
-    stop = len(text) if line < 0 else line
-    while at < stop and text[at] in " \t":
-        at += 1
-    i = at
+    line = text.find("\n", at, at + LONGEST)
+    stop = min(len(text), at + LONGEST) if line < 0 else line
+    at = min(_skipped(text, at, " \t"), stop)
+    i = _next_quote(text, at, stop)
     while i < stop:
-        if text[i] in _QUOTES:
-            slashes = _backslashes_before(text, at, i)
-            inner = _quoted(text, i, slashes) if text[i - slashes - 1 : i - slashes] == "=" else None
-            if inner is None:
-                return at, i - slashes
-            i = inner[1] + slashes  # response="…" of a digest
-        i += 1
+        slashes = _backslashes_before(text, at, i)
+        inner = _quoted(text, i, slashes) if text[i - slashes - 1 : i - slashes] == "=" else None
+        if inner is None:
+            return at, i - slashes
+        i = _next_quote(text, inner[1] + slashes + 1, stop)  # response="…" of a digest
     return at, stop
 
 
-def _counts_header(text: str, start: int, end: int) -> bool:
-    """Say whether a header's value carries something: a scheme and a credential, or pairs of a cookie."""
-    first, _, rest = text[start:end].strip().partition(" ")
-    credential = rest.strip() if first.lower() in _SCHEMES else first
-    place = text.find(credential, start) if credential else -1
-    if place < 0 or len(credential) < 6:
-        return False
-    return checks.mixed(text, place, min(end, place + len(credential))) is not None
+def _next_quote(text: str, at: int, stop: int) -> int:
+    found = [i for i in (text.find(quote, at, stop) for quote in _QUOTES) if i >= 0]
+    return min(found, default=stop)
 
 
-def _bare_value(text: str, at: int, name: str, label: str) -> Span | None:
-    blanks = " \t\r\n" if name.endswith(">") and not name.endswith("=>") else " \t"  # `<password>`, then a line
-    blank = text[at : at + 1] in (" ", "\t")
-    while at < len(text) and text[at] in blanks:
-        at += 1
-    end = _bare_end(text, at)
-    if end - at < 4 or checks.literal(text, at, end) is None:
+def _element(text: str, at: int, name: str, label: str) -> Span | None:
+    """Return the content of an XML element, whose name or whose sign stands before `at`."""
+    at = _skipped(text, at, " \t\r\n")
+    if text.startswith("<![CDATA[", at):
+        at += 9
+    end = text.find("<", at, at + LONGEST)
+    if end < 0:
+        end = _run_end(text, at, min(len(text), at + LONGEST))
+    span = at, at + len(text[at:end].rstrip(" \t\r\n]"))
+    if "\n" in text[at : span[1]] and label != "private-key":
         return None
-    rest = text[end : end + 4].lstrip()
-    if blank and rest.startswith("=") and not rest.startswith("=="):  # `password: str = "…"`
-        quote = _quote(text, text.index("=", end) + 1)
-        span = _quoted(text, *quote) if quote else None
-        return span if span and _counts_quoted(text, *span, label) else None
-    closed = text[end : end + 1] in ("", "\n", "\r", ",", "}", "]", "<")
-    return (at, end) if _counts_bare(text[at:end], name, label, blank=blank, closed=closed) else None
+    blank = " " in text[at : span[1]]
+    if end - at > 3 and (worth.quoted if blank else worth.element)(text, *span, name, label):
+        return span
+    return None
 
 
-def _bare_end(text: str, at: int) -> int:
-    """Return where a value without quotes ends."""
+def _below(text: str, at: int, name: str, label: str) -> Span | None:
+    """Return the value on the lines after a name: a YAML block, or what stands alone on the next line."""
+    line = text.find("\n", at, at + 16)
+    if line < 0 or not name.rstrip().endswith((":", "：")):  # noqa: RUF001: a full-width colon
+        return None
+    first = _skipped(text, line + 1, " \t")
+    stop = text.find("\n", first, first + LONGEST)
+    end = len(text[: first + LONGEST]) if stop < 0 else stop
+    if text[at] in "|>":
+        return _block(text, line + 1, first - line - 1, label)
+    end = first + len(text[first:end].rstrip())
+    alone = text[first:end].strip("\"'`")
+    if not alone or " " in alone or ":" in alone or not worth.alone(alone, label):
+        return None
+    first = text.index(alone, first)
+    return first, first + len(alone)
+
+
+def _block(text: str, at: int, indent: int, label: str) -> Span | None:
+    """Return the lines from `at` on that are indented by at least `indent`."""
+    first = end = at + indent
+    for _ in range(TALLEST):
+        if not indent or text[at : at + indent].strip(" \t"):
+            break
+        stop = text.find("\n", at)
+        end = len(text) if stop < 0 else stop
+        if stop < 0:
+            break
+        at = stop + 1
+    end = first + len(text[first:end].rstrip())
+    return (first, end) if end > first and worth.block(text, first, end, label) else None
+
+
+def _run_end(text: str, at: int, limit: int) -> int:
+    """Return where the run without blanks, quotes and angles ends that begins at `at`."""
     i = at
-    while i < len(text) and text[i] not in " \t\r\n\"'`<>\\":
-        if text[i] in ",;&" and _another_begins(text, i + 1):
+    while i < limit:
+        i = limit - len(text[i:limit].lstrip(_BARE_CHARS))
+        if i >= limit or not (text[i].isalnum() or (text[i] == ">" and text[i + 1 : i + 2] not in ("", " ", "\n", "\r", "\t", "<", "/", '"', "'", ")", ";", ","))):
+            if i < limit and text[i] > "\x7f" and not text[i].isspace() and text[i] not in "，。；、”’»）」":  # noqa: RUF001
+                i += 1
+                continue
             break
         i += 1
-    while i > at and text[i - 1] in ",;.:)]}&":
+    return i
+
+
+def _bare_end(text: str, at: int, end: int) -> int:
+    """Return where a value without quotes ends, in the run without blanks that goes on to `end`."""
+    i = at
+    while i < end:
+        i = min((j for j in (text.find(char, i, end) for char in ",;&|") if j >= 0), default=end)
+        if i >= end or _another_begins(text, i + 1):
+            break
+        i += 1
+    ended = i
+    while i > at and text[i - 1] in ",;:)]}&":
+        if text[i - 1] in ")]}" and text.count("([{"[")]}".index(text[i - 1])], at, i):
+            break  # it was opened inside
         i -= 1
+    if i > at + 1 and text[i - 1] == "." and text[i - 2] != "." and ended == i:
+        i -= 1  # the end of a sentence
     return i
 
 
@@ -184,20 +308,6 @@ def _another_begins(text: str, at: int) -> bool:
     """Say whether a new field begins at `at`: the end, a blank, a quote, or `name=`."""
     if at >= len(text) or text[at] in " \t\r\n\"'":
         return True
-    i = at
-    while i < len(text) and i - at < 40 and text[i] in _NAME_CHARS:
-        i += 1
-    return i > at and text[i : i + 1] in ("=", ":")
-
-
-def _counts_bare(value: str, name: str, label: str, *, blank: bool, closed: bool) -> bool:
-    """Say whether a bare word is a secret rather than the name of one."""
-    if "(" in value or value.lower().strip("_") in name.lower():
-        return False
-    digit = any(char.isdigit() for char in value)
-    if name.isupper() and not blank:  # MYSQL_PASSWORD=hiqv
-        return digit or "." not in value
-    if label == "password":
-        plain = value.replace("-", "").isalpha() and value.islower() and (closed or not blank)
-        return digit or plain or ("." not in value and any(char in "!@#$%^&*?~" for char in value))
-    return sum(char.isdigit() for char in value) >= 2 and len(value) >= 8 and not value.startswith("/")
+    rest = text[at : at + 40]
+    size = len(rest) - len(rest.lstrip(_NAME_CHARS))
+    return rest[:1].isalpha() and text[at + size : at + size + 1] in ("=", ":")

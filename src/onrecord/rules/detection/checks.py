@@ -172,6 +172,11 @@ _OPENERS = (
     "env.",
     "your-",
     "your_",
+    "ENC[",
+    "vault:",
+    "op://",
+    "arn:",
+    "ref+",
     "&",
 )
 
@@ -181,13 +186,23 @@ def literal(text: str, start: int, end: int) -> Span | None:
     value = text[start:end]
     if value.startswith(_OPENERS) or value.lower().strip(".,;:!?()") in STANDS_IN:
         return None
-    if (value[:1] == "$" and value[1:].isidentifier()) or (value[:1] == "{" and value[-1:] == "}"):
+    if value[:1] in ("$", "{", "[") and _is_template(value):
         return None
     if value[:1] in (",", "}", "]") and not value.strip("0123456789.,:[]{}-+ "):
         return None  # what stands between two texts in JSON
     if "..." in value or not any(map(str.isalnum, value)) or not value.strip("xX"):
         return None
     return start, end
+
+
+def _is_template(value: str) -> bool:
+    """Say whether a value is a variable or a word in brackets: `$TOKEN`, `{token}`, `{0}`, `[FUZZ]`."""
+    inner = value[1:-1]
+    if value[0] == "$":
+        return value[1:].rstrip("-").isidentifier()
+    if value[0] == "{":
+        return value[-1] == "}" and (len(inner) < 8 or not any(map(str.isdigit, inner)))
+    return value[-1] == "]" and inner.replace("_", "").replace(" ", "").isalpha()
 
 
 def value(text: str, start: int, end: int) -> Span | None:

@@ -128,10 +128,11 @@ def _slices(text: str) -> Iterator[tuple[int, str]]:
 def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iterator[Finding]:
     """Yield the findings that matches in `data`, which is part of `text` from `base` on, turn out to be."""
     offsets = Offsets(data, {offset for _, start, end in matches for offset in (start, end)})
+    reader = assignment.Reader(text)
     for ready, start, end in matches:
         first, last = base + offsets[start], base + offsets[end]
         if ready == ASSIGNMENT:
-            value = assignment.value_after(text, first, last)
+            value = reader.value_after(first, last)
             if value is not None:
                 yield Finding(value.start, value.end, value.label, ASSIGNMENT, "secret")
             continue

@@ -12,7 +12,7 @@ Rules are data (`*.toml` beside this package), and users add their own in the sa
     window     [left, right]: a keyword must stand within so many characters before or after the match
     entropy    least bits per character of what is masked
     allow      RE2 expressions; what is masked must not contain a match of any
-    check      a further test, from checks.py
+    check      a further test, from checks.py or announced.py
     spare_low  the class "low" keeps what this rule finds
     source     where the facts come from, and `licence`, under which; both may be given once for a file
     positive   texts in which the rule must find something; negative: texts in which it must not.
@@ -28,10 +28,14 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from onrecord.errors import ConfigError
-from onrecord.rules.detection.checks import CHECKS, Span, entropy
+from onrecord.rules.detection import checks
+from onrecord.rules.detection.announced import ANNOUNCED
+from onrecord.rules.detection.checks import Span, entropy
 from onrecord.rules.detection.finding import Kind
 from onrecord.rules.detection.labels import PLACEHOLDERS
 from onrecord.rules.pattern import Offsets, Pattern, PatternError, utf8
+
+CHECKS = {**checks.CHECKS, **ANNOUNCED}
 
 _EXPANDED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _FARTHEST = 4096  # characters that a token may go on after what its rule matched

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests for what a rule found near telling words: in calls, commands, sentences, tables and manifests.
+
+Each looks at the word itself and at what stands around it. Words with a digit or a mark in them are
+taken more readily than plain ones, because `password is required` is said more often than a password.
+"""
+
+from collections.abc import Mapping
+
+from onrecord.rules import names
+from onrecord.rules.detection import pem
+from onrecord.rules.detection.checks import Check, Span, literal
+from onrecord.rules.detection.likeness import drawn, is_path, named, odd
+from onrecord.rules.words import listed, words
+
+_READ = 256  # characters of a value that are judged
+_AROUND = 4096  # characters around a line in which a manifest says what it is
+_MARKS = frozenset("!@#$%^&*?~")
+_NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.$"
+_ASKS = listed("""
+    get read has is check find parse load fetch validate verify decode require required need needs missing contains
+    include includes expect assert type label test describe it by input field click fill print log raise error
+""")
+# What people say about passwords without saying one.
+_SAID = listed("""
+    required needed correct incorrect wrong invalid valid missing empty set not changed reset weak strong too
+    expired secure safe stored hashed encrypted used the a an your my his her their our this that case same one
+    known unknown given provided shown hidden visible protected blank optional mandatory on in at for and or if
+    never always only also just still now stored sent asked entered
+""")
+
+
+def said(text: str, start: int, end: int) -> Span | None:
+    """Keep the word of a sentence that is a password: it stands in quotes, or holds what words don't."""
+    inside = text[start - 1] in "\"'`“‘«„"
+    end = start + len(text[start:end].rstrip(",;:)]}"))
+    if text[end - 1 : end] in (".", "!", "?") and not inside and (end == len(text) or text[end : end + 1].isspace()):
+        end -= 1  # the end of the sentence
+    value = text[start : min(end, start + _READ)]
+    if len(value) < 3 or literal(text, start, end) is None or value.lower() in _SAID or value[:1] in "([{<":
+        return None
+    if inside:
+        return (start, end) if text[end : end + 1] in "\"'`”’»“" else None
+    marked = any(char in _MARKS for char in value[:-1]) and any(map(str.isalpha, value))
+    if any(map(str.isdigit, value)) and any(map(str.isalpha, value)):
+        return None if named(value) and not marked else (start, end)
+    return (start, end) if marked or drawn(value, 8) else None
+
+
+def word(text: str, start: int, end: int) -> Span | None:
+    """Keep a word that no one would call a name: letters and digits in it, or marks, or letters drawn at random."""
+    value = text[start : min(end, start + _READ)]
+    if literal(text, start, end) is None or is_path(value) or "(" in value:
+        return None
+    if odd(value) or drawn(value, 8):
+        return start, end
+    digit = any(map(str.isdigit, value))
+    marked = any(char in _MARKS for char in value)
+    if not (digit or marked) or named(value) or (value.isidentifier() and names.label_of(value)):
+        return None
+    return start, end
+
+
+def argument(text: str, start: int, end: int) -> Span | None:
+    """Keep a text that a telling name is called with or stands beside: `setPassword("…")`, `put("TOKEN", "…")`."""
+    before = text[max(0, start - 80) : start].rstrip("\"'`\\ \t([{@rbf")
+    aside = before.endswith(",")
+    if aside:
+        before = before.rstrip(", \t").rstrip("\"'`\\")
+    name = before[len(before.rstrip(_NAME_CHARS)) :]
+    label = names.label_of(name)
+    parts = words(name)
+    if not label or parts[0] in _ASKS or (not aside and parts[-1] in _ASKS):
+        return None
+    value = text[start:end]
+    if aside and not drawn(value, 8) and not (len(value) > 5 and _strong(value)):
+        return None
+    return word(text, start, end)
+
+
+def _strong(value: str) -> bool:
+    """Say whether a word holds letters of both cases and digits, or marks."""
+    digit = any(map(str.isdigit, value))
+    return digit and any(char in _MARKS or char.isupper() for char in value) and any(map(str.islower, value))
+
+
+def manifest(text: str, start: int, end: int) -> Span | None:
+    """Keep base64 in the data of a Kubernetes Secret; a manifest says what it is before or after its data."""
+    around = text[max(0, start - _AROUND) : end + _AROUND].lower()
+    kind = around.find("kind:")
+    while kind >= 0:
+        if around[kind + 5 : kind + 16].strip(" \t\"'\r\n").startswith("secret"):
+            break
+        kind = around.find("kind:", kind + 5)
+    if kind < 0 or "data:" not in around:
+        return None
+    value = text[start:end]
+    return (start, end) if len(value.rstrip("=")) % 4 != 1 and not value.isalpha() else None
+
+
+def mnemonic(text: str, start: int, end: int) -> Span | None:
+    """Keep 12, 15, 18, 21 or 24 words. BIP-39."""
+    return (start, end) if len(text[start:end].replace(",", " ").split()) in (12, 15, 18, 21, 24) else None
+
+
+ANNOUNCED: Mapping[str, Check] = {
+    "pem": pem.block,
+    "pem64": pem.encoded,
+    "said": said,
+    "word": word,
+    "argument": argument,
+    "manifest": manifest,
+    "mnemonic": mnemonic,
+}
