@@ -277,8 +277,14 @@ def _run_end(text: str, at: int, limit: int) -> int:
     i = at
     while i < limit:
         i = limit - len(text[i:limit].lstrip(_BARE_CHARS))
-        if i >= limit or not (text[i].isalnum() or (text[i] == ">" and text[i + 1 : i + 2] not in ("", " ", "\n", "\r", "\t", "<", "/", '"', "'", ")", ";", ","))):
-            if i < limit and text[i] > "\x7f" and not text[i].isspace() and text[i] not in "，。；、”’»）」":  # noqa: RUF001
+        if i >= limit or not (
+            text[i].isalnum()
+            or (
+                text[i] == ">"
+                and text[i + 1 : i + 2] not in ("", " ", "\n", "\r", "\t", "<", "/", '"', "'", ")", ";", ",")
+            )
+        ):
+            if i < limit and text[i] > "\x7f" and not text[i].isspace() and text[i] not in "，。；、”’»）」":
                 i += 1
                 continue
             break

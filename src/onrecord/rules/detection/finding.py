@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a rule found, and where."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["secret", "pii", "flag"]
+Span: TypeAlias = tuple[int, int]
+Check: TypeAlias = Callable[[str, int, int], Span | None]  # text, start, end: see checks.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,11 @@ plainly random, and no digest, id or encoded picture.
 """
 
 from collections.abc import Iterator
-from typing import TypeAlias
 
+from onrecord.rules.detection.finding import Span
 from onrecord.rules.detection.services import SERVICES
 from onrecord.rules.pattern import Pattern
 from onrecord.rules.words import listed, words
-
-Span: TypeAlias = tuple[int, int]
 
 LEFT = 64  # characters before a value in which it may be announced
 SHORTEST = 16  # characters of a value

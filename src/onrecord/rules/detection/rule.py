@@ -9,7 +9,8 @@ Rules are data (`*.toml` beside this package), and users add their own in the sa
     class      secret, pii, or flag (see flags.toml)
     regex      RE2; `group` is the part that is masked (0: all of the match)
     keywords   lower case; the rule is tried only where one of them occurs
-    window     [left, right]: a keyword must stand within so many characters before or after the match
+    window     [left, right]: a keyword must stand within so many characters before or after the match;
+               one of four letters or fewer as a word, or as a part of a name (`userTel`, `tax_sin`)
     entropy    least bits per character of what is masked
     allow      RE2 expressions; what is masked must not contain a match of any
     check      a further test, from checks.py or announced.py
@@ -33,6 +34,7 @@ from onrecord.rules.detection.announced import ANNOUNCED
 from onrecord.rules.detection.checks import Span, entropy
 from onrecord.rules.detection.finding import Kind
 from onrecord.rules.detection.labels import PLACEHOLDERS
+from onrecord.rules.detection.surroundings import stands
 from onrecord.rules.pattern import Offsets, Pattern, PatternError, utf8
 
 CHECKS = {**checks.CHECKS, **ANNOUNCED}
@@ -123,8 +125,9 @@ class Ready:
         return (start, _expanded(text, end)) if rule.kind == "secret" else (start, end)
 
     def _announced(self, text: str, start: int, end: int, left: int, right: int) -> bool:
-        around = f"{text[max(0, start - left) : start]}\n{text[end : end + right]}".lower()
-        return any(keyword in around for keyword in self.keywords)
+        around = f"{text[max(0, start - left) : start]}\n{text[end : end + right]}"
+        lowered = around.lower()
+        return any(stands(keyword, lowered, around) for keyword in self.keywords)
 
     def _allowed(self, value: str) -> bool:
         if self._allow is None:

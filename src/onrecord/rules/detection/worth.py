@@ -13,10 +13,35 @@ HEADERS = frozenset({"authorization", "cookie"})  # labels of names whose value 
 _READ = 256  # characters that are judged; a value that goes on is judged by its beginning
 _MARKS = frozenset("!@#$%^&*?~")
 _SCHEMES = frozenset(
-    """
-    bearer basic token digest negotiate apikey api-token oauth ntlm key hawk sharedkey sharedkeylite signature jwt dpop
-    genie-key geniekey splunk sso-key ssws aws4-hmac-sha256 sharedaccesssignature googlelogin bot pre client-id
-    """.split()
+    [
+        "bearer",
+        "basic",
+        "token",
+        "digest",
+        "negotiate",
+        "apikey",
+        "api-token",
+        "oauth",
+        "ntlm",
+        "key",
+        "hawk",
+        "sharedkey",
+        "sharedkeylite",
+        "signature",
+        "jwt",
+        "dpop",
+        "genie-key",
+        "geniekey",
+        "splunk",
+        "sso-key",
+        "ssws",
+        "aws4-hmac-sha256",
+        "sharedaccesssignature",
+        "googlelogin",
+        "bot",
+        "pre",
+        "client-id",
+    ]
 )
 
 
@@ -59,7 +84,7 @@ def is_colour(value: str) -> bool:
 
 def _is_code(value: str) -> bool:
     """Say whether a word is an expression of a program: `self->name`, `key[:16]`, `Secret{1}`, `0x1015`."""
-    if "->" in value or "::" in value or value[:1] in ("!", "$", "&") and value[1:2].isalpha() and "." in value:
+    if "->" in value or "::" in value or (value[:1] in ("!", "$", "&") and value[1:2].isalpha() and "." in value):
         return True
     if value[:2] == "0x" and len(value) <= 10:
         return True

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands around a match: whether it goes on, whether a word announces it, whether it is a date."""
+
+from onrecord.rules.detection.digits import calendar
+
+_SHORT = 4  # letters of a keyword that must stand as a word: "tin" is not announced by "setting"
+
+
+def joined(text: str, start: int, end: int) -> bool:
+    """Say whether digits are part of a decimal number, an identifier or a longer row of groups."""
+    before, after = text[max(0, start - 2) : start], text[end : end + 2]
+    if before[-1:] in (".", "-", "/", ":") and before[:1].isdigit():
+        return True
+    if before[-1:] in (".", "-") and before[:1].isalnum():
+        return True
+    return after[:1] == "-" or (after[:1] in (".", "/") and after[1:].isdigit())
+
+
+def stands(keyword: str, lowered: str, around: str) -> bool:
+    """Say whether `keyword` stands in `lowered`, the text `around` in small letters; a short one as a word.
+
+    A part of a name is a word: `userTel`, `tax_sin`. Scripts without blanks between words have none.
+    """
+    at = lowered.find(keyword)
+    if at < 0 or len(keyword) > _SHORT or not keyword.isascii() or len(lowered) != len(around):
+        return at >= 0
+    while at >= 0:
+        end = at + len(keyword)
+        before, after = around[at - 1 : at], around[end : end + 1]
+        begins = not before.isalpha() or (around[at].isupper() and before.islower())
+        if begins and (not after.isalpha() or (around[end - 1].islower() and after.isupper())):
+            return True
+        at = lowered.find(keyword, at + 1)
+    return False
+
+
+def dated(written: str) -> bool:
+    """Say whether `written` begins with a date in figures, in any order of its parts."""
+    parts = "".join(char if char.isdigit() else " " for char in written).split()
+    if len(parts) == 1 and len(parts[0]) == 8:
+        return parts[0][:2] in ("19", "20") and calendar(0, int(parts[0][4:6]), int(parts[0][6:]))
+    if len(parts) < 3:
+        return False
+    first, second, third = parts[:3]
+    if len(first) == 4 and len(second) <= 2 and len(third) <= 2:
+        return calendar(0, int(second), int(third))
+    if max(len(first), len(second)) > 2 or len(third) not in (2, 4) or len(parts) > 3 > len(third):
+        return False
+    return calendar(0, int(second), int(first)) or calendar(0, int(first), int(second))
