@@ -227,12 +227,16 @@ def doubled(text: str, edits: Edits) -> None:
             at = text.find(quote, at + 2)
 
 
-QUOTED_PRINTABLE = r"=[ \t]{0,4}\r?\n[^\s]|=3D|=[0-9A-F]{2}=[0-9A-F]{2}"
-_QUOTED_PRINTABLE = Pattern(r"=[0-9A-F][0-9A-F]|=[ \t]{0,4}\r?\n")
+_LONE = "3D|2[B-F]|3[A-F]|0[AD]|5[B-F]|7[B-E]"  # what may stand alone; `=20` may be a number
+QUOTED_PRINTABLE = rf"[!-~]=\r?\n[!-~]|=(?:{_LONE})|(?:=[0-9A-F]{{2}}){{2}}"
+_QUOTED_PRINTABLE = Pattern(rf"(?:=[0-9A-F]{{2}}){{2,}}|=(?:{_LONE})|=\r?\n")
 
 
 def quoted_printable(data: bytes, edits: Edits) -> None:
     """Read `=3D` and lines that end with `=`. RFC 2045, 6.7."""
     for start, end in _QUOTED_PRINTABLE.spans(data):
-        code = data[start + 1 : end].strip()
-        edits.add(start, end, chr(int(code, 16)) if code else "")
+        codes = data[start:end].replace(b"=", b"").strip()
+        for i in range(0, len(codes), 2):
+            edits.add(start + i // 2 * 3, start + i // 2 * 3 + 3, chr(int(codes[i : i + 2], 16)))
+        if not codes:
+            edits.add(start, end, "")

@@ -20,7 +20,7 @@ _SEAM = (
     rf"{_SPACE}{{0,40}}{_OPERATOR}[ \t]?_?{_SPACE}{{0,40}}|[ \t]*\\?\r?\n[ \t]{{0,80}}|[ \t]{{1,4}}|{_AGAIN}"
     r""")[rbfuLRBFU@$]{0,2}["'`]"""
 )
-_PART = "[A-Za-z0-9+/=_-]"  # what two parts of a token have where they are joined; between two words is a blank
+_PART = "[A-Za-z0-9+/=_.:@%$!~-]"  # what two parts of a token have where they are joined; between two words is a blank
 JOINED = (
     rf"""{_PART}["'`][ \t]{{0,2}}(?:[+.&|<~^/]{{1,2}}|[+.&|<~^/\\]{{0,2}}\r?\n|[ \t])(?:[ \t]{{0,60}}(?:[+.&|<~^/]{{1,2}}[ \t])?)"""
     rf"""[rbfuLRBFU@$]?["'`]{_PART}|{_PART}["']["']{_PART}|{_PART}["'];?[ \t\r\n]{{1,8}}[$A-Za-z_][A-Za-z0-9_.$]{{0,20}} ?[+.|&]=.?["']"""
@@ -29,11 +29,23 @@ LISTED = r"""(?i)(?:join|concat|strcat|concat_ws)[ \t]?\([ \t]?[\[(]?["']|["'][ 
 _COMMA = Pattern(r"""["'`][ \t]*,[ \t]*(?:\r?\n[ \t]*)?["'`]""")
 _NO_QUOTES = Pattern(r"""""|''""")
 
+_PARTS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.:@%$!~"
+_DIGITS = b"0123456789"
+
+
+def _torn(data: bytes, start: int, end: int) -> bool:
+    """Say whether what stands before `start` and after `end` may be halves of a token: there is a digit in it."""
+    left, right = data[max(0, start - 48) : start], data[end : end + 48]
+    left, right = left[len(left.rstrip(_PARTS)) :], right[: len(right) - len(right.lstrip(_PARTS))]
+    whole = left + right
+    return bool(left and right) and len(whole) > 7 and whole.translate(None, _DIGITS) != whole
+
 
 def concatenations(data: bytes, edits: Edits) -> None:
     """Read `"a" + "b"`, `'a' 'b'` and what other languages write for it."""
     for start, end in _JOINED.spans(data):
-        edits.add(start, end, "")
+        if _torn(data, start, end):
+            edits.add(start, end, "")
     for start, end in _NO_QUOTES.spans(data):
         if start and data[start - 1 : start].isalnum() and data[end : end + 1].isalnum():
             edits.add(start, end, "")
@@ -63,7 +75,7 @@ _BETWEEN_BLOCKS = (
 def blocks(data: bytes, edits: Edits) -> None:
     """Read the text of two pieces of content that follow each other as one: `"text":"ab"},{"text":"cd"`."""
     for start, end in _BLOCKS.spans(data):
-        if b"}" in data[start:end]:
+        if b"}" in data[start:end] and _torn(data, start, end):
             edits.add(start, end, "")
 
 
@@ -124,7 +136,9 @@ _SPACED_OUT = (
     r"|(?:\A|[^A-Za-z0-9,])([A-Za-z0-9](?:, ?[A-Za-z0-9_-]){11,})|(?:\A|\n)([A-Za-z0-9](?:\r?\n[!-~]){11,})"
 )
 _AN = "[A-Za-z0-9_+/=-]"
-SPACED = rf"(?:{_AN} ){{8}}|(?:{_AN} {{2,3}}){{8}}|(?:{_AN}-){{8}}|(?:{_AN}\.){{8}}|(?:{_AN}, ?){{8}}|(?:{_AN}\r?\n){{8}}"
+SPACED = (
+    rf"(?:{_AN} ){{8}}|(?:{_AN} {{2,3}}){{8}}|(?:{_AN}-){{8}}|(?:{_AN}\.){{8}}|(?:{_AN}, ?){{8}}|(?:{_AN}\r?\n){{8}}"
+)
 LETTERS = r"""["'][!-~]["'](?:[ \t]*[,+.&][ \t\n]*["'][!-~]["']){7,}"""
 
 

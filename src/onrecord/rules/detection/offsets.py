@@ -13,20 +13,22 @@ from typing import TypeAlias
 
 Edit: TypeAlias = tuple[int, int, str]  # source[start:end] reads as this
 
-AROUND = 256  # characters kept on either side of an edit
+AROUND = 128  # characters kept on either side of an edit
 NEAR = 96  # characters between an edit and what it may have made visible
 TOKEN = 2_048  # characters that a cut moves so as to spare a token
+_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=_-.%:@"
 CUT = "\n\x1e\n"  # stands where something was left out
 
 
 class View:
     """`text`, made from `source` by `edits`, which are in order and don't overlap."""
 
-    __slots__ = ("_at", "_end", "_first", "_last", "_src", "depth", "name", "source", "text")
+    __slots__ = ("_at", "_end", "_first", "_last", "_src", "depth", "form", "name", "source", "text")
 
     def __init__(self, source: "str | View", edits: Sequence[Edit], name: str) -> None:
         self.source = source if isinstance(source, View) else None
         self.depth = self.source.depth + 1 if self.source else 1
+        self.form = name
         self.name = f"{name}/{self.source.name}" if self.source else name
         self._at: list[int] = []  # where a piece begins in the view
         self._src: list[int] = []  # where it begins in the source
@@ -78,6 +80,21 @@ class View:
         i = bisect_right(self._first, end + NEAR) - 1
         return i >= 0 and self._last[i] >= start - NEAR
 
+    def changes(self, start: int, end: int, *, anew: bool) -> bool:
+        """Say whether an edit of `text[start:end]` is one that could not be made in the source.
+
+        That is so where an edit overlaps it and, without `anew`, where one stands in the same word.
+        """
+        i = bisect_right(self._first, end) - 1
+        if i >= 0 and self._last[i] >= start and (self._last[i] > start or self._first[i] == self._last[i]):
+            return self._first[i] < end or self._first[i] == self._last[i]
+        if anew:
+            return False
+        if i >= 0 and start - self._last[i] <= NEAR and _one_word(self.text[self._last[i] : start]):
+            return True
+        i += 1
+        return i < len(self._first) and self._first[i] - end <= NEAR and _one_word(self.text[end : self._first[i]])
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return what of the first source `text[start:end]` stands for; `start` < `end`."""
         view: View | None = self
@@ -89,6 +106,10 @@ class View:
             last = stop if stop >= 0 else view._src[j] + end - view._at[j]
             start, end, view = first, last, view.source
         return start, end
+
+
+def _one_word(gap: str) -> bool:
+    return not gap.strip(_WORD)
 
 
 def _token_start(text: str, at: int) -> int:

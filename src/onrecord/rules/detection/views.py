@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Searches what a text says when it is decoded: escapes, URLs, markup, base64, wrapped lines and twenty forms more.
 
-The gate that looks for secrets looks for signs of encoding in the same pass, so a text without any
-costs nothing more. Where there is a sign, the form is read into a view (see offsets.py) which is
+One more pass looks for signs of encoding, all at once, so a text without any costs little more. Where there is a sign, the form is read into a view (see offsets.py) which is
 searched as the text itself was, and in which there may be signs again: base64 of JSON that holds
 JSON. What is found in a view is masked in the text, wherever it was written. A value that was found
 in one of them is looked for in all.
@@ -12,15 +11,15 @@ limit. A text that needs more is not searched to its end, and so is withheld who
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from onrecord.rules.detection import decoding, joins, lookalikes, runs
 from onrecord.rules.detection.decoding import Edits, TooMany
 from onrecord.rules.detection.finding import Finding
-from onrecord.rules.detection.gate import Expression
 from onrecord.rules.detection.offsets import CUT, View, merged
+from onrecord.rules.pattern import Pattern
 
 DEPTH = 4  # views of views
 MOST_VIEWS = 40
@@ -30,23 +29,30 @@ REPEATED = 8  # least characters of a value that is looked for in all views
 MOST_REPEATED = 32  # values that are
 LONGEST_REPEATED = 8_192
 
-Search: TypeAlias = Callable[[str], "tuple[list[Finding], Collection[int]] | None"]
+Signs: TypeAlias = "dict[int, list[tuple[int, int]]]"  # by number of a form, the parts of a text that have its sign
+Search: TypeAlias = Callable[[str], "tuple[list[Finding], Signs] | None"]
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way to write text: its sign, which a gate looks for, and what reads it."""
+    """One way to write text: its sign, and what reads it."""
 
-    sign: Expression
+    sign: str  # an expression; what a text has that is written so
+    literal: bytes = b""  # what it has in any case
     text: Callable[[str, Edits], None] | None = None
     data: Callable[[bytes, Edits], None] | None = None  # of a text as ASCII, one byte for each character
 
-    def read(self, text: str, data: bytes, edits: Edits) -> None:
-        """Add to `edits` what this form stands for in `text`."""
-        if self.text is not None:
-            self.text(text, edits)
-        if self.data is not None:
-            self.data(data, edits)
+    def read(self, text: str, parts: list[tuple[int, int]], edits: Edits) -> None:
+        """Add to `edits` what this form stands for in `parts` of `text`."""
+        for start, end in parts:
+            part = text[start:end]
+            before = len(edits.made)
+            if self.text is not None:
+                self.text(part, edits)
+            if self.data is not None:
+                self.data(part.encode("ascii", "replace"), edits)
+            if start:
+                edits.made[before:] = [(start + a, start + b, new) for a, b, new in edits.made[before:]]
 
 
 # Forms that are read together, in one view, and the views in the order in which they are made.
@@ -54,76 +60,103 @@ _STAGES: tuple[tuple[str, tuple[Form, ...]], ...] = (
     (
         "escapes",
         (
-            Form(Expression(r"\\", ("\\",)), text=decoding.escapes),
-            Form(Expression(r"%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})", ("%",)), text=decoding.percents),
-            Form(Expression(r"&(?:#[0-9xX]|[A-Za-z]{2,31};|quot|amp|lt|gt|apos|nbsp)", ("&",)), text=decoding.entities),
-            Form(Expression(lookalikes.TRIGGER), text=lookalikes.lookalikes),
-            Form(Expression(decoding.TAG, ("<", "]]>")), data=decoding.tags),
-            Form(Expression(decoding.CONTROL), data=decoding.controls),
-            Form(Expression(decoding.MARKED), data=decoding.marks),
-            Form(Expression(decoding.DOUBLED), text=decoding.doubled),
+            Form("", b"\\", text=decoding.escapes),
+            Form("%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})", b"%", text=decoding.percents),
+            Form(r"&(?:#[0-9xX]|[A-Za-z]{2,31};|quot|amp|lt|gt|apos|nbsp)", b"&", text=decoding.entities),
+            Form(lookalikes.TRIGGER, text=lookalikes.lookalikes),
+            Form(decoding.TAG, b"<", data=decoding.tags),
+            Form(decoding.CONTROL, data=decoding.controls),
+            Form(decoding.MARKED, data=decoding.marks),
+            Form(decoding.DOUBLED, text=decoding.doubled),
         ),
     ),
-    ("form", (Form(Expression(decoding.FORM, ("%",)), text=decoding.form),)),
-    ("quoted-printable", (Form(Expression(decoding.QUOTED_PRINTABLE, ("=",)), data=decoding.quoted_printable),)),
-    ("joined", (Form(Expression(joins.JOINED), data=joins.concatenations),)),
-    ("listed", (Form(Expression(joins.LISTED, ("(", "].")), data=joins.lists),)),
-    ("blocks", (Form(Expression(joins.BLOCK), data=joins.blocks),)),
-    ("wrapped", (Form(Expression(joins.WRAPPED), data=joins.wraps),)),
+    ("form", (Form(decoding.FORM, b"%", text=decoding.form),)),
+    ("quoted-printable", (Form(decoding.QUOTED_PRINTABLE, b"=", data=decoding.quoted_printable),)),
+    ("joined", (Form(joins.JOINED, data=joins.concatenations),)),
+    ("listed", (Form(joins.LISTED, b"(", data=joins.lists),)),
+    ("blocks", (Form(joins.BLOCK, data=joins.blocks),)),
+    ("wrapped", (Form(joins.WRAPPED, data=joins.wraps),)),
     (
         "spaced",
-        (Form(Expression(joins.SPACED), data=joins.spaced), Form(Expression(joins.LETTERS), data=joins.letters)),
+        (Form(joins.SPACED, data=joins.spaced), Form(joins.LETTERS, data=joins.letters)),
     ),
-    ("dump", (Form(Expression(joins.DUMPED), data=joins.dumps), Form(Expression(joins.CELLS), data=joins.cells))),
+    ("dump", (Form(joins.DUMPED, data=joins.dumps), Form(joins.CELLS, data=joins.cells))),
     (
         "base64",
         (
-            Form(Expression(runs.TEXT_64), data=runs.base64),
-            Form(Expression(runs.WIDE_64), data=runs.wide),
-            Form(Expression(runs.PACKED_64), data=runs.packed),
+            Form(runs.TEXT_64, data=runs.base64),
+            Form(runs.WIDE_64, data=runs.wide),
+            Form(runs.PACKED_64, data=runs.packed),
         ),
     ),
-    ("base32", (Form(Expression(runs.TEXT_32), data=runs.base32),)),
+    ("base32", (Form(runs.TEXT_32, data=runs.base32),)),
     (
         "codes",
         (
-            Form(Expression(runs.CODES_10), data=runs.decimals),
-            Form(Expression(runs.CODES_16), data=runs.hexadecimals),
-            Form(Expression(runs.PACKED_16, ("1f8b",)), data=runs.packed_hexadecimals),
-            Form(Expression(runs.CODES_2), data=runs.binaries),
+            Form(runs.CODES_10, data=runs.decimals),
+            Form(runs.CODES_16, data=runs.hexadecimals),
+            Form(runs.PACKED_16, b"1f8b", data=runs.packed_hexadecimals),
+            Form(runs.CODES_2, data=runs.binaries),
         ),
     ),
-    ("octal", (Form(Expression(runs.CODES_8), data=runs.octals),)),
+    ("octal", (Form(runs.CODES_8, data=runs.octals),)),
     (
         "armour",
         (
-            Form(Expression(runs.UUENCODED, ("begin ",)), data=runs.uuencoded),
-            Form(Expression(runs.ASCII_85, ("<~",)), data=runs.ascii85),
+            Form(runs.UUENCODED, b"begin ", data=runs.uuencoded),
+            Form(runs.ASCII_85, b"<~", data=runs.ascii85),
         ),
     ),
 )
 _WHOLE = frozenset(("base64", "base32", "codes", "octal", "armour"))  # what hides a text altogether
-SIGNS = tuple(form.sign for _, forms in _STAGES for form in forms)
 
 
-def _numbered() -> tuple[tuple[str, tuple[tuple[int, Form], ...], frozenset[int]], ...]:
-    stages: list[tuple[str, tuple[tuple[int, Form], ...], frozenset[int]]] = []
+def _numbered() -> tuple[tuple[str, tuple[tuple[int, Form], ...]], ...]:
+    stages: list[tuple[str, tuple[tuple[int, Form], ...]]] = []
     count = 0
     for name, forms in _STAGES:
-        numbered = tuple(enumerate(forms, count))
-        stages.append((name, numbered, frozenset(i for i, _ in numbered)))
+        stages.append((name, tuple(enumerate(forms, count))))
         count += len(forms)
     return tuple(stages)
 
 
 _NUMBERED = _numbered()
+_FORMS = tuple((number, form) for _, forms in _NUMBERED for number, form in forms)
+_BY_LITERAL = tuple((n, form.literal, Pattern(form.sign) if form.sign else None) for n, form in _FORMS if form.literal)
+_BY_SIGN = tuple(
+    (n, Pattern(form.sign)) for n, form in _FORMS if not form.literal and form.text != lookalikes.lookalikes
+)
+_ANY_SIGN = Pattern("|".join(f"(?:{form.sign})" for n, form in _FORMS if n in dict(_BY_SIGN)))
+_LOOKALIKES = next(n for n, form in _FORMS if form.text == lookalikes.lookalikes)
+_LOOKALIKE = Pattern(lookalikes.TRIGGER)
 
 
-def searched(text: str, found: Sequence[Finding], signs: Collection[int], search: Search) -> list[Finding] | None:
+def note(signs: Signs, data: bytes, start: int, end: int) -> None:
+    """Add to `signs` those that `data` has, which is UTF-8 of `text[start:end]`."""
+    for number, literal, pattern in _BY_LITERAL:
+        if literal in data and (pattern is None or pattern.occurs(data)):
+            _add(signs, number, start, end)
+    if (not data.isascii() or b"\0" in data) and _LOOKALIKE.occurs(data):
+        _add(signs, _LOOKALIKES, start, end)
+    if _ANY_SIGN.occurs(data):
+        for number, pattern in _BY_SIGN:
+            if pattern.occurs(data):
+                _add(signs, number, start, end)
+
+
+def _add(signs: Signs, number: int, start: int, end: int) -> None:
+    parts = signs.setdefault(number, [])
+    if parts and parts[-1][1] >= start:
+        parts[-1] = (parts[-1][0], end)
+    else:
+        parts.append((start, end))
+
+
+def searched(text: str, found: Sequence[Finding], signs: Signs, search: Search) -> list[Finding] | None:
     """Return `found`, of `text` as it is, and what its views show; None where they are more than may be made.
 
-    `signs` are indexes into `SIGNS`, of what a gate saw in `text`. `search` returns what is found in a
-    view and the signs in it; None where that is too much.
+    `signs` is what `note` saw in `text`. `search` returns what is found in a view and the signs in it;
+    None where that is too much.
     """
     try:
         views = list(_views(text, signs, search))
@@ -169,11 +202,11 @@ def _places(text: str, value: str) -> Iterator[tuple[int, int]]:
         at = text.find(value, at + len(value))
 
 
-def _views(text: str, signs: Collection[int], search: Search) -> Iterator[tuple[View, list[Finding]]]:
+def _views(text: str, signs: Signs, search: Search) -> Iterator[tuple[View, list[Finding]]]:
     """Yield each view of `text` with what was found in it, shallow ones first. Raises TooMany."""
     room = MOST_OUTPUT + MORE_OUTPUT * len(text)
     made = {hash(text)}
-    todo: deque[tuple[str | View, Collection[int]]] = deque([(text, signs)])
+    todo: deque[tuple[str | View, Signs]] = deque([(text, signs)])
     while todo:
         source, signs = todo.popleft()
         for view in _read(source, signs, len(text)):
@@ -194,20 +227,20 @@ def _views(text: str, signs: Collection[int], search: Search) -> Iterator[tuple[
                 todo.append((view, shown[1]))
 
 
-def _read(source: str | View, signs: Collection[int], size: int) -> Iterator[View]:
+def _read(source: str | View, signs: Signs, size: int) -> Iterator[View]:
     """Yield the views one step from `source`."""
-    text, depth = (source.text, source.depth) if isinstance(source, View) else (source, 0)
-    data = text.encode("ascii", "replace")
+    text, depth, last = (source.text, source.depth, source.form) if isinstance(source, View) else (source, 0, "")
     most = MOST_EDITS + size // MORE_EDITS
-    for name, forms, numbers in _NUMBERED:
-        if numbers.isdisjoint(signs) or (depth >= DEPTH and name not in _WHOLE):
+    for name, forms in _NUMBERED:
+        if depth >= DEPTH and name not in _WHOLE:
             continue
         edits = Edits(most)
         for number, form in forms:
-            if number in signs:
-                form.read(text, data, edits)
+            parts = signs.get(number)
+            if parts:
+                form.read(text, parts, edits)
         made = merged(edits.made)
         if isinstance(source, View):
-            made = [edit for edit in made if source.near(edit[0], edit[1])]
+            made = [edit for edit in made if source.changes(edit[0], edit[1], anew=name == last)]
         if made:
             yield View(source, made, name)
