@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
 from onrecord.rules import names
-from onrecord.rules.detection import assignment, randomness
+from onrecord.rules.detection import assignment, randomness, views
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
@@ -67,18 +67,32 @@ class Detectors:
         values were judged one by one, and what a name announces is not asked again: between two values
         of JSON nearly anything looks like an assignment.
         """
+        seen = self._searched(text, low=low, encoded=encoded)
+        if seen is not None and seen[1]:
+            decoded = views.searched(text, *seen, lambda view: self._searched(view, low=low, encoded=False))
+            seen = None if decoded is None else (decoded, seen[1])
+        if seen is None:
+            return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
+        found = seen[0]
+        return _repeated(text, _settled(text, found)) if found else found
+
+    def _searched(self, text: str, *, low: bool, encoded: bool) -> "tuple[list[Finding], views.Signs] | None":
+        """Return what is found in `text` as it is, and the signs that it is encoded; None where that is too much."""
         found: list[Finding] = []
+        signs: views.Signs = {}
         room = MOST_MATCHES + len(text) // DENSEST
         for base, piece in _slices(text):
             data = utf8(piece)
+            if not encoded:
+                views.note(signs, data, base, base + len(piece))
             hits = self._gate.hits(data)
             if hits:
                 matches = self._matches(data, hits, low=low, encoded=encoded)
                 room -= len(matches or ())
                 if matches is None or room < 0:
-                    return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
+                    return None
                 found.extend(_confirmed(text, data, base, matches))
-        return _repeated(text, _settled(text, found)) if found else found
+        return found, signs
 
     def _matches(self, data: bytes, hits: Iterable[int], *, low: bool, encoded: bool) -> "list[_Match] | None":
         """Return the byte spans that rules match, a rule's or of what is no rule; None where they are too many."""
@@ -170,7 +184,7 @@ def _settled(text: str, found: list[Finding]) -> list[Finding]:
         if settled and finding.start < settled[-1].end:
             last = settled[-1]
             end = max(last.end, finding.end)
-            settled[-1] = Finding(last.start, end, last.label, last.rule_id, last.kind)
+            settled[-1] = Finding(last.start, end, last.label, last.rule_id, last.kind, last.view)
         else:
             settled.append(finding)
     return settled

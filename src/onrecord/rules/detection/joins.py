@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts together what was taken apart: wrapped lines, strings that are joined, blocks of content, dumps, spaced letters.
+
+A decoder here mostly leaves out what stands between two pieces.
+"""
+
+from onrecord.rules.detection.decoding import Edits
+from onrecord.rules.pattern import Pattern
+
+SHORT = 4_096  # characters of a text in which any line may be one that was wrapped
+LINE = 1_000  # characters of a line in which its beginning is looked for
+
+# strings
+
+_OPERATOR = r"(?:\+{1,2}|\.{1,2}|&|\|\||<>|~|\^|//|<<)"
+_SPACE = r"(?:[ \t]|\\?\r?\n)"
+_AGAIN = rf";?{_SPACE}{{1,40}}[$A-Za-z_][A-Za-z0-9_.$]{{0,40}}[ \t]?(?:\+|\.|\|\||&)=[ \t]?"
+_SEAM = (
+    r"""["'`](?:"""
+    rf"{_SPACE}{{0,40}}{_OPERATOR}[ \t]?_?{_SPACE}{{0,40}}|[ \t]*\\?\r?\n[ \t]{{0,80}}|[ \t]{{1,4}}|{_AGAIN}"
+    r""")[rbfuLRBFU@$]{0,2}["'`]"""
+)
+_PART = "[A-Za-z0-9+/=_.:@%$!~-]"  # what two parts of a token have where they are joined; between two words is a blank
+JOINED = (
+    rf"""{_PART}["'`][ \t]{{0,2}}(?:[+.&|<~^/]{{1,2}}|[+.&|<~^/\\]{{0,2}}\r?\n|[ \t])(?:[ \t]{{0,60}}(?:[+.&|<~^/]{{1,2}}[ \t])?)"""
+    rf"""[rbfuLRBFU@$]?["'`]{_PART}|{_PART}["']["']{_PART}|{_PART}["'];?[ \t\r\n]{{1,8}}[$A-Za-z_][A-Za-z0-9_.$]{{0,20}} ?[+.|&]=.?["']"""
+)
+LISTED = r"""(?i)(?:join|concat|strcat|concat_ws)[ \t]?\([ \t]?[\[(]?["']|["'][ \t]?\]\.join"""
+_COMMA = Pattern(r"""["'`][ \t]*,[ \t]*(?:\r?\n[ \t]*)?["'`]""")
+_NO_QUOTES = Pattern(r"""""|''""")
+
+_PARTS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.:@%$!~"
+_DIGITS = b"0123456789"
+
+
+def _torn(data: bytes, start: int, end: int) -> bool:
+    """Say whether what stands before `start` and after `end` may be halves of a token: there is a digit in it."""
+    left, right = data[max(0, start - 48) : start], data[end : end + 48]
+    left, right = left[len(left.rstrip(_PARTS)) :], right[: len(right) - len(right.lstrip(_PARTS))]
+    whole = left + right
+    return bool(left and right) and len(whole) > 7 and whole.translate(None, _DIGITS) != whole
+
+
+def concatenations(data: bytes, edits: Edits) -> None:
+    """Read `"a" + "b"`, `'a' 'b'` and what other languages write for it."""
+    for start, end in _JOINED.spans(data):
+        if _torn(data, start, end):
+            edits.add(start, end, "")
+    for start, end in _NO_QUOTES.spans(data):
+        if start and data[start - 1 : start].isalnum() and data[end : end + 1].isalnum():
+            edits.add(start, end, "")
+
+
+def lists(data: bytes, edits: Edits) -> None:
+    """Read `["a", "b"].join("")` and `CONCAT('a', 'b')`."""
+    done = 0
+    for at, end in _LISTED.spans(data):
+        first = max(done, at - LINE)
+        done = end + LINE
+        for start, stop in _COMMA.spans(data[first:done]):
+            edits.add(first + start, first + stop, "")
+
+
+# content
+
+_KEY = r"(?:text|content|delta|data|partial_json|output|chunk|message|value|body|arguments|stdout|token)"
+BLOCK = rf"""["']{_KEY}["'][ ]?:[ ]?["']"""
+_BETWEEN_BLOCKS = (
+    rf"""["'][ \t]*[,}}][^"'\[\]]{{0,40}}(?:["'][A-Za-z_.-]{{1,24}}["']\s*:\s*(?:["'][^"'{{}}]{{0,80}}["']"""
+    rf"""|[0-9A-Za-z.-]{{1,20}}|\{{|\[)?[\s,{{}}\[\]]{{0,40}}|data:\s?[\[{{]?|event:[ \w.]{{0,40}}\n){{0,12}}"""
+    rf"""["']{_KEY}["']\s*:\s*["']"""
+)
+
+
+def blocks(data: bytes, edits: Edits) -> None:
+    """Read the text of two pieces of content that follow each other as one: `"text":"ab"},{"text":"cd"`."""
+    for start, end in _BLOCKS.spans(data):
+        if b"}" in data[start:end] and _torn(data, start, end):
+            edits.add(start, end, "")
+
+
+# lines
+
+_TOKEN = rb"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~%$@!&:"
+_PREFIX = r"(?:(?:>[ \t]?){1,4}|\#[ \t]?|//[ \t]?|\*[ \t]?|\+[ \t]?|-[ \t]?|\|[ \t]?|;[ \t]?|--[ \t]?|rem[ \t])?"
+_WRAP = rf"(?:[ \t]?\\)?\r?\n[ \t]{{0,80}}{_PREFIX}[ \t]{{0,40}}"
+_OUTER = "[A-Za-z0-9_+=]{6}"  # a token of some length has this beyond its digit
+WRAPPED = (
+    rf"(?:{_OUTER}[0-9][A-Za-z_+/=-]{{0,8}}|{_OUTER}[a-z][A-Z][A-Za-z_+/=-]{{0,6}}){_WRAP}[A-Za-z0-9_+/=-]"
+    rf"|[A-Za-z0-9_+/=-]{_WRAP}[A-Za-z_+/=-]{{0,8}}[0-9]{_OUTER}"
+)
+
+
+def wraps(data: bytes, edits: Edits) -> None:
+    """Read a word that goes on in the next line as one, indented, quoted or commented as it may be.
+
+    In a long text only a word with a digit near its end counts; a new field or an entry of a log never does.
+    """
+    short = len(data) <= SHORT
+    for start, end in (_ANY_WRAP if short else _WRAPPED).spans(data):
+        if not short:
+            span = _ANY_WRAP.first(data, start, end + 1)
+            if span is None:
+                continue
+            start, end = span
+        if _goes_on(data, start, end):
+            edits.add(start, end, "")
+
+
+def _goes_on(data: bytes, start: int, end: int) -> bool:
+    if data[start - 1 : start] not in _ENDS or not start or data[end : end + 1] not in _STARTS:
+        return False
+    mark = data[start:end].strip(b" \t\r\n\\")
+    if mark:
+        line = data[max(data.rfind(b"\n", max(0, start - LINE), start) + 1, start - LINE) : start].lstrip(b" \t")
+        if not line.startswith(mark[:1]):
+            return False
+    head = data[end : end + 48]
+    if head[:4].isdigit() and head[4:5] in (b"-", b"/"):
+        return False
+    word = head.lstrip(_FIELD)
+    return not (word[:1] == b":" or (word[:1] == b"=" and word.strip(b"= \r\n") and word[1:2] not in b"=\r\n"))
+
+
+_ENDS = frozenset(_TOKEN[i : i + 1] for i in range(len(_TOKEN)))
+_STARTS = _ENDS
+_FIELD = rb"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
+
+
+# letters
+
+_LETTER = "[A-Za-z0-9+/=_.:@!~-]"
+_SPACED_OUT = (
+    rf"(?:\A|[^!-~])([A-Za-z0-9](?: {_LETTER}){{11,}}|[A-Za-z0-9](?: {{2,3}}{_LETTER}){{11,}})"
+    r"|(?:\A|[^A-Za-z0-9-])([A-Za-z0-9](?:-[A-Za-z0-9_]){11,})|(?:\A|[^A-Za-z0-9.])([A-Za-z0-9](?:\.[A-Za-z0-9_-]){11,})"
+    r"|(?:\A|[^A-Za-z0-9,])([A-Za-z0-9](?:, ?[A-Za-z0-9_-]){11,})|(?:\A|\n)([A-Za-z0-9](?:\r?\n[!-~]){11,})"
+)
+_AN = "[A-Za-z0-9_+/=-]"
+SPACED = (
+    rf"(?:{_AN} ){{8}}|(?:{_AN} {{2,3}}){{8}}|(?:{_AN}-){{8}}|(?:{_AN}\.){{8}}|(?:{_AN}, ?){{8}}|(?:{_AN}\r?\n){{8}}"
+)
+LETTERS = r"""["'][!-~]["'](?:[ \t]*[,+.&][ \t\n]*["'][!-~]["']){7,}"""
+
+
+def spaced(data: bytes, edits: Edits) -> None:
+    """Read `A K I A` and `A-K-I-A` as words."""
+    for group in range(1, 6):
+        for start, end in _SPACED.spans(data, group):
+            gap = data[start + 1 : start + 2]
+            word = data[start:end:2] if gap != b"," else data[start:end].translate(None, b", ")
+            if gap == b" " and data[start + 2 : start + 3] == b" ":
+                word = data[start:end].translate(None, b" ")
+            if gap in (b"\n", b"\r"):
+                word = data[start:end].translate(None, b"\r\n")
+            edits.add(start, end, word.decode("ascii"))
+
+
+def letters(data: bytes, edits: Edits) -> None:
+    """Read `"A", "K", "I", "A"` as a word."""
+    for start, end in _LETTERS.spans(data):
+        edits.add(start, end, "".join(chr(data[start + at + 1]) for at, _ in _LETTER_OF.spans(data[start:end])))
+
+
+# dumps
+
+DUMPED = (
+    r"(?m)^[ \t]{0,8}(?:0x)?[0-9a-fA-F]{4,8}:?[ \t]+"
+    r"((?:[0-9a-fA-F]{2} ?){1,8} ?(?:[0-9a-fA-F]{2} ?){0,8}|(?:[0-9a-fA-F]{4} ?){1,8})(?:[ \t].{0,60})?\r?$"
+)
+CELLS = r"(?m)^[0-7]{7}((?: {3}[!-~]| {2}\\[0abfnrtv]| [0-7]{3}| {4}){2,16})[ \t]{0,4}$"
+
+
+def dumps(data: bytes, edits: Edits) -> None:
+    """Read what xxd, hexdump and od print, a line of sixteen bytes after the other."""
+    lines = list(_DUMPED.spans(data))
+    for (start, end), (first, last) in zip(lines, _DUMPED.spans(data, 1), strict=True):
+        digits = data[first:last].replace(b" ", b"")
+        raw = bytes.fromhex(digits[: len(digits) & ~1].decode())
+        words = data[first:last].split()
+        if b":" not in data[start:first] and all(len(word) == 4 for word in words):  # words, low byte first
+            raw = b"".join(raw[i : i + 2][::-1] for i in range(0, len(raw), 2))
+        if sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in raw) * 4 < len(raw) * 3:
+            continue
+        edits.add(start, end + (data[end : end + 1] == b"\n"), raw.strip(b"\0").decode("latin-1"))
+
+
+def cells(data: bytes, edits: Edits) -> None:
+    """Read what `od -c` prints."""
+    rows = list(_CELLS.spans(data))
+    for (start, end), (first, last) in zip(rows, _CELLS.spans(data, 1), strict=True):
+        row = data[first:last].decode("ascii")
+        text = "".join(_CELL.get(row[i : i + 4].strip(), row[i + 3]) for i in range(0, len(row) - 3, 4))
+        edits.add(start, end + (data[end : end + 1] == b"\n"), text)
+
+
+_CELL = {"\\n": "\n", "\\r": "\r", "\\t": "\t", "\\0": "", "": " "}
+_JOINED, _LISTED, _BLOCKS = Pattern(_SEAM), Pattern(LISTED), Pattern(_BETWEEN_BLOCKS)
+_WRAPPED, _ANY_WRAP = Pattern(WRAPPED), Pattern(_WRAP)
+_SPACED, _LETTERS, _LETTER_OF = Pattern(_SPACED_OUT), Pattern(LETTERS), Pattern(r"""["'][!-~]["']""")
+_DUMPED, _CELLS = Pattern(DUMPED), Pattern(CELLS)

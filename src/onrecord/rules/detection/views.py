@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Searches what a text says when it is decoded: escapes, URLs, markup, base64, wrapped lines and twenty forms more.
+
+One more pass looks for signs of encoding, all at once, so a text without any costs little more. Where there is a sign, the form is read into a view (see offsets.py) which is
+searched as the text itself was, and in which there may be signs again: base64 of JSON that holds
+JSON. What is found in a view is masked in the text, wherever it was written. A value that was found
+in one of them is looked for in all.
+
+Nothing here may take long, whatever the text: how much is decoded, how often and how deep has a
+limit. A text that needs more is not searched to its end, and so is withheld whole.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from onrecord.rules.detection import decoding, joins, lookalikes, runs
+from onrecord.rules.detection.decoding import Edits, TooMany
+from onrecord.rules.detection.finding import Finding
+from onrecord.rules.detection.offsets import CUT, View, merged
+from onrecord.rules.pattern import Pattern
+
+DEPTH = 4  # views of views
+MOST_VIEWS = 40
+MOST_EDITS, MORE_EDITS = 100_000, 10  # places decoded in one view, and one more for so many characters
+MOST_OUTPUT, MORE_OUTPUT = 65_536, 4  # characters of all views, and so many for each character of the text
+REPEATED = 8  # least characters of a value that is looked for in all views
+MOST_REPEATED = 32  # values that are
+LONGEST_REPEATED = 8_192
+
+Signs: TypeAlias = "dict[int, list[tuple[int, int]]]"  # by number of a form, the parts of a text that have its sign
+Search: TypeAlias = Callable[[str], "tuple[list[Finding], Signs] | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way to write text: its sign, and what reads it."""
+
+    sign: str  # an expression; what a text has that is written so
+    literal: bytes = b""  # what it has in any case
+    text: Callable[[str, Edits], None] | None = None
+    data: Callable[[bytes, Edits], None] | None = None  # of a text as ASCII, one byte for each character
+
+    def read(self, text: str, parts: list[tuple[int, int]], edits: Edits) -> None:
+        """Add to `edits` what this form stands for in `parts` of `text`."""
+        for start, end in parts:
+            part = text[start:end]
+            before = len(edits.made)
+            if self.text is not None:
+                self.text(part, edits)
+            if self.data is not None:
+                self.data(part.encode("ascii", "replace"), edits)
+            if start:
+                edits.made[before:] = [(start + a, start + b, new) for a, b, new in edits.made[before:]]
+
+
+# Forms that are read together, in one view, and the views in the order in which they are made.
+_STAGES: tuple[tuple[str, tuple[Form, ...]], ...] = (
+    (
+        "escapes",
+        (
+            Form("", b"\\", text=decoding.escapes),
+            Form("%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})", b"%", text=decoding.percents),
+            Form(r"&(?:#[0-9xX]|[A-Za-z]{2,31};|quot|amp|lt|gt|apos|nbsp)", b"&", text=decoding.entities),
+            Form(lookalikes.TRIGGER, text=lookalikes.lookalikes),
+            Form(decoding.TAG, b"<", data=decoding.tags),
+            Form(decoding.CONTROL, data=decoding.controls),
+            Form(decoding.MARKED, data=decoding.marks),
+            Form(decoding.DOUBLED, text=decoding.doubled),
+        ),
+    ),
+    ("form", (Form(decoding.FORM, b"%", text=decoding.form),)),
+    ("quoted-printable", (Form(decoding.QUOTED_PRINTABLE, b"=", data=decoding.quoted_printable),)),
+    ("joined", (Form(joins.JOINED, data=joins.concatenations),)),
+    ("listed", (Form(joins.LISTED, b"(", data=joins.lists),)),
+    ("blocks", (Form(joins.BLOCK, data=joins.blocks),)),
+    ("wrapped", (Form(joins.WRAPPED, data=joins.wraps),)),
+    (
+        "spaced",
+        (Form(joins.SPACED, data=joins.spaced), Form(joins.LETTERS, data=joins.letters)),
+    ),
+    ("dump", (Form(joins.DUMPED, data=joins.dumps), Form(joins.CELLS, data=joins.cells))),
+    (
+        "base64",
+        (
+            Form(runs.TEXT_64, data=runs.base64),
+            Form(runs.WIDE_64, data=runs.wide),
+            Form(runs.PACKED_64, data=runs.packed),
+        ),
+    ),
+    ("base32", (Form(runs.TEXT_32, data=runs.base32),)),
+    (
+        "codes",
+        (
+            Form(runs.CODES_10, data=runs.decimals),
+            Form(runs.CODES_16, data=runs.hexadecimals),
+            Form(runs.PACKED_16, b"1f8b", data=runs.packed_hexadecimals),
+            Form(runs.CODES_2, data=runs.binaries),
+        ),
+    ),
+    ("octal", (Form(runs.CODES_8, data=runs.octals),)),
+    (
+        "armour",
+        (
+            Form(runs.UUENCODED, b"begin ", data=runs.uuencoded),
+            Form(runs.ASCII_85, b"<~", data=runs.ascii85),
+        ),
+    ),
+)
+_WHOLE = frozenset(("base64", "base32", "codes", "octal", "armour"))  # what hides a text altogether
+
+
+def _numbered() -> tuple[tuple[str, tuple[tuple[int, Form], ...]], ...]:
+    stages: list[tuple[str, tuple[tuple[int, Form], ...]]] = []
+    count = 0
+    for name, forms in _STAGES:
+        stages.append((name, tuple(enumerate(forms, count))))
+        count += len(forms)
+    return tuple(stages)
+
+
+_NUMBERED = _numbered()
+_FORMS = tuple((number, form) for _, forms in _NUMBERED for number, form in forms)
+_BY_LITERAL = tuple((n, form.literal, Pattern(form.sign) if form.sign else None) for n, form in _FORMS if form.literal)
+_BY_SIGN = tuple(
+    (n, Pattern(form.sign)) for n, form in _FORMS if not form.literal and form.text != lookalikes.lookalikes
+)
+_ANY_SIGN = Pattern("|".join(f"(?:{form.sign})" for n, form in _FORMS if n in dict(_BY_SIGN)))
+_LOOKALIKES = next(n for n, form in _FORMS if form.text == lookalikes.lookalikes)
+_LOOKALIKE = Pattern(lookalikes.TRIGGER)
+
+
+def note(signs: Signs, data: bytes, start: int, end: int) -> None:
+    """Add to `signs` those that `data` has, which is UTF-8 of `text[start:end]`."""
+    for number, literal, pattern in _BY_LITERAL:
+        if literal in data and (pattern is None or pattern.occurs(data)):
+            _add(signs, number, start, end)
+    if (not data.isascii() or b"\0" in data) and _LOOKALIKE.occurs(data):
+        _add(signs, _LOOKALIKES, start, end)
+    if _ANY_SIGN.occurs(data):
+        for number, pattern in _BY_SIGN:
+            if pattern.occurs(data):
+                _add(signs, number, start, end)
+
+
+def _add(signs: Signs, number: int, start: int, end: int) -> None:
+    parts = signs.setdefault(number, [])
+    if parts and parts[-1][1] >= start:
+        parts[-1] = (parts[-1][0], end)
+    else:
+        parts.append((start, end))
+
+
+def searched(text: str, found: Sequence[Finding], signs: Signs, search: Search) -> list[Finding] | None:
+    """Return `found`, of `text` as it is, and what its views show; None where they are more than may be made.
+
+    `signs` is what `note` saw in `text`. `search` returns what is found in a view and the signs in it;
+    None where that is too much.
+    """
+    try:
+        views = list(_views(text, signs, search))
+    except TooMany:
+        return None
+    if not views:
+        return list(found)
+    seen = list(found)
+    values: dict[str, Finding] = {}
+    for finding in found:
+        _keep(values, text[finding.start : finding.end], finding)
+    for view, shown in views:
+        for finding in shown:
+            if _counts(view, finding.start, finding.end):
+                seen.append(_in_text(view, finding.start, finding.end, finding))
+                _keep(values, view.text[finding.start : finding.end], finding)
+    for value, finding in values.items():
+        for start, end in _places(text, value):
+            seen.append(Finding(start, end, finding.label, finding.rule_id, finding.kind))
+        for view, _ in views:
+            seen.extend(_in_text(view, *place, finding) for place in _places(view.text, value) if _counts(view, *place))
+    return seen
+
+
+def _keep(values: dict[str, Finding], value: str, finding: Finding) -> None:
+    if REPEATED <= len(value) <= LONGEST_REPEATED and len(values) < MOST_REPEATED:
+        values.setdefault(value, finding)
+
+
+def _counts(view: View, start: int, end: int) -> bool:
+    """Say whether decoding has to do with what stands there, and nothing was left out in it."""
+    return view.near(start, end) and CUT not in view.text[start:end]
+
+
+def _in_text(view: View, start: int, end: int, finding: Finding) -> Finding:
+    return Finding(*view.span(start, end), finding.label, finding.rule_id, finding.kind, view.name)
+
+
+def _places(text: str, value: str) -> Iterator[tuple[int, int]]:
+    at = text.find(value)
+    while at >= 0:
+        yield at, at + len(value)
+        at = text.find(value, at + len(value))
+
+
+def _views(text: str, signs: Signs, search: Search) -> Iterator[tuple[View, list[Finding]]]:
+    """Yield each view of `text` with what was found in it, shallow ones first. Raises TooMany."""
+    room = MOST_OUTPUT + MORE_OUTPUT * len(text)
+    made = {hash(text)}
+    todo: deque[tuple[str | View, Signs]] = deque([(text, signs)])
+    while todo:
+        source, signs = todo.popleft()
+        for view in _read(source, signs, len(text)):
+            if view.depth > DEPTH or len(made) > MOST_VIEWS:
+                raise TooMany
+            room -= len(view.text)
+            if room < 0:
+                raise TooMany
+            key = hash(view.text)
+            if key in made:
+                continue
+            made.add(key)
+            shown = search(view.text)
+            if shown is None:
+                raise TooMany
+            yield view, shown[0]
+            if shown[1]:
+                todo.append((view, shown[1]))
+
+
+def _read(source: str | View, signs: Signs, size: int) -> Iterator[View]:
+    """Yield the views one step from `source`."""
+    text, depth, last = (source.text, source.depth, source.form) if isinstance(source, View) else (source, 0, "")
+    most = MOST_EDITS + size // MORE_EDITS
+    for name, forms in _NUMBERED:
+        if depth >= DEPTH and name not in _WHOLE:
+            continue
+        edits = Edits(most)
+        for number, form in forms:
+            parts = signs.get(number)
+            if parts:
+                form.read(text, parts, edits)
+        made = merged(edits.made)
+        if isinstance(source, View):
+            made = [edit for edit in made if source.changes(edit[0], edit[1], anew=name == last)]
+        if made:
+            yield View(source, made, name)
