@@ -18,7 +18,7 @@ from onrecord.rules.detection import assignment, randomness, views
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
-from onrecord.rules.detection.rule import Ready, Rule, prove, read_rules
+from onrecord.rules.detection.rule import Ready, Rule, expression_of, prove, read_rules
 from onrecord.rules.pattern import Offsets, utf8
 
 MOST_MATCHES = 2_000  # in one slice, and as many in all and one for each `DENSEST` characters; else withheld whole
@@ -123,7 +123,7 @@ _Match = tuple[Ready | str, int, int]
 def expressions(rules: Sequence[Rule]) -> list[Expression]:
     """Return what a gate must look for: each rule, then what is no rule."""
     return [
-        *(Expression(rule.regex, rule.keywords) for rule in rules),
+        *(expression_of(rule) for rule in rules),
         Expression(_TELLING),
         Expression(randomness.NEAR),
         Expression(randomness.ASSIGNED),

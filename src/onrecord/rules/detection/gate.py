@@ -16,12 +16,17 @@ from ahocorasick_rs import BytesAhoCorasick
 from onrecord.rules.pattern import Pattern, quoted
 
 
+_GROWING = ("]{0,", "]{1,", "]{2,", "]{3,", "]{4,")
+LARGEST = 32_768  # bytes of one compiled expression; of a larger one the keywords are searched for
+
+
 @dataclass(frozen=True, slots=True)
 class Expression:
     """What a gate looks for: an RE2 expression, and literals (lower case) of which each match needs one near it."""
 
     regex: str
     keywords: tuple[str, ...] = ()
+    made: bool = False  # for a gate: it is to be searched for as it is
 
 
 class Gate(Protocol):
@@ -97,21 +102,31 @@ def compiled(expressions: Sequence[Expression]) -> bytes:
     import hyperscan
 
     flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8
-    ready = [_understood(expression, flags) for expression in expressions]
+    ready = [_sought(expression, flags) for expression in expressions]
     database = hyperscan.Database()
     database.compile(expressions=ready, ids=list(range(len(ready))), flags=[flags] * len(ready))
     return hyperscan.dumpb(database)
 
 
-def _understood(expression: Expression, flags: int) -> bytes:
-    """Return the expression, or its keywords where hyperscan can't read it or it would take too much room."""
+def _sought(expression: Expression, flags: int) -> bytes:
+    """Return what to search for: the expression, or only its keywords where all of it would cost more than it spares.
+
+    That is so where hyperscan can't read it, and where it grows: a negated class, repeated, stands for
+    each length of each character in UTF-8.
+    """
     import hyperscan
 
     data = expression.regex.encode()
+    keywords = f"(?i:{'|'.join(map(quoted, expression.keywords))})".encode()
+    if expression.keywords and not expression.made and any(sign in expression.regex for sign in _GROWING):
+        return keywords
+    database = hyperscan.Database()
     try:
-        hyperscan.Database().compile(expressions=[data], ids=[0], flags=[flags])
+        database.compile(expressions=[data], ids=[0], flags=[flags])
     except hyperscan.HyperscanError:
         if not expression.keywords:
             raise ValueError(f"hyperscan can't read an expression without keywords: {expression.regex}") from None
-        return f"(?i:{'|'.join(map(quoted, expression.keywords))})".encode()
-    return data
+        return keywords
+    return (
+        keywords if expression.keywords and not expression.made and len(hyperscan.dumpb(database)) > LARGEST else data
+    )

@@ -9,6 +9,7 @@ Rules are data (`*.toml` beside this package), and users add their own in the sa
     class      secret, pii, or flag (see flags.toml)
     regex      RE2; `group` is the part that is masked (0: all of the match)
     keywords   lower case; the rule is tried only where one of them occurs
+    gate       RE2; occurs wherever `regex` matches and costs less to look for, where that one costs much
     window     [left, right]: a keyword must stand within so many characters before or after the match;
                one of four letters or fewer as a word, or as a part of a name (`userTel`, `tax_sin`)
     entropy    least bits per character of what is masked
@@ -34,7 +35,8 @@ from onrecord.rules.detection.announced import ANNOUNCED
 from onrecord.rules.detection.checks import Span, entropy
 from onrecord.rules.detection.finding import Kind
 from onrecord.rules.detection.labels import PLACEHOLDERS
-from onrecord.rules.detection.surroundings import stands
+from onrecord.rules.detection.gate import Expression
+from onrecord.rules.detection.surroundings import announcing, stands
 from onrecord.rules.pattern import Offsets, Pattern, PatternError, utf8
 
 CHECKS = {**checks.CHECKS, **ANNOUNCED}
@@ -52,6 +54,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     regex: str
     group: int = 0
     keywords: tuple[str, ...] = ()
+    gate: str = ""
     window: tuple[int, int] | None = None
     entropy: float = 0.0
     allow: tuple[str, ...] = ()
@@ -161,7 +164,7 @@ def prove(rules: Sequence[Rule]) -> None:
 def _prove(rule: Rule, where: str) -> None:
     ready = Ready(rule)
     try:
-        patterns = [Pattern(expression) for expression in (rule.regex, *rule.allow)]
+        patterns = [Pattern(expression) for expression in (rule.regex, expression_of(rule).regex, *rule.allow)]
     except PatternError as e:
         raise ConfigError(f"{where}: {e}") from e
     if any(pattern.occurs(b"") for pattern in patterns):
@@ -193,9 +196,20 @@ def _prove_texts(ready: Ready, where: str) -> None:
     for i, pieces in enumerate(ready.rule.positive, 1):
         if not finds(ready, "".join(pieces)):
             raise ConfigError(f"{where}: finds nothing in its positive test string {i}")
+        if not Pattern(expression_of(ready.rule).regex).occurs(utf8("".join(pieces))):
+            raise ConfigError(f"{where}: its gate keeps it from its positive test string {i}")
     for i, pieces in enumerate(ready.rule.negative, 1):
         if finds(ready, "".join(pieces)):
             raise ConfigError(f"{where}: finds something in its negative test string {i}")
+
+
+def expression_of(rule: Rule) -> Expression:
+    """Return what a gate must look for: what is rare, and occurs wherever the rule could find something."""
+    if rule.gate:
+        return Expression(rule.gate, rule.keywords, made=True)
+    if rule.window is not None:
+        return Expression(announcing(rule.keywords), rule.keywords, made=True)
+    return Expression(rule.regex, rule.keywords)
 
 
 def finds(ready: Ready, text: str) -> bool:

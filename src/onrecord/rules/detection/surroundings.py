@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands around a match: whether it goes on, whether a word announces it, whether it is a date."""
 
+from collections.abc import Sequence
+
 from onrecord.rules.detection.digits import calendar
+from onrecord.rules.pattern import quoted
 
 _SHORT = 4  # letters of a keyword that must stand as a word: "tin" is not announced by "setting"
 
@@ -32,6 +35,21 @@ def stands(keyword: str, lowered: str, around: str) -> bool:
             return True
         at = lowered.find(keyword, at + 1)
     return False
+
+
+def announcing(keywords: Sequence[str]) -> str:
+    """Return an RE2 expression that occurs wherever one of `keywords` stands."""
+    short = [keyword for keyword in keywords if len(keyword) <= _SHORT and keyword.isascii()]
+    parts = (
+        [f"(?i:{'|'.join(quoted(keyword) for keyword in keywords if keyword not in short)})"]
+        if (len(short) < len(keywords))
+        else []
+    )
+    if short:
+        capital = "|".join(f"{quoted(keyword[0].upper())}(?i:{quoted(keyword[1:])})" for keyword in short)
+        any_case = "|".join(map(quoted, short))
+        parts.append(f"(?:(?:^|[^A-Za-z])(?i:{any_case})|[a-z](?:{capital}))(?:[^a-z]|$)")
+    return "|".join(parts)
 
 
 def dated(written: str) -> bool:
