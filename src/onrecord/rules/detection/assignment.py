@@ -99,7 +99,11 @@ class Reader:
             if quote[0] == end and _closes(text, end, name):
                 return None
             span = _quoted(text, *quote)
-            return span if span and span[0] < span[1] and worth.quoted(text, *span, name, label) else None
+            if span is None or span[0] >= span[1]:
+                return None
+            if "{" in text[end : quote[0]] and text[span[1] : span[1] + 8].lstrip("\\\"' ")[:1] == ":":
+                return None  # the name of what stands inside
+            return span if worth.quoted(text, *span, name, label) else None
         if label in worth.HEADERS and name.endswith(":"):
             span = _header(text, end)
             return span if worth.header(text, *span) else None

@@ -52,7 +52,7 @@ def quoted(text: str, start: int, end: int, name: str, label: str) -> bool:
         return True
     if value[0] in "\n);,+ " and _goes_on(value):
         return False
-    if checks.literal(text, start, end) is None or is_path(value) or text[end : end + 8].lstrip("\\\"' ")[:1] == ":":
+    if checks.literal(text, start, end) is None or is_path(value):
         return False
     if label in HEADERS:
         return header(text, start, end)
