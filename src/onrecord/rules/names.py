@@ -192,6 +192,8 @@ PAIRS: Mapping[tuple[str, str], str] = {
     ("mot", "passe"): "password",
 }
 
+_JOINED = {first + second: label for (first, second), label in PAIRS.items() if first.isascii()}
+
 # Too short or too common to count inside a longer name.
 WHOLE: Mapping[str, str] = {"pass": "password", "pin": "pin", "auth": "authorization", "pw": "password"}
 
@@ -209,6 +211,9 @@ ENDINGS: tuple[tuple[str, str], ...] = (
     ("ftppass", "password"),
     ("smtppass", "password"),
     ("mailpass", "password"),
+    ("bindpw", "password"),
+    ("rootpw", "password"),
+    ("requirepass", "password"),
     ("secret", "secret"),
     ("token", "token"),
     ("apikey", "api-key"),
@@ -277,8 +282,9 @@ def _announced(parts: list[str]) -> str:
     if len(parts) == 1 and parts[0] in WHOLE:
         return WHOLE[parts[0]]
     for part in parts:
-        if part in WORDS or part in FOREIGN:
-            return WORDS.get(part) or FOREIGN[part]
+        label = WORDS.get(part) or FOREIGN.get(part) or _JOINED.get(part)
+        if label:
+            return label
     for pair in pairwise(part for part in parts if part not in _JOINERS):
         if pair in PAIRS:
             return PAIRS[pair]

@@ -19,7 +19,8 @@ _MARKS = frozenset("!@#$%^&*?~")
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.$"
 _ASKS = listed("""
     get read has is check find parse load fetch validate verify decode require required need needs missing contains
-    include includes expect assert type label test describe it by input field click fill print log raise error
+    include includes expect assert type label test describe it by input field click fill print log raise error create make next
+    match scan accept skip unexpected emit
 """)
 # What people say about passwords without saying one.
 _SAID = listed("""
@@ -50,7 +51,7 @@ def said(text: str, start: int, end: int) -> Span | None:
 def word(text: str, start: int, end: int) -> Span | None:
     """Keep a word that no one would call a name: letters and digits in it, or marks, or letters drawn at random."""
     value = text[start : min(end, start + _READ)]
-    if literal(text, start, end) is None or is_path(value) or "(" in value:
+    if literal(text, start, end) is None or is_path(value) or ("(" in value and not odd(value)):
         return None
     if odd(value) or drawn(value, 8):
         return start, end
@@ -89,13 +90,13 @@ def manifest(text: str, start: int, end: int) -> Span | None:
     around = text[max(0, start - _AROUND) : end + _AROUND].lower()
     kind = around.find("kind:")
     while kind >= 0:
-        if around[kind + 5 : kind + 16].strip(" \t\"'\r\n").startswith("secret"):
+        if around[kind + 5 : kind + 24].split("\n")[0].strip(" \t\"'\r") == "secret":
             break
         kind = around.find("kind:", kind + 5)
     if kind < 0 or "data:" not in around:
         return None
     value = text[start:end]
-    return (start, end) if len(value.rstrip("=")) % 4 != 1 and not value.isalpha() else None
+    return (start, end) if len(value) % 4 == 0 and not (value.isalpha() and value.islower()) else None
 
 
 def mnemonic(text: str, start: int, end: int) -> Span | None:

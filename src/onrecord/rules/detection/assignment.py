@@ -35,7 +35,7 @@ _TYPED = (
 )
 _SIGN = (
     r"""(?:[\\]*["'`”’]|[\])*]|&quot;)*[ \t]{0,20}"""
-    r"(?:=>|!={1,2}|:{1,3}=|[.?+|]{1,2}=|={1,3}|:|>|：|＝)"  # noqa: RUF001: full-width signs are meant
+    r"(?:=>|!={1,2}|:{1,3}=|[.?+|]{1,2}=|={1,3}|:|>|：|＝)"
 )
 _ANCHOR = Pattern(f"(?i){_NAME}(?:{_TYPED}|{_FIELDS}|{_SIGN})")
 
@@ -99,12 +99,17 @@ class Reader:
             if quote[0] == end and _closes(text, end, name):
                 return None
             span = _quoted(text, *quote)
-            return span if span and span[0] < span[1] and worth.quoted(text, *span, name, label) else None
+            if span is None or span[0] >= span[1]:
+                return None
+            if "{" in text[end : quote[0]] and text[span[1] : span[1] + 8].lstrip("\\\"' ")[:1] == ":":
+                return None  # the name of what stands inside
+            return span if worth.quoted(text, *span, name, label) else None
         if label in worth.HEADERS and name.endswith(":"):
             span = _header(text, end)
             return span if worth.header(text, *span) else None
         if name.endswith(">") and not name.endswith(("=>", "->")):
-            return _element(text, end, name, label) if _in_tag(text, end - len(name)) else None
+            inside = "<" in name or _in_tag(text, end - len(name))
+            return _element(text, end, name, label) if inside else None
         return self._bare(end, name, label)
 
     def _bare(self, at: int, name: str, label: str) -> Span | None:
@@ -147,7 +152,9 @@ def _in_tag(text: str, at: int) -> bool:
     """Say whether `at` stands inside an opening tag."""
     before = text[max(0, at - 200) : at]
     opened = before.rfind("<")
-    return opened > before.rfind(">") and before[opened + 1 : opened + 2] != "/"
+    if opened <= before.rfind(">") or before[opened + 1 : opened + 2] == "/":
+        return False
+    return not before[opened - 1 : opened].isalnum()  # C<name> in the documentation of Perl
 
 
 def _skipped(text: str, at: int, chars: str) -> int:
@@ -242,7 +249,7 @@ def _element(text: str, at: int, name: str, label: str) -> Span | None:
 def _below(text: str, at: int, name: str, label: str) -> Span | None:
     """Return the value on the lines after a name: a YAML block, or what stands alone on the next line."""
     line = text.find("\n", at, at + 16)
-    if line < 0 or not name.rstrip().endswith((":", "：")):  # noqa: RUF001: a full-width colon
+    if line < 0 or not name.rstrip().endswith((":", "：")):
         return None
     first = _skipped(text, line + 1, " \t")
     stop = text.find("\n", first, first + LONGEST)

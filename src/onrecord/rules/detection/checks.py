@@ -21,8 +21,8 @@ from onrecord.rules.words import listed
 # What stands where a value belongs without being one.
 STANDS_IN = listed(
     """
-    none null nil true false undefined string str int integer bool boolean bytes object any number float char text
-    required optional password passwd pwd secret token key apikey api_key value default empty unset unknown
+    none null nil true false undefined yyy string str int integer bool boolean bytes object any number float char text
+    required optional password passwd pwd pass secret token key apikey api_key value default empty unset unknown
     redacted masked hidden removed omitted placeholder example todo tbd env self this your yourself file path
     same-origin include omit name type auth bearer basic digest user username void var let const return function
     """
@@ -48,6 +48,12 @@ _OPENERS = (
     "your-",
     "your_",
     "ENC[",
+    "!vault",
+    "!secret",
+    "!env",
+    "!Ref",
+    "!Sub",
+    "!GetAtt",
     "vault:",
     "op://",
     "arn:",
@@ -76,7 +82,7 @@ def _is_template(value: str) -> bool:
     if value[0] == "$":
         return value[1:].rstrip("-").isidentifier()
     if value[0] == "{":
-        return value[-1] == "}" and (len(inner) < 8 or not any(map(str.isdigit, inner)))
+        return value[-1] == "}" and (len(inner) < 8 or "(" in inner or not any(map(str.isdigit, inner)))
     return value[-1] == "]" and inner.replace("_", "").replace(" ", "").isalpha()
 
 

@@ -36,7 +36,7 @@ def _cut_off(text: str, end: int) -> int:
         stop, width = _line_end(text, at, limit)
         line = text[at:stop].strip(_AROUND)
         if line and not _is_body(line):
-            word = line.split(None, 1)[0].rstrip(",.;")
+            word = line.replace("\t", " ").partition(" ")[0].rstrip(",.;")
             return at + text[at:stop].index(word) + len(word) if len(word) > 7 and _is_body(word) else last
         if line:
             last = stop - (len(text[at:stop]) - len(text[at:stop].rstrip(_AROUND)))

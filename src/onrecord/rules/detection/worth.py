@@ -8,40 +8,16 @@ so a value without quotes counts only where it looks like no name that a program
 from onrecord.rules import names
 from onrecord.rules.detection import checks
 from onrecord.rules.detection.likeness import drawn, is_path, named, odd
+from onrecord.rules.words import listed
 
 HEADERS = frozenset({"authorization", "cookie"})  # labels of names whose value is a whole line
 _READ = 256  # characters that are judged; a value that goes on is judged by its beginning
 _MARKS = frozenset("!@#$%^&*?~")
-_SCHEMES = frozenset(
-    [
-        "bearer",
-        "basic",
-        "token",
-        "digest",
-        "negotiate",
-        "apikey",
-        "api-token",
-        "oauth",
-        "ntlm",
-        "key",
-        "hawk",
-        "sharedkey",
-        "sharedkeylite",
-        "signature",
-        "jwt",
-        "dpop",
-        "genie-key",
-        "geniekey",
-        "splunk",
-        "sso-key",
-        "ssws",
-        "aws4-hmac-sha256",
-        "sharedaccesssignature",
-        "googlelogin",
-        "bot",
-        "pre",
-        "client-id",
-    ]
+_SCHEMES = listed(
+    """
+    bearer basic token digest negotiate apikey api-token oauth ntlm key hawk sharedkey sharedkeylite signature jwt dpop
+    genie-key geniekey splunk sso-key ssws aws4-hmac-sha256 sharedaccesssignature googlelogin bot pre client-id
+    """
 )
 
 
@@ -52,7 +28,7 @@ def quoted(text: str, start: int, end: int, name: str, label: str) -> bool:
         return True
     if value[0] in "\n);,+ " and _goes_on(value):
         return False
-    if checks.literal(text, start, end) is None or is_path(value) or text[end : end + 8].lstrip("\\\"' ")[:1] == ":":
+    if checks.literal(text, start, end) is None or is_path(value):
         return False
     if label in HEADERS:
         return header(text, start, end)
@@ -63,12 +39,14 @@ def quoted(text: str, start: int, end: int, name: str, label: str) -> bool:
         return end - start >= 3 and not (blanks and (blanks > 5 or value.endswith(".") or names.label_of(value)))
     if end - start < 5 or blanks:
         return False
-    if odd(value):
+    if odd(value) and "(?" not in value and "[^" not in value:
         return True
     if _is_code(value):
         return False
+    if _is_colour(value):
+        return False
     if any(char.isdigit() for char in value):
-        return not named(value) and not (value.isidentifier() and names.label_of(value)) and not is_colour(value)
+        return not named(value) and not (value.isidentifier() and names.label_of(value))
     return any(char in _MARKS for char in value) or drawn(value, 10)
 
 
@@ -77,14 +55,16 @@ def _goes_on(value: str) -> bool:
     return value[0] in "\n " or value[1:2] in ("", " ", ",", ";", ")", "\n") or not value.strip()
 
 
-def is_colour(value: str) -> bool:
+def _is_colour(value: str) -> bool:
     """Say whether a word is a colour: `#ffcc00`."""
     return value[0] == "#" and len(value) in (4, 7, 9)
 
 
 def _is_code(value: str) -> bool:
     """Say whether a word is an expression of a program: `self->name`, `key[:16]`, `Secret{1}`, `0x1015`."""
-    if "->" in value or "::" in value or (value[:1] in ("!", "$", "&") and value[1:2].isalpha() and "." in value):
+    if any(sign in value for sign in ("->", "::", "(?", "[^")):
+        return True
+    if value[:1] in ("!", "$", "&") and value[1:2].isalpha() and "." in value:
         return True
     if value[:2] == "0x" and len(value) <= 10:
         return True
@@ -117,8 +97,14 @@ def bare(text: str, start: int, end: int, name: str, label: str, *, blank: bool)
     if value.startswith("/") or len(value) < 8 or (value.isidentifier() and names.label_of(value)):
         return False
     if sum(char.isdigit() for char in value) >= 2:
-        return not named(value)
+        return not named(value) and not (value.count(".") == 1 and _is_dotted(value))
     return drawn(value)
+
+
+def _is_dotted(value: str) -> bool:
+    """Say whether a word is a name of a program with a dot in it: `x25519.PrivateKey`."""
+    first, _, last = value.partition(".")
+    return first.isidentifier() and last.isidentifier() and not (drawn(first, 8) or drawn(last, 8))
 
 
 def _closed(text: str, end: int) -> bool:
