@@ -26,10 +26,13 @@ _PRINTED = frozenset(
     {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 2), (4, 4, 4, 1), (4, 3, 3, 3), (8, 8), (6, 13)}
 )
 _CARD_WORDS = ("card", "cc", "visa", "maestro", "carte", "karte", "tarjeta", "carta", "kort", "pan", "credit", "debit")
+# Beginnings of which alone few numbers of twelve digits are found: those of Maestro.
+_MAESTRO = frozenset({"0604", "5018", "5020", "5038", "5893", "6304", "6390", "6759", "6761", "6762", "6763"})
 _ANNOUNCED = 40  # characters before a number of twelve digits in which a word must say that it is a card
 
 # Beginnings of card numbers in use and the lengths that go with them: first, last, lengths.
 _ISSUERS: tuple[tuple[str, str, frozenset[int]], ...] = (
+    ("0604", "0604", frozenset(range(12, 20))),
     ("1800", "1800", frozenset({15})),
     ("2131", "2131", frozenset({15})),
     ("2200", "2205", frozenset({16, 17, 18, 19})),
@@ -59,12 +62,43 @@ def card(text: str, start: int, end: int) -> Span | None:
     for first, size in enumerate(sizes):
         for count in (1,) if size >= 12 else (3, 4, 5, 2):
             few = groups[first : first + count]
-            if (count == 1 or tuple(sizes[first : first + count]) in _PRINTED) and _is_card(text, few):
+            if count > 1 and (tuple(sizes[first : first + count]) not in _PRINTED or _in_row(text, few)):
+                continue
+            if _is_card(text, few):
                 return few[0][0], few[-1][1]
-    even = max(sizes) == 1 or min(sizes) > 1
-    if len(groups) > 1 and even and len({text[b] for _, b in groups[:-1]}) == 1 and _is_card(text, groups):
+    alike = len({text[b] for _, b in groups[:-1]}) == 1 and (max(sizes) == 1 or min(sizes) > 1)
+    if (
+        len(groups) > 1
+        and alike
+        and "\n" not in text[start:end]
+        and not _in_row(text, groups)
+        and _is_card(text, groups)
+    ):
         return groups[0][0], groups[-1][1]
     return None
+
+
+def _in_row(text: str, groups: list[Span]) -> bool:
+    """Say whether digits of four or five stand before or after `groups` as those do between themselves: a table."""
+    start, end, between = groups[0][0], groups[-1][1], text[groups[0][1]]
+    if text[start - 1 : start] == between and start > 1:
+        at = start - 1
+        while at > 0 and start - at < 8 and text[at - 1].isdigit():
+            at -= 1
+        if start - 1 - at in (4, 5) and text[at - 1 : at] not in ("-", "."):
+            return not _says_card(text, start)
+    if text[end : end + 1] == between:
+        at = end + 1
+        while at < len(text) and at - end < 8 and text[at].isdigit():
+            at += 1
+        if at - end - 1 in (4, 5) and text[at : at + 1] not in ("-", "."):
+            return not _says_card(text, start)
+    return False
+
+
+def _says_card(text: str, start: int) -> bool:
+    before = text[max(0, start - _ANNOUNCED) : start].lower()
+    return any(word in before for word in _CARD_WORDS)
 
 
 def _digit_groups(text: str, start: int, end: int) -> list[Span]:
@@ -86,10 +120,9 @@ def _is_card(text: str, groups: list[Span]) -> bool:
     digits = "".join(text[a:b] for a, b in groups)
     if not _issued(digits) or joined(text, groups[0][0], groups[-1][1]) or not luhn(digits):
         return False
-    if len(digits) > 12:
+    if len(digits) > 12 or digits[:4] in _MAESTRO:
         return True
-    before = text[max(0, groups[0][0] - _ANNOUNCED) : groups[0][0]].lower()
-    return any(word in before for word in _CARD_WORDS)
+    return _says_card(text, groups[0][0])
 
 
 def _issued(digits: str) -> bool:
@@ -110,7 +143,7 @@ _IBAN_LENGTHS = (
 )
 _IBAN_LENGTH: Mapping[str, int] = {entry[:2]: int(entry[2:]) for entry in _IBAN_LENGTHS.split()}
 _IBAN_SPREAD = 72  # characters that an IBAN may take with all its blanks
-_UNSPACED = str.maketrans("", "", _SEPARATORS + "_/")
+_UNSPACED = str.maketrans("", "", _SEPARATORS)
 
 
 def iban(text: str, start: int, end: int) -> Span | None:
@@ -119,13 +152,13 @@ def iban(text: str, start: int, end: int) -> Span | None:
     if length is None:
         return None
     kept = text[start : start + _IBAN_SPREAD].translate(_UNSPACED)[:length]
-    if len(kept) < length or not (kept.isascii() and kept.isalnum()):
+    if len(kept) < length or not (kept.isascii() and kept.isalnum()) or sum(map(str.isdigit, kept)) < 8:
         return None
     if int("".join(str(int(char, 36)) for char in kept[4:] + kept[:4])) % 97 != 1:
         return None
     stop = start
     for _ in range(length):
-        while text[stop] in _SEPARATORS or text[stop] in "_/":
+        while not text[stop].isalnum():
             stop += 1
         stop += 1
     return None if text[stop : stop + 1].isalnum() else (start, stop)
@@ -167,7 +200,7 @@ def _number(valid: Callable[[str], bool], *, mixed: bool) -> Check:
 
 
 def document(text: str, start: int, end: int) -> Span | None:
-    """Keep what may be the number of a document: five digits or more, neither date nor time nor one digit throughout."""
+    """Keep what may be the number of a document: five digits or more; no date, no time, not one digit throughout."""
     written = text[start:end]
     digits = "".join(char for char in written if char.isdigit())
     if len(digits) < 5 or len(set(digits)) == 1 or joined(text, start, end) or text[end : end + 1] == ":":
