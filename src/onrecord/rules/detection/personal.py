@@ -13,7 +13,7 @@ from onrecord.rules.detection.digits import luhn
 from onrecord.rules.detection.europe import EUROPE
 from onrecord.rules.detection.finding import Check, Span
 from onrecord.rules.detection.overseas import OVERSEAS
-from onrecord.rules.detection.surroundings import dated, joined
+from onrecord.rules.detection.surroundings import dated, in_row, joined
 from onrecord.rules.detection.wallet import wallet
 
 _SEPARATORS = " .-\n\t\u00a0"  # what stands between the groups of a number
@@ -59,7 +59,7 @@ def card(text: str, start: int, end: int) -> Span | None:
     """Keep the digit groups that are a card number: its issuer, its length and its last digit are right."""
     groups = _digit_groups(text, start, end)
     sizes = [b - a for a, b in groups]
-    for first, size in enumerate(sizes):
+    for first, size in enumerate(sizes if max(sizes) > 1 else ()):
         for count in (1,) if size >= 12 else (3, 4, 5, 2):
             few = groups[first : first + count]
             if count > 1 and (tuple(sizes[first : first + count]) not in _PRINTED or _in_row(text, few)):
@@ -142,19 +142,23 @@ _IBAN_LENGTHS = (
     "YE30"
 )
 _IBAN_LENGTH: Mapping[str, int] = {entry[:2]: int(entry[2:]) for entry in _IBAN_LENGTHS.split()}
+_VALUES = str.maketrans({char: str(int(char, 36)) for char in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
 _IBAN_SPREAD = 72  # characters that an IBAN may take with all its blanks
 _UNSPACED = str.maketrans("", "", _SEPARATORS)
 
 
-def iban(text: str, start: int, end: int) -> Span | None:
-    """Keep as many characters as an IBAN of its country has, if its check digits are right. ISO 13616, mod 97."""
+def iban(text: str, start: int, _end: int) -> Span | None:
+    """Keep as many characters as an IBAN of its country has, if its check digits are right.
+
+    ISO 13616: mod 97.
+    """
     length = _IBAN_LENGTH.get(text[start : start + 2].upper())
     if length is None:
         return None
     kept = text[start : start + _IBAN_SPREAD].translate(_UNSPACED)[:length]
     if len(kept) < length or not (kept.isascii() and kept.isalnum()) or sum(map(str.isdigit, kept)) < 8:
         return None
-    if int("".join(str(int(char, 36)) for char in kept[4:] + kept[:4])) % 97 != 1:
+    if int((kept[4:] + kept[:4]).upper().translate(_VALUES)) % 97 != 1:
         return None
     stop = start
     for _ in range(length):
@@ -192,7 +196,9 @@ def _number(valid: Callable[[str], bool], *, mixed: bool) -> Check:
 
     def check(text: str, start: int, end: int) -> Span | None:
         written = text[start:end]
-        if joined(text, start, end) or (not mixed and " " in written and "-" in written):
+        if joined(text, start, end) or (not mixed and " " in written and "-" in written) or in_row(text, start, end):
+            return None
+        if " " in written and len(set(written.split())) == 1:
             return None
         return (start, end) if valid("".join(c for c in written if c.isalnum() or c == "&").upper()) else None
 

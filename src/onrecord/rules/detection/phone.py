@@ -31,6 +31,8 @@ _LENGTHS = """
 """
 _MOST = 15  # digits of a number with its country, ITU-T E.164
 _ROWS = ("0123456789", "0987654321", "01234567890")  # an alphabet, not a number
+_TO_BLANKS = str.maketrans(dict.fromkeys(" +.-/()\u00a0\t\n", " "))
+_DROPPED = str.maketrans(dict.fromkeys(" +.-/()\u00a0\t\n"))
 _EXTENSIONS = ("extension", "ext.", "ext", "x.", "x", "#")
 
 
@@ -56,7 +58,7 @@ def international(text: str, start: int, end: int) -> Span | None:
         return None  # 0012345678 may as well be a padded number
     stop = end
     while stop > start:
-        digits = "".join(c for c in text[start:stop].replace("(0)", "") if c.isdigit())
+        digits = text[start:stop].replace("(0)", "").translate(_DROPPED)
         if _fits(digits[0 if plus else 2 :], trunk=plus):
             return (start, _extended(text, stop)) if _ends(text, stop) else None
         stop = _last_group(text, start, stop)
@@ -112,7 +114,7 @@ def _extended(text: str, stop: int) -> int:
 
 
 def _groups(written: str) -> list[str]:
-    return "".join(char if char.isdigit() else " " for char in written).split()
+    return written.translate(_TO_BLANKS).split()
 
 
 def _something_else(text: str, start: int, stop: int, groups: list[str]) -> bool:
@@ -166,6 +168,8 @@ def announced(text: str, start: int, end: int) -> Span | None:
     """Keep what may be a number, where a word says that it is one."""
     groups = _groups(text[start:end])
     size = sum(map(len, groups))
+    if len(set("".join(groups))) < 3:
+        return None
     if len(groups) > 1 and text[start:end].count(".") == len(groups) - 1 == 1:
         return None  # a decimal
     if all(len(group) == 4 and group[:2] in ("19", "20") for group in groups):
@@ -180,6 +184,10 @@ def announced(text: str, start: int, end: int) -> Span | None:
 def mentioned(text: str, start: int, end: int) -> Span | None:
     """Keep what is grouped as a number, where a word says that somebody is to be reached."""
     groups = _groups(text[start:end])
-    if not 8 <= sum(map(len, groups)) <= 12 or _something_else(text, start, end, groups):
+    if (
+        len(set("".join(groups))) < 3
+        or not 8 <= sum(map(len, groups)) <= 12
+        or _something_else(text, start, end, groups)
+    ):
         return None
     return start, _extended(text, end)

@@ -34,7 +34,7 @@ from onrecord.rules.detection.announced import ANNOUNCED
 from onrecord.rules.detection.checks import Span, entropy
 from onrecord.rules.detection.finding import Kind
 from onrecord.rules.detection.labels import PLACEHOLDERS
-from onrecord.rules.detection.surroundings import stands
+from onrecord.rules.detection.surroundings import around, stands
 from onrecord.rules.pattern import Offsets, Pattern, PatternError, utf8
 
 CHECKS = {**checks.CHECKS, **ANNOUNCED}
@@ -125,14 +125,9 @@ class Ready:
         return (start, _expanded(text, end)) if rule.kind == "secret" else (start, end)
 
     def _announced(self, text: str, start: int, end: int, left: int, right: int) -> bool:
-        around = f"{text[max(0, start - left) : start]}\n{text[end : end + right]}"
-        lowered = around.lower()
-        return any(stands(keyword, lowered, around) for keyword in self.keywords)
-
-    def _allowed(self, value: str) -> bool:
-        if self._allow is None:
-            self._allow = Pattern("|".join(f"(?:{expression})" for expression in self.rule.allow))
-        return self._allow.occurs(utf8(value))
+        near = around(text, start, end, left, right)
+        lowered = near.lower()
+        return any(keyword in lowered and stands(keyword, lowered, near) for keyword in self.keywords)
 
 
 def _expanded(text: str, end: int) -> int:
