@@ -203,8 +203,10 @@ def dk_person(number: str) -> bool:
 
 
 def is_person(number: str) -> bool:
-    """Kennitala: birthday, serial, check digit, century."""
-    return ddmmyy(number) and number[9] in "890" and weighted(number, (3, 2, 7, 6, 5, 4, 3, 2, 1)) % 11 == 0
+    """Kennitala: birthday (40 is added for a firm), serial, check digit, century."""
+    day = int(number[:2])
+    dated = calendar(0, int(number[2:4]), day - 40 if day > 40 else day)
+    return dated and number[9] in "890" and weighted(number, (3, 2, 7, 6, 5, 4, 3, 2, 1)) % 11 == 0
 
 
 def baltic_person(number: str) -> bool:

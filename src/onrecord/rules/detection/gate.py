@@ -15,7 +15,6 @@ from ahocorasick_rs import BytesAhoCorasick
 
 from onrecord.rules.pattern import Pattern, quoted
 
-
 _GROWING = ("]{0,", "]{1,", "]{2,", "]{3,", "]{4,")
 LARGEST = 32_768  # bytes of one compiled expression; of a larger one the keywords are searched for
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from onrecord.rules.detection import europe, overseas
 from onrecord.rules.detection.digits import luhn, mod_11_10, weighted
 from onrecord.rules.detection.finding import Span
-from onrecord.rules.detection.surroundings import dated, joined, stands
+from onrecord.rules.detection.surroundings import around, dated, joined, stands
 
 _LEFT, _RIGHT = 32, 20  # characters before and after a number in which a word says what it is
 _LEAST = 7  # digits of a number that only a general word announces
@@ -82,8 +82,9 @@ def announced(text: str, start: int, end: int) -> Span | None:
         return None
     if text[end : end + 1] == ":" or [len(group) for group in written.split("-")] == [3, 2, 4]:
         return None  # the second has rules of its own: SSN, ITIN
-    around = f"{text[max(0, start - _LEFT) : start]}\n{text[end : end + _RIGHT]}"
-    named = [WORDS[word] for word in WORDS if stands(word, around.lower(), around)]
+    near = around(text, start, end, _LEFT, _RIGHT)
+    lowered = near.lower()
+    named = [WORDS[word] for word in WORDS if word in lowered and stands(word, lowered, near)]
     if not named or any(char.isalpha() for char in written):
         return start, end
     return (start, end) if any(len(digits) in lengths and valid(digits) for lengths, valid in named) else None

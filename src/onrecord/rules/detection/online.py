@@ -14,7 +14,22 @@ from onrecord.rules.words import listed
 _FILES = listed("png jpg jpeg gif svg webp ico js mjs ts tsx jsx css py go html json toml yaml yml dll exe")
 _NEAR = 24  # characters before four small numbers in which a word must say that they are an address
 _IP_WORDS = ("ip", "host", "addr", "dns", "server", "from", "peer", "client", "remote", "ping", "gateway", "http", "@")
-_VERSION_WORDS = ("version", "ver.", "release", "v.", "build", "==", ">=", "<=", "~=", "section", "chapter", "clause")
+_VERSION_WORDS = (
+    "version",
+    "oid",
+    "objectid",
+    "ver.",
+    "release",
+    "v.",
+    "build",
+    "==",
+    ">=",
+    "<=",
+    "~=",
+    "section",
+    "chapter",
+    "clause",
+)
 
 
 def email(text: str, start: int, end: int) -> Span | None:
@@ -39,6 +54,8 @@ def ipv4(text: str, start: int, end: int) -> Span | None:
     parts = [int(part) for part in text[start:end].split(".")]
     if max(parts) > 255 or parts[0] in (0, 127, 255) or parts == [169, 254, 169, 254] or parts[2:] == [0, 0]:
         return None
+    if parts[:3] in ([2, 5, 4], [2, 5, 29]):
+        return None  # names in X.509
     near = text[max(0, start - _NEAR) : start].lower()
     if any(word in near for word in _VERSION_WORDS):
         return None
@@ -62,7 +79,7 @@ def ipv6(text: str, start: int, end: int) -> Span | None:
         return None
     groups = [group for group in text[start:end].split(":") if group]
     telling = any(len(group) > 2 and any(map(str.isdigit, group)) for group in groups)
-    if len(groups) < 2 or not telling or address.is_loopback or address.is_unspecified:
+    if len(groups) < 2 or not telling or address.is_loopback or address.is_multicast:
         return None
     return start, end
 
@@ -70,11 +87,14 @@ def ipv6(text: str, start: int, end: int) -> Span | None:
 def mac(text: str, start: int, end: int) -> Span | None:
     """Keep an address of six or eight bytes; not one of zeros, not the broadcast, not part of a fingerprint."""
     separator = text[start + 2] if text[start + 2] in ":-" else "."
-    if text[start - 1 : start] == separator or text[end : end + 1] == separator or text[end : end + 1] == "_":
+    goes_on = text[end : end + 1] == separator and text[end + 1 : end + 2].isalnum()
+    if text[start - 1 : start] == separator or goes_on or text[end : end + 1] == "_":
         return None
-    digits = text[start:end].replace(separator, "").lower()
-    if len(set(digits)) == 1 or (separator == "-" and digits.isdigit()):
+    digits = text[start:end].replace(separator, "")
+    if len(set(digits.lower())) == 1 or (separator == "-" and digits.isdigit()):
         return None
+    if text[start + 4] == "." and not digits.islower() and "mac" not in text[max(0, start - _NEAR) : start].lower():
+        return None  # routers write 001a.2b3c.4d5e; weights of a collation look alike
     return start, end
 
 

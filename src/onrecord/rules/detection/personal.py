@@ -13,7 +13,7 @@ from onrecord.rules.detection.digits import luhn
 from onrecord.rules.detection.europe import EUROPE
 from onrecord.rules.detection.finding import Check, Span
 from onrecord.rules.detection.overseas import OVERSEAS
-from onrecord.rules.detection.surroundings import dated, joined
+from onrecord.rules.detection.surroundings import dated, in_row, joined
 from onrecord.rules.detection.wallet import wallet
 
 _SEPARATORS = " .-\n\t\u00a0"  # what stands between the groups of a number
@@ -26,10 +26,13 @@ _PRINTED = frozenset(
     {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 2), (4, 4, 4, 1), (4, 3, 3, 3), (8, 8), (6, 13)}
 )
 _CARD_WORDS = ("card", "cc", "visa", "maestro", "carte", "karte", "tarjeta", "carta", "kort", "pan", "credit", "debit")
+# Beginnings of which alone few numbers of twelve digits are found: those of Maestro.
+_MAESTRO = frozenset({"0604", "5018", "5020", "5038", "5893", "6304", "6390", "6759", "6761", "6762", "6763"})
 _ANNOUNCED = 40  # characters before a number of twelve digits in which a word must say that it is a card
 
 # Beginnings of card numbers in use and the lengths that go with them: first, last, lengths.
 _ISSUERS: tuple[tuple[str, str, frozenset[int]], ...] = (
+    ("0604", "0604", frozenset(range(12, 20))),
     ("1800", "1800", frozenset({15})),
     ("2131", "2131", frozenset({15})),
     ("2200", "2205", frozenset({16, 17, 18, 19})),
@@ -56,15 +59,46 @@ def card(text: str, start: int, end: int) -> Span | None:
     """Keep the digit groups that are a card number: its issuer, its length and its last digit are right."""
     groups = _digit_groups(text, start, end)
     sizes = [b - a for a, b in groups]
-    for first, size in enumerate(sizes):
+    for first, size in enumerate(sizes if max(sizes) > 1 else ()):
         for count in (1,) if size >= 12 else (3, 4, 5, 2):
             few = groups[first : first + count]
-            if (count == 1 or tuple(sizes[first : first + count]) in _PRINTED) and _is_card(text, few):
+            if count > 1 and (tuple(sizes[first : first + count]) not in _PRINTED or _in_row(text, few)):
+                continue
+            if _is_card(text, few):
                 return few[0][0], few[-1][1]
-    even = max(sizes) == 1 or min(sizes) > 1
-    if len(groups) > 1 and even and len({text[b] for _, b in groups[:-1]}) == 1 and _is_card(text, groups):
+    alike = len({text[b] for _, b in groups[:-1]}) == 1 and (max(sizes) == 1 or min(sizes) > 1)
+    if (
+        len(groups) > 1
+        and alike
+        and "\n" not in text[start:end]
+        and not _in_row(text, groups)
+        and _is_card(text, groups)
+    ):
         return groups[0][0], groups[-1][1]
     return None
+
+
+def _in_row(text: str, groups: list[Span]) -> bool:
+    """Say whether digits of four or five stand before or after `groups` as those do between themselves: a table."""
+    start, end, between = groups[0][0], groups[-1][1], text[groups[0][1]]
+    if text[start - 1 : start] == between and start > 1:
+        at = start - 1
+        while at > 0 and start - at < 8 and text[at - 1].isdigit():
+            at -= 1
+        if start - 1 - at in (4, 5) and text[at - 1 : at] not in ("-", "."):
+            return not _says_card(text, start)
+    if text[end : end + 1] == between:
+        at = end + 1
+        while at < len(text) and at - end < 8 and text[at].isdigit():
+            at += 1
+        if at - end - 1 in (4, 5) and text[at : at + 1] not in ("-", "."):
+            return not _says_card(text, start)
+    return False
+
+
+def _says_card(text: str, start: int) -> bool:
+    before = text[max(0, start - _ANNOUNCED) : start].lower()
+    return any(word in before for word in _CARD_WORDS)
 
 
 def _digit_groups(text: str, start: int, end: int) -> list[Span]:
@@ -86,10 +120,9 @@ def _is_card(text: str, groups: list[Span]) -> bool:
     digits = "".join(text[a:b] for a, b in groups)
     if not _issued(digits) or joined(text, groups[0][0], groups[-1][1]) or not luhn(digits):
         return False
-    if len(digits) > 12:
+    if len(digits) > 12 or digits[:4] in _MAESTRO:
         return True
-    before = text[max(0, groups[0][0] - _ANNOUNCED) : groups[0][0]].lower()
-    return any(word in before for word in _CARD_WORDS)
+    return _says_card(text, groups[0][0])
 
 
 def _issued(digits: str) -> bool:
@@ -109,23 +142,27 @@ _IBAN_LENGTHS = (
     "YE30"
 )
 _IBAN_LENGTH: Mapping[str, int] = {entry[:2]: int(entry[2:]) for entry in _IBAN_LENGTHS.split()}
+_VALUES = str.maketrans({char: str(int(char, 36)) for char in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
 _IBAN_SPREAD = 72  # characters that an IBAN may take with all its blanks
-_UNSPACED = str.maketrans("", "", _SEPARATORS + "_/")
+_UNSPACED = str.maketrans("", "", _SEPARATORS)
 
 
-def iban(text: str, start: int, end: int) -> Span | None:
-    """Keep as many characters as an IBAN of its country has, if its check digits are right. ISO 13616, mod 97."""
+def iban(text: str, start: int, _end: int) -> Span | None:
+    """Keep as many characters as an IBAN of its country has, if its check digits are right.
+
+    ISO 13616: mod 97.
+    """
     length = _IBAN_LENGTH.get(text[start : start + 2].upper())
     if length is None:
         return None
     kept = text[start : start + _IBAN_SPREAD].translate(_UNSPACED)[:length]
-    if len(kept) < length or not (kept.isascii() and kept.isalnum()):
+    if len(kept) < length or not (kept.isascii() and kept.isalnum()) or sum(map(str.isdigit, kept)) < 8:
         return None
-    if int("".join(str(int(char, 36)) for char in kept[4:] + kept[:4])) % 97 != 1:
+    if int((kept[4:] + kept[:4]).upper().translate(_VALUES)) % 97 != 1:
         return None
     stop = start
     for _ in range(length):
-        while text[stop] in _SEPARATORS or text[stop] in "_/":
+        while not text[stop].isalnum():
             stop += 1
         stop += 1
     return None if text[stop : stop + 1].isalnum() else (start, stop)
@@ -159,7 +196,9 @@ def _number(valid: Callable[[str], bool], *, mixed: bool) -> Check:
 
     def check(text: str, start: int, end: int) -> Span | None:
         written = text[start:end]
-        if joined(text, start, end) or (not mixed and " " in written and "-" in written):
+        if joined(text, start, end) or (not mixed and " " in written and "-" in written) or in_row(text, start, end):
+            return None
+        if " " in written and len(set(written.split())) == 1:
             return None
         return (start, end) if valid("".join(c for c in written if c.isalnum() or c == "&").upper()) else None
 
@@ -167,7 +206,7 @@ def _number(valid: Callable[[str], bool], *, mixed: bool) -> Check:
 
 
 def document(text: str, start: int, end: int) -> Span | None:
-    """Keep what may be the number of a document: five digits or more, neither date nor time nor one digit throughout."""
+    """Keep what may be the number of a document: five digits or more; no date, no time, not one digit throughout."""
     written = text[start:end]
     digits = "".join(char for char in written if char.isdigit())
     if len(digits) < 5 or len(set(digits)) == 1 or joined(text, start, end) or text[end : end + 1] == ":":

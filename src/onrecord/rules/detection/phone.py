@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Phone numbers: after a plus by country and length, without one by how they are written, else where a word announces them.
+"""Phone numbers: after a plus by country and length, without one by how they are written, or announced by a word.
 
 The lengths per country are facts from the metadata of libphonenumber (Apache-2.0, see NOTICE). Numbers
 of the same shape that are something else (dates, versions, addresses, amounts) are left.
@@ -13,7 +13,7 @@ from onrecord.rules.detection.online import is_address
 
 # Country calling codes of ITU-T E.164, each with the least and the most digits that may follow.
 _LENGTHS = """
-1:7-10 7:10-14 20:8-10 27:5-10 30:10-12 31:5-11 32:8-9 33:9 34:9 36:8-9 39:6-12 40:6-9 41:9-12 43:4-13 44:7-10 45:8
+1:10 7:10 20:8-10 27:5-10 30:10-12 31:5-11 32:8-9 33:9 34:9 36:8-9 39:6-12 40:6-9 41:9-12 43:4-13 44:7-10 45:8
 46:6-12 47:5-8 48:6-10 49:4-15 51:8-9 52:10 53:6-10 54:10-11 55:8-11 56:9-11 57:8-11 58:10 60:8-10 61:5-12 62:7-17
 63:6-13 64:5-10 65:8-11 66:8-13 81:8-17 82:5-14 84:7-10 86:7-12 90:7-13 91:8-13 92:8-12 93:9 94:9 95:6-10 98:4-10
 211:9 212:9 213:8-9 216:8 218:9 220:7-9 221:9 222:8 223:8 224:8-9 225:10 226:8 227:8 228:8 229:10 230:7-10 231:7-9
@@ -30,6 +30,9 @@ _LENGTHS = """
 996:9-10 998:9
 """
 _MOST = 15  # digits of a number with its country, ITU-T E.164
+_ROWS = ("0123456789", "0987654321", "01234567890")  # an alphabet, not a number
+_TO_BLANKS = str.maketrans(dict.fromkeys(" +.-/()\u00a0\t\n", " "))
+_DROPPED = str.maketrans(dict.fromkeys(" +.-/()\u00a0\t\n"))
 _EXTENSIONS = ("extension", "ext.", "ext", "x.", "x", "#")
 
 
@@ -55,17 +58,23 @@ def international(text: str, start: int, end: int) -> Span | None:
         return None  # 0012345678 may as well be a padded number
     stop = end
     while stop > start:
-        if _fits("".join(c for c in text[start:stop].replace("(0)", "") if c.isdigit())[0 if plus else 2 :]):
+        digits = text[start:stop].replace("(0)", "").translate(_DROPPED)
+        if _fits(digits[0 if plus else 2 :], trunk=plus):
             return (start, _extended(text, stop)) if _ends(text, stop) else None
         stop = _last_group(text, start, stop)
     return None
 
 
-def _fits(digits: str) -> bool:
+def _fits(digits: str, *, trunk: bool) -> bool:
+    """Say whether `digits` are those of a country; with `trunk`, a 0 may follow its code."""
     for size in (3, 2, 1):
         bounds = _LENGTH.get(digits[:size])
         if bounds is not None:
-            return bounds[0] <= len(digits) - size <= bounds[1] and 7 <= len(digits) <= _MOST
+            return (
+                (trunk or digits[size : size + 1] != "0")
+                and bounds[0] <= len(digits) - size <= bounds[1]
+                and 7 <= len(digits) <= _MOST
+            )
     return False
 
 
@@ -105,7 +114,7 @@ def _extended(text: str, stop: int) -> int:
 
 
 def _groups(written: str) -> list[str]:
-    return "".join(char if char.isdigit() else " " for char in written).split()
+    return written.translate(_TO_BLANKS).split()
 
 
 def _something_else(text: str, start: int, stop: int, groups: list[str]) -> bool:
@@ -129,23 +138,42 @@ def national(text: str, start: int, end: int) -> Span | None:
     written = text[start:end]
     groups = _groups(written)
     digits = "".join(groups)
-    if _something_else(text, start, end, groups) or len(set(digits)) == 1:
+    if _something_else(text, start, end, groups) or len(set(digits)) < 3 or digits in _ROWS or _isbn(text, start):
         return None
-    if written[0] != "(" and digits[0] == "0" and len(groups) > 3 and "-" not in written:
-        least = 9
-    else:
-        least = 10
-    if digits[0] not in "01" and len(digits) == 10 and written[0] != "(" and digits[3] in "01":
+    short = written[0] == "(" or _swedish(written, groups) or (len(groups) > 3 and "-" not in written)
+    if not (9 if digits[0] == "0" and short else 10) <= len(digits) <= 11 + (digits[0] == "1"):
+        return None
+    if (
+        digits[0] not in "01"
+        and [len(group) for group in groups] == [3, 3, 4]
+        and written[0] != "("
+        and digits[3] in "01"
+    ):
         return None  # no exchange of North America begins so
-    if not least <= len(digits) <= 11 + (digits[0] == "1"):
-        return None
+    if len(groups) > 2 and all(len(group) == 4 and group[:2] in ("19", "20") for group in groups[-2:]):
+        return None  # 12 2024-2025
     return start, _extended(text, end)
+
+
+def _swedish(written: str, groups: list[str]) -> bool:
+    """Say whether groups are set off as in 08-806 23 93: a hyphen after the area, two digits at the end."""
+    return len(groups) > 2 and written[len(groups[0])] == "-" and written.count("-") == 1 and len(groups[-1]) == 2
+
+
+def _isbn(text: str, start: int) -> bool:
+    return "isbn" in text[max(0, start - 16) : start].lower()
 
 
 def announced(text: str, start: int, end: int) -> Span | None:
     """Keep what may be a number, where a word says that it is one."""
     groups = _groups(text[start:end])
     size = sum(map(len, groups))
+    if len(set("".join(groups))) < 3:
+        return None
+    if len(groups) > 1 and text[start:end].count(".") == len(groups) - 1 == 1:
+        return None  # a decimal
+    if all(len(group) == 4 and group[:2] in ("19", "20") for group in groups):
+        return None  # years
     if not 6 <= size <= _MOST or _something_else(text, start, end, groups):
         return None
     if len(groups) == 1 and (size < 7 or text[end : end + 1] == "."):
@@ -156,6 +184,10 @@ def announced(text: str, start: int, end: int) -> Span | None:
 def mentioned(text: str, start: int, end: int) -> Span | None:
     """Keep what is grouped as a number, where a word says that somebody is to be reached."""
     groups = _groups(text[start:end])
-    if not 8 <= sum(map(len, groups)) <= 12 or _something_else(text, start, end, groups):
+    if (
+        len(set("".join(groups))) < 3
+        or not 8 <= sum(map(len, groups)) <= 12
+        or _something_else(text, start, end, groups)
+    ):
         return None
     return start, _extended(text, end)

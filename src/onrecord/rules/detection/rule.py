@@ -34,9 +34,9 @@ from onrecord.rules.detection import checks
 from onrecord.rules.detection.announced import ANNOUNCED
 from onrecord.rules.detection.checks import Span, entropy
 from onrecord.rules.detection.finding import Kind
-from onrecord.rules.detection.labels import PLACEHOLDERS
 from onrecord.rules.detection.gate import Expression
-from onrecord.rules.detection.surroundings import announcing, stands
+from onrecord.rules.detection.labels import PLACEHOLDERS
+from onrecord.rules.detection.surroundings import announcing, around, stands
 from onrecord.rules.pattern import Offsets, Pattern, PatternError, utf8
 
 CHECKS = {**checks.CHECKS, **ANNOUNCED}
@@ -128,9 +128,9 @@ class Ready:
         return (start, _expanded(text, end)) if rule.kind == "secret" else (start, end)
 
     def _announced(self, text: str, start: int, end: int, left: int, right: int) -> bool:
-        around = f"{text[max(0, start - left) : start]}\n{text[end : end + right]}"
-        lowered = around.lower()
-        return any(stands(keyword, lowered, around) for keyword in self.keywords)
+        near = around(text, start, end, left, right)
+        lowered = near.lower()
+        return any(keyword in lowered and stands(keyword, lowered, near) for keyword in self.keywords)
 
     def _allowed(self, value: str) -> bool:
         if self._allow is None:

@@ -52,6 +52,31 @@ def announcing(keywords: Sequence[str]) -> str:
     return "|".join(parts)
 
 
+def around(text: str, start: int, end: int, left: int, right: int) -> str:
+    """Return what stands within `left` and `right` of a match, words that the window would cut left out."""
+    first, last = max(0, start - left), min(len(text), end + right)
+    while first < start and first > 0 and text[first].isalpha() and text[first - 1].isalpha():
+        first += 1
+    while last > end and last < len(text) and text[last].isalpha() and text[last - 1].isalpha():
+        last -= 1
+    return f"{text[first:start]}\n{text[end:last]}"
+
+
+def in_row(text: str, start: int, end: int) -> bool:
+    """Say whether groups with blanks between them stand in a longer row of such groups."""
+    size = text.find(" ", start, end) - start
+    if size <= 0:
+        return False
+    before, after = text[max(0, start - 2 - size) : start], text[end : end + 1 + size]
+    return (before[-1:] == " " and _hexadecimal(before[-1 - size : -1])) or (
+        after[:1] == " " and _hexadecimal(after[1:]) and len(after) > size
+    )
+
+
+def _hexadecimal(word: str) -> bool:
+    return bool(word) and not word.strip("0123456789ABCDEF") and any(map(str.isdigit, word))
+
+
 def dated(written: str) -> bool:
     """Say whether `written` begins with a date in figures, in any order of its parts."""
     parts = "".join(char if char.isdigit() else " " for char in written).split()
