@@ -63,9 +63,11 @@ _UU_END = "`\nend"
 
 def _uu(text: str) -> str:
     raw = text.encode()
-    return "begin 644 x\n" + "".join(
-        binascii.b2a_uu(raw[i : i + 45], backtick=True).decode() for i in range(0, len(raw), 45)
-    ) + _UU_END
+    return (
+        "begin 644 x\n"
+        + "".join(binascii.b2a_uu(raw[i : i + 45], backtick=True).decode() for i in range(0, len(raw), 45))
+        + _UU_END
+    )
 
 
 def _each(before: str, after: str = "", spell: Callable[[str], str] = str) -> Callable[[str], str]:
@@ -128,7 +130,9 @@ WHOLE: dict[str, Callable[[str], str]] = {
     "base64 of json": lambda t: _b64(json.dumps({"out": t}).encode()),
     "base64 in a url": lambda t: "https://a.test/?s=" + quote(_b64(t.encode()), safe=""),
     "base64 in ldif": lambda t: f"description:: {_lines(_b64(t.encode()), 60, chr(10) + ' ')}",
-    "base64 with armour": lambda t: f"-----BEGIN DATA-----\n{_lines(_b64(t.encode()), 64, chr(10))}\n-----END DATA-----",
+    "base64 with armour": lambda t: (
+        f"-----BEGIN DATA-----\n{_lines(_b64(t.encode()), 64, chr(10))}\n-----END DATA-----"
+    ),
     "base64 of utf-16": lambda t: _b64(t.encode("utf-16-le")),
     "base64 of utf-16 with a mark": lambda t: _b64(t.encode("utf-16")),
     "base64 of gzip": lambda t: _b64(gzip.compress(t.encode(), mtime=0)),
