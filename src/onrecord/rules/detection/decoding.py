@@ -187,8 +187,9 @@ def _entity(text: str, at: int) -> tuple[int, str]:
 
 _INLINE = "a|abbr|b|big|br|code|del|em|font|i|ins|kbd|mark|s|small|span|strike|strong|sub|sup|tt|u|var|wbr"
 TAG = rf"(?i)(?:</?(?:{_INLINE})(?:[\s/][^<>]{{0,300}})?>|<!--[^<>]{{0,200}}-->|<!\[CDATA\[|\]\]>)"
+_ESCAPE = r"(?:\x1b|\^\[|\\(?:u001[bB]|x1[bB]|033|e)|\\\\(?:u001[bB]|x1[bB]|033|e))"
 CONTROL = (
-    r"(?:(?:\x1b|\^\[)\[[0-?]{0,40}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,300}(?:\x07|\x1b\\)|\x1b[ -/]?[0-Z\\^-~]"
+    rf"(?:{_ESCAPE}\[[0-?]{{0,40}}[ -/]{{0,4}}[@-~]|\x1b\][^\x07\x1b]{{0,300}}(?:\x07|\x1b\\)|\x1b[ -/]?[0-Z\\^-~]"
     r"|\[[0-9]{1,2}(?:;[0-9]{1,3}){0,4}m|\[[0-2]?K|[^\x08]\x08)"
 )
 MARKED = r"[A-Za-z0-9](?:`{1,3}|\^|~~|\*\*)[A-Za-z0-9]|[A-Za-z0-9_-]{2}\*[A-Za-z0-9_-]{2}"

@@ -8,6 +8,7 @@ from onrecord.rules.detection.decoding import Edits
 from onrecord.rules.pattern import Pattern
 
 SHORT = 4_096  # characters of a text in which any line may be one that was wrapped
+FAR = 160  # characters between two seams of one text
 LINE = 1_000  # characters of a line in which its beginning is looked for
 
 # strings
@@ -41,11 +42,23 @@ def _torn(data: bytes, start: int, end: int) -> bool:
     return bool(left and right) and len(whole) > 7 and whole.translate(None, _DIGITS) != whole
 
 
+def _with_neighbours(data: bytes, seams: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the seams that tear a token, and those not far from one that does."""
+    torn = [i for i, (start, end) in enumerate(seams) if _torn(data, start, end)]
+    kept = set(torn)
+    for step in (1, -1):
+        for i in torn if step > 0 else reversed(torn):
+            j = i + step
+            while 0 <= j < len(seams) and j not in kept and abs(seams[j][0] - seams[j - step][0]) < FAR:
+                kept.add(j)
+                j += step
+    return [seams[i] for i in sorted(kept)]
+
+
 def concatenations(data: bytes, edits: Edits) -> None:
     """Read `"a" + "b"`, `'a' 'b'` and what other languages write for it."""
-    for start, end in _JOINED.spans(data):
-        if _torn(data, start, end):
-            edits.add(start, end, "")
+    for start, end in _with_neighbours(data, list(_JOINED.spans(data))):
+        edits.add(start, end, "")
     for start, end in _NO_QUOTES.spans(data):
         if start and data[start - 1 : start].isalnum() and data[end : end + 1].isalnum():
             edits.add(start, end, "")
@@ -66,7 +79,7 @@ def lists(data: bytes, edits: Edits) -> None:
 _KEY = r"(?:text|content|delta|data|partial_json|output|chunk|message|value|body|arguments|stdout|token)"
 BLOCK = rf"""["']{_KEY}["'][ ]?:[ ]?["']"""
 _BETWEEN_BLOCKS = (
-    rf"""["'][ \t]*[,}}][^"'\[\]]{{0,40}}(?:["'][A-Za-z_.-]{{1,24}}["']\s*:\s*(?:["'][^"'{{}}]{{0,80}}["']"""
+    rf"""["'][ \t]*[,}}][^"']{{0,40}}(?:["'][A-Za-z_.-]{{1,24}}["']\s*:\s*(?:["'][^"'{{}}]{{0,80}}["']"""
     rf"""|[0-9A-Za-z.-]{{1,20}}|\{{|\[)?[\s,{{}}\[\]]{{0,40}}|data:\s?[\[{{]?|event:[ \w.]{{0,40}}\n){{0,12}}"""
     rf"""["']{_KEY}["']\s*:\s*["']"""
 )
@@ -84,10 +97,10 @@ def blocks(data: bytes, edits: Edits) -> None:
 _TOKEN = rb"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~%$@!&:"
 _PREFIX = r"(?:(?:>[ \t]?){1,4}|\#[ \t]?|//[ \t]?|\*[ \t]?|\+[ \t]?|-[ \t]?|\|[ \t]?|;[ \t]?|--[ \t]?|rem[ \t])?"
 _WRAP = rf"(?:[ \t]?\\)?\r?\n[ \t]{{0,80}}{_PREFIX}[ \t]{{0,40}}"
-_OUTER = "[A-Za-z0-9_+=]{6}"  # a token of some length has this beyond its digit
+_OUTER = "[A-Za-z0-9_+=]{4}"  # a token of some length has this beyond its digit
 WRAPPED = (
-    rf"(?:{_OUTER}[0-9][A-Za-z_+/=-]{{0,8}}|{_OUTER}[a-z][A-Z][A-Za-z_+/=-]{{0,6}}){_WRAP}[A-Za-z0-9_+/=-]"
-    rf"|[A-Za-z0-9_+/=-]{_WRAP}[A-Za-z_+/=-]{{0,8}}[0-9]{_OUTER}"
+    rf"(?:[A-Za-z0-9_+=-]{{5}}[0-9][A-Za-z_+/=-]{{0,8}}|{_OUTER}[a-z][A-Z][A-Za-z_+/=-]{{0,6}}){_WRAP}[A-Za-z0-9_+/=-]"
+    rf"|[A-Za-z0-9_+/=-]{_WRAP}[A-Za-z_+/=-]{{0,16}}[0-9]{_OUTER}|[A-Z]{{6}}{_WRAP}[A-Z]{{4}}"
 )
 
 
@@ -131,15 +144,16 @@ _FIELD = rb"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
 
 _LETTER = "[A-Za-z0-9+/=_.:@!~-]"
 _SPACED_OUT = (
-    rf"(?:\A|[^!-~])([A-Za-z0-9](?: {_LETTER}){{11,}}|[A-Za-z0-9](?: {{2,3}}{_LETTER}){{11,}})"
+    rf"(?:\A|[^!-~])([A-Za-z0-9](?: [ -~\n]){{11,}}|[A-Za-z0-9](?: {{2,3}}{_LETTER}){{11,}})"
     r"|(?:\A|[^A-Za-z0-9-])([A-Za-z0-9](?:-[A-Za-z0-9_]){11,})|(?:\A|[^A-Za-z0-9.])([A-Za-z0-9](?:\.[A-Za-z0-9_-]){11,})"
-    r"|(?:\A|[^A-Za-z0-9,])([A-Za-z0-9](?:, ?[A-Za-z0-9_-]){11,})|(?:\A|\n)([A-Za-z0-9](?:\r?\n[!-~]){11,})"
+    r"|(?:\A|[^A-Za-z0-9,])([A-Za-z0-9](?:, ?[A-Za-z0-9_-]){11,})|(?:\A|\n)([A-Za-z0-9](?:\n[ -~\n]){11,})"
 )
 _AN = "[A-Za-z0-9_+/=-]"
 SPACED = (
     rf"(?:{_AN} ){{8}}|(?:{_AN} {{2,3}}){{8}}|(?:{_AN}-){{8}}|(?:{_AN}\.){{8}}|(?:{_AN}, ?){{8}}|(?:{_AN}\r?\n){{8}}"
 )
-LETTERS = r"""["'][!-~]["'](?:[ \t]*[,+.&][ \t\n]*["'][!-~]["']){7,}"""
+_QUOTED = r"""["'](?:[ -~]|\\.)["']"""
+LETTERS = rf"{_QUOTED}(?:[ \t]?[,+.&][ \t\n]{{0,9}}{_QUOTED}){{7,}}"
 
 
 def spaced(data: bytes, edits: Edits) -> None:
@@ -148,17 +162,19 @@ def spaced(data: bytes, edits: Edits) -> None:
         for start, end in _SPACED.spans(data, group):
             gap = data[start + 1 : start + 2]
             word = data[start:end:2] if gap != b"," else data[start:end].translate(None, b", ")
-            if gap == b" " and data[start + 2 : start + 3] == b" ":
+            if data[start + 1 : start + 3] == b"  " and data[start + 3 : start + 4] != b" ":
                 word = data[start:end].translate(None, b" ")
-            if gap in (b"\n", b"\r"):
-                word = data[start:end].translate(None, b"\r\n")
             edits.add(start, end, word.decode("ascii"))
 
 
 def letters(data: bytes, edits: Edits) -> None:
     """Read `"A", "K", "I", "A"` as a word."""
     for start, end in _LETTERS.spans(data):
-        edits.add(start, end, "".join(chr(data[start + at + 1]) for at, _ in _LETTER_OF.spans(data[start:end])))
+        edits.add(start, end, "".join(_letter(data, start + last - 2) for _, last in _LETTER_OF.spans(data[start:end])))
+
+
+def _letter(data: bytes, at: int) -> str:
+    return "\n" if data[at - 1 : at + 1] == b"\\n" else chr(data[at])
 
 
 # dumps
@@ -196,5 +212,5 @@ def cells(data: bytes, edits: Edits) -> None:
 _CELL = {"\\n": "\n", "\\r": "\r", "\\t": "\t", "\\0": "", "": " "}
 _JOINED, _LISTED, _BLOCKS = Pattern(_SEAM), Pattern(LISTED), Pattern(_BETWEEN_BLOCKS)
 _WRAPPED, _ANY_WRAP = Pattern(WRAPPED), Pattern(_WRAP)
-_SPACED, _LETTERS, _LETTER_OF = Pattern(_SPACED_OUT), Pattern(LETTERS), Pattern(r"""["'][!-~]["']""")
+_SPACED, _LETTERS, _LETTER_OF = Pattern(_SPACED_OUT), Pattern(LETTERS), Pattern(_QUOTED)
 _DUMPED, _CELLS = Pattern(DUMPED), Pattern(CELLS)

@@ -130,8 +130,8 @@ def _token_end(text: str, at: int) -> int:
 
 
 def merged(edits: list[Edit]) -> list[Edit]:
-    """Return `edits` in order; of two that overlap, the one that begins first."""
-    edits.sort()
+    """Return `edits` in order; of two that overlap, the one that begins first, or is longer."""
+    edits.sort(key=lambda edit: (edit[0], -edit[1]))
     kept: list[Edit] = []
     done = -1
     for edit in edits:

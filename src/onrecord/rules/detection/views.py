@@ -22,9 +22,12 @@ from onrecord.rules.detection.offsets import CUT, View, merged
 from onrecord.rules.pattern import Pattern
 
 DEPTH = 4  # views of views
-MOST_VIEWS = 40
+MOST_VIEWS = 120
 MOST_EDITS, MORE_EDITS = 100_000, 10  # places decoded in one view, and one more for so many characters
 MOST_OUTPUT, MORE_OUTPUT = 65_536, 4  # characters of all views, and so many for each character of the text
+MARGIN = 2_048  # characters around a sign that are decoded
+SCRAP = 512  # the same, of what is short
+MOST_SIGNS = 32  # signs in a slice that are looked at one by one
 REPEATED = 8  # least characters of a value that is looked for in all views
 MOST_REPEATED = 32  # values that are
 LONGEST_REPEATED = 8_192
@@ -64,16 +67,16 @@ _STAGES: tuple[tuple[str, tuple[Form, ...]], ...] = (
             Form("%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})", b"%", text=decoding.percents),
             Form(r"&(?:#[0-9xX]|[A-Za-z]{2,31};|quot|amp|lt|gt|apos|nbsp)", b"&", text=decoding.entities),
             Form(lookalikes.TRIGGER, text=lookalikes.lookalikes),
-            Form(decoding.TAG, b"<", data=decoding.tags),
+            Form(decoding.TAG, data=decoding.tags),
             Form(decoding.CONTROL, data=decoding.controls),
             Form(decoding.MARKED, data=decoding.marks),
             Form(decoding.DOUBLED, text=decoding.doubled),
         ),
     ),
-    ("form", (Form(decoding.FORM, b"%", text=decoding.form),)),
-    ("quoted-printable", (Form(decoding.QUOTED_PRINTABLE, b"=", data=decoding.quoted_printable),)),
+    ("form", (Form(decoding.FORM, text=decoding.form),)),
+    ("quoted-printable", (Form(decoding.QUOTED_PRINTABLE, data=decoding.quoted_printable),)),
     ("joined", (Form(joins.JOINED, data=joins.concatenations),)),
-    ("listed", (Form(joins.LISTED, b"(", data=joins.lists),)),
+    ("listed", (Form(joins.LISTED, data=joins.lists),)),
     ("blocks", (Form(joins.BLOCK, data=joins.blocks),)),
     ("wrapped", (Form(joins.WRAPPED, data=joins.wraps),)),
     (
@@ -95,7 +98,7 @@ _STAGES: tuple[tuple[str, tuple[Form, ...]], ...] = (
         (
             Form(runs.CODES_10, data=runs.decimals),
             Form(runs.CODES_16, data=runs.hexadecimals),
-            Form(runs.PACKED_16, b"1f8b", data=runs.packed_hexadecimals),
+            Form(runs.PACKED_16, data=runs.packed_hexadecimals),
             Form(runs.CODES_2, data=runs.binaries),
         ),
     ),
@@ -103,8 +106,8 @@ _STAGES: tuple[tuple[str, tuple[Form, ...]], ...] = (
     (
         "armour",
         (
-            Form(runs.UUENCODED, b"begin ", data=runs.uuencoded),
-            Form(runs.ASCII_85, b"<~", data=runs.ascii85),
+            Form(runs.UUENCODED, data=runs.uuencoded),
+            Form(runs.ASCII_85, data=runs.ascii85),
         ),
     ),
 )
@@ -122,13 +125,23 @@ def _numbered() -> tuple[tuple[str, tuple[tuple[int, Form], ...]], ...]:
 
 _NUMBERED = _numbered()
 _FORMS = tuple((number, form) for _, forms in _NUMBERED for number, form in forms)
+# How signs are looked for. Most stand behind one expression for all; what source code is full of, behind another,
+# and there it doesn't matter which it was.
 _BY_LITERAL = tuple((n, form.literal, Pattern(form.sign) if form.sign else None) for n, form in _FORMS if form.literal)
-_BY_SIGN = tuple(
-    (n, Pattern(form.sign)) for n, form in _FORMS if not form.literal and form.text != lookalikes.lookalikes
+_LOOKALIKES = next(n for n, form in _FORMS if form.sign == lookalikes.TRIGGER)
+_FORM = next(n for n, form in _FORMS if form.sign == decoding.FORM)
+_COMMON = tuple(
+    n for n, form in _FORMS if form.sign in (decoding.MARKED, decoding.DOUBLED, joins.JOINED, joins.WRAPPED)
 )
-_ANY_SIGN = Pattern("|".join(f"(?:{form.sign})" for n, form in _FORMS if n in dict(_BY_SIGN)))
-_LOOKALIKES = next(n for n, form in _FORMS if form.text == lookalikes.lookalikes)
-_LOOKALIKE = Pattern(lookalikes.TRIGGER)
+_RARE = tuple(
+    (n, Pattern(form.sign))
+    for n, form in _FORMS
+    if not form.literal and n not in (_LOOKALIKES, _FORM) and n not in _COMMON
+)
+_SIGNS = {n: form.sign for n, form in _FORMS}
+_ANY_RARE = Pattern("|".join(f"(?:{_SIGNS[n]})" for n, _ in _RARE))
+_ANY_COMMON = Pattern("|".join(f"(?:{_SIGNS[n]})" for n in _COMMON))
+_LOOKALIKE, _FORM_SIGN = Pattern(lookalikes.TRIGGER), Pattern(decoding.FORM)
 
 
 def note(signs: Signs, data: bytes, start: int, end: int) -> None:
@@ -136,18 +149,38 @@ def note(signs: Signs, data: bytes, start: int, end: int) -> None:
     for number, literal, pattern in _BY_LITERAL:
         if literal in data and (pattern is None or pattern.occurs(data)):
             _add(signs, number, start, end)
+            if literal == b"%" and b"+" in data and _FORM_SIGN.occurs(data):
+                _add(signs, _FORM, start, end)
     if (not data.isascii() or b"\0" in data) and _LOOKALIKE.occurs(data):
         _add(signs, _LOOKALIKES, start, end)
-    if _ANY_SIGN.occurs(data):
-        for number, pattern in _BY_SIGN:
-            if pattern.occurs(data):
-                _add(signs, number, start, end)
+    if _ANY_RARE.occurs(data):
+        for first, last in _around(_ANY_RARE, data):
+            piece = data[max(0, first - 64) : last + 64] if last - first < len(data) else data
+            for number, pattern in _RARE:
+                if pattern.occurs(piece):
+                    _add(signs, number, start + max(0, first - MARGIN), min(end, start + last + MARGIN))
+    if _ANY_COMMON.occurs(data):
+        for first, last in _around(_ANY_COMMON, data):
+            for number in _COMMON:
+                _add(signs, number, start + max(0, first - SCRAP), min(end, start + last + SCRAP))
+
+
+def _around(pattern: Pattern, data: bytes) -> list[tuple[int, int]]:
+    """Return where `pattern` matches in `data`; all of it where that is often, or bytes are no characters."""
+    if len(data) <= MARGIN or not data.isascii():
+        return [(0, len(data))]  # offsets must be those of the text
+    spans: list[tuple[int, int]] = []
+    for first, last in pattern.spans(data):
+        if len(spans) >= MOST_SIGNS:
+            return [(0, len(data))]
+        spans.append((first, last))
+    return spans
 
 
 def _add(signs: Signs, number: int, start: int, end: int) -> None:
     parts = signs.setdefault(number, [])
     if parts and parts[-1][1] >= start:
-        parts[-1] = (parts[-1][0], end)
+        parts[-1] = (parts[-1][0], max(parts[-1][1], end))
     else:
         parts.append((start, end))
 
