@@ -62,17 +62,17 @@ class Pattern:
         span = self._match(_AT_START, data, start, min(stop, len(data)))[group]
         return None if span == _NOWHERE else span
 
-    def spans(self, data: bytes, group: int = 0) -> Iterator[tuple[int, int]]:
-        """Yield where `group` of each match lies, from left to right; matches without that group are left out."""
-        at, size, match = 0, len(data), self._match
+    def spans(self, data: bytes, group: int = 0, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield where `group` of each match in `data[start:stop]` lies, in order; matches without it are left out."""
+        at, size, match = start, len(data) if stop is None else stop, self._match
         while at <= size:
             found = match(_ANYWHERE, data, at, size)
-            start, end = found[0]
-            if start < 0:
+            first, last = found[0]
+            if first < 0:
                 return
             if found[group] != _NOWHERE:
                 yield found[group]
-            at = end if end > start else end + 1
+            at = last if last > first else last + 1
 
 
 def utf8(text: str) -> bytes:

@@ -24,8 +24,8 @@ from onrecord.rules.pattern import Offsets, utf8
 MOST_MATCHES = 2_000  # in one slice, and as many in all and one for each `DENSEST` characters; else withheld whole
 DENSEST = 50
 ROUNDS = 3  # what masking brings together may look like a secret; after this the text is withheld
-SLICE = 16_384  # characters that are searched at once
-OVERLAP = 2_048  # characters that two slices share, so that a token lies whole in one of them
+SLICE = 4_096  # characters that are searched at once
+OVERLAP = 768  # characters that two slices share, so that a token lies whole in one of them
 LONGEST = 65_536  # characters of a token that begins in one slice and goes on past its end
 REPEATED = 8  # least characters of a value that is looked for elsewhere in its text
 MOST_REPEATED = 64  # values of one text that are

@@ -42,6 +42,8 @@ from onrecord.rules.pattern import Offsets, Pattern, PatternError, utf8
 CHECKS = {**checks.CHECKS, **ANNOUNCED}
 
 _EXPANDED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_WIDEST = 4  # bytes of a character
+_ASIDE = 192  # bytes on either side of a window in which what is matched may begin or end
 _FARTHEST = 4096  # characters that a token may go on after what its rule matched
 
 
@@ -86,7 +88,7 @@ def read_rules(text: str, where: str = "detector rules") -> tuple[Rule, ...]:
 class Ready:
     """A rule that can be applied. Its expression is compiled when it is first needed."""
 
-    __slots__ = ("_allow", "_literal", "_pattern", "check", "keywords", "rule")
+    __slots__ = ("_allow", "_announcer", "_literal", "_pattern", "check", "keywords", "rule")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -95,6 +97,7 @@ class Ready:
         self.check = CHECKS.get(rule.check)
         self._pattern: Pattern | None = None
         self._allow: Pattern | None = None
+        self._announcer: Pattern | None = None
 
     @property
     def pattern(self) -> Pattern:
@@ -109,7 +112,22 @@ class Ready:
 
     def spans(self, data: bytes) -> Iterator[Span]:
         """Yield where in `data`, UTF-8, the rule matches, before any further test."""
-        return self.pattern.spans(data, self.rule.group)
+        if self.rule.window is None:
+            return self.pattern.spans(data, self.rule.group)
+        return self._near_keywords(data, *self.rule.window)
+
+    def _near_keywords(self, data: bytes, left: int, right: int) -> Iterator[Span]:
+        """Yield the matches in those parts of `data` that are near enough to a keyword."""
+        if self._announcer is None:
+            self._announcer = Pattern(announcing(self.keywords))
+        before, after = _WIDEST * right + _ASIDE, _WIDEST * left + _ASIDE
+        stop = 0
+        for first, last in self._announcer.spans(data):
+            start = max(stop, first - before)
+            stop = min(len(data), last + after)
+            for span in self.pattern.spans(data, self.rule.group, start, stop):
+                yield span
+                stop = max(stop, span[1])
 
     def confirmed(self, text: str, start: int, end: int) -> Span | None:
         """Return what of the match `text[start:end]` is to be masked, or None where a test says that it is nothing."""
