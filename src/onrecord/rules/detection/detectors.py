@@ -10,7 +10,7 @@ A label that stands in for a value is never found again, so masking twice change
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from onrecord.rules import names
@@ -48,6 +48,7 @@ class Detectors:
         self.rules = tuple(rules)
         self._rules = [Ready(rule) for rule in rules]
         self._gate = gate or KeywordGate(expressions(rules))
+        self._sought: list[list[int]] = _by_expression(rules)
 
     @classmethod
     def read(cls, text: str) -> "Detectors":
@@ -94,19 +95,12 @@ class Detectors:
                 found.extend(_confirmed(text, data, base, matches))
         return found, signs
 
-    def _matches(self, data: bytes, hits: Iterable[int], *, low: bool, encoded: bool) -> "list[_Match] | None":
+    def _matches(self, data: bytes, hits: Sequence[int], *, low: bool, encoded: bool) -> "list[_Match] | None":
         """Return the byte spans that rules match, a rule's or of what is no rule; None where they are too many."""
         matches: list[_Match] = []
         lowered = data.lower()
-        for i in hits:
-            if i == len(self._rules):
-                if not encoded:
-                    matches.extend((ASSIGNMENT, start, end) for start, end in assignment.anchors(data))
-                continue
-            if i > len(self._rules):
-                spans = randomness.values(data) if i == len(self._rules) + 1 else randomness.assigned(data)
-                matches.extend((RANDOMNESS if i == len(self._rules) + 1 else UNANNOUNCED, *span) for span in spans)
-                continue
+        known = len(self._sought)
+        for i in sorted(rule for hit in hits if hit < known for rule in self._sought[hit]):
             ready = self._rules[i]
             if (low and ready.rule.spare_low) or not ready.called(lowered):
                 continue
@@ -114,6 +108,12 @@ class Detectors:
                 matches.append((ready, start, end))
                 if len(matches) > MOST_MATCHES:
                     return None
+        if known in hits and not encoded:
+            matches.extend((ASSIGNMENT, *span) for span in assignment.anchors(data))
+        if known + 1 in hits:
+            matches.extend((RANDOMNESS, *span) for span in randomness.values(data))
+        if known + 2 in hits:
+            matches.extend((UNANNOUNCED, *span) for span in randomness.assigned(data))
         return matches if len(matches) <= MOST_MATCHES else None
 
 
@@ -121,13 +121,17 @@ _Match = tuple[Ready | str, int, int]
 
 
 def expressions(rules: Sequence[Rule]) -> list[Expression]:
-    """Return what a gate must look for: each rule, then what is no rule."""
-    return [
-        *(expression_of(rule) for rule in rules),
-        Expression(_TELLING),
-        Expression(randomness.NEAR),
-        Expression(randomness.ASSIGNED),
-    ]
+    """Return what a gate must look for: what the rules look for, each once, then what is no rule."""
+    of_rules = dict.fromkeys(map(expression_of, rules))
+    return [*of_rules, Expression(_TELLING), Expression(randomness.NEAR), Expression(randomness.ASSIGNED)]
+
+
+def _by_expression(rules: Sequence[Rule]) -> list[list[int]]:
+    """Return for each expression of rules the indexes of those that look for it."""
+    sought: dict[Expression, list[int]] = {}
+    for i, rule in enumerate(rules):
+        sought.setdefault(expression_of(rule), []).append(i)
+    return list(sought.values())
 
 
 def _slices(text: str) -> Iterator[tuple[int, str]]:

@@ -71,10 +71,7 @@ _WORDS = (
 )
 _ANNOUNCER = Pattern(f"(?i:(?:{_WORDS})[^a-z])")
 # Where one of the words stands near the beginning of a value with a digit in it.
-NEAR = (
-    rf"(?i:{_WORDS})(?:[._-]|[^\n]{{0,40}}[^A-Za-z0-9_~+/.-])"
-    r"[A-Za-z_~+/.-]{0,24}[0-9][A-Za-z0-9_~+/.-]{8}"
-)
+NEAR = rf"(?i:{_WORDS})[^a-zA-Z][\x01-\x09\x0b-\x7f]{{0,64}}[0-9][A-Za-z0-9_~+/.-]{{8}}"
 _VALUE = Pattern(r"[^A-Za-z0-9_~+/.-]([A-Za-z0-9_~+/-][A-Za-z0-9_~+/.-]{15,}={0,2})")
 _DIRECT = Pattern(r"[._-]([A-Za-z0-9][A-Za-z0-9_~+/.-]{15,}={0,2})")  # PRIVATE.9f86…
 # A value after a sign, whatever its name.
