@@ -29,7 +29,10 @@ SECRETS = (
 )
 LEAST = 0.95
 HARD = {  # what has less, and why
-    "two deltas": 0.5,  # the words before the seam aren't read together with what stands after it
+    **dict.fromkeys(("two blocks", "two deltas", "two blocks in json"), 0.9),  # a name and its value in two blocks
+    **dict.fromkeys(("wrapped and indented", "wrapped and quoted", "wrapped in comments", "wrapped in a patch"), 0.8),
+    **dict.fromkeys(("wrapped", "wrapped, escaped", "a letter a line"), 0.9),  # the word after is joined too
+    **dict.fromkeys(("base64 in short indented lines", "hexdump", "binary"), 0.9),  # the same
 }
 
 

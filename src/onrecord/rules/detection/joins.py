@@ -79,7 +79,7 @@ def lists(data: bytes, edits: Edits) -> None:
 # content
 
 _KEY = r"(?:text|content|delta|data|partial_json|output|chunk|message|value|body|arguments|stdout|token)"
-BLOCK = rf"""["']{_KEY}["'][ ]?:[ ]?["']"""
+BLOCK = r"""["'] ?\}[\s,{}\[\]data:]{2,24}["'](?:type|text|index|id|delta|content|role|choices|data|message)["']"""
 _BETWEEN_BLOCKS = (
     rf"""["'][^"'{{}}]{{0,20}}\}}[^"']{{0,40}}(?:["'][A-Za-z_.-]{{1,24}}["']\s*:\s*(?:["'][^"'{{}}]{{0,80}}["']"""
     rf"""|[0-9A-Za-z.-]{{1,20}}|\{{|\[)?[\s,{{}}\[\]]{{0,40}}|data:\s?[\[{{]?|event:[ \w.]{{0,40}}\n){{0,12}}"""
