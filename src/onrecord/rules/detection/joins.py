@@ -22,9 +22,11 @@ _SEAM = (
     r""")[rbfuLRBFU@$]{0,2}["'`]"""
 )
 _PART = "[A-Za-z0-9+/=_.:@%$!~-]"  # what two parts of a token have where they are joined; between two words is a blank
+_SIGN = r"[+.&|<~^/]{1,2}"
 JOINED = (
-    rf"""{_PART}["'`][ \t]{{0,2}}(?:[+.&|<~^/]{{1,2}}|[+.&|<~^/\\]{{0,2}}\r?\n|[ \t])(?:[ \t]{{0,60}}(?:[+.&|<~^/]{{1,2}}[ \t])?)"""
-    rf"""[rbfuLRBFU@$]?["'`]{_PART}|{_PART}["']["']{_PART}|{_PART}["'];?[ \t\r\n]{{1,8}}[$A-Za-z_][A-Za-z0-9_.$]{{0,20}} ?[+.|&]=.?["']"""
+    rf"""{_PART}["'`][ \t]{{0,2}}(?:{_SIGN}|[+.&|<~^/\\]{{0,2}}\r?\n|[ \t])(?:[ \t]{{0,60}}(?:{_SIGN}[ \t])?)"""
+    rf"""[rbfuLRBFU@$]?["'`]{_PART}|{_PART}["']["']{_PART}"""
+    rf"""|{_PART}["'];?[ \t\r\n]{{1,8}}[$A-Za-z_][A-Za-z0-9_.$]{{0,20}} ?[+.|&]=.?["']"""
 )
 LISTED = r"""(?i)(?:join|concat|strcat|concat_ws)[ \t]?\([ \t]?[\[(]?["']|["'][ \t]?\]\.join"""
 _COMMA = Pattern(r"""["'`][ \t]*,[ \t]*(?:\r?\n[ \t]*)?["'`]""")
@@ -77,9 +79,9 @@ def lists(data: bytes, edits: Edits) -> None:
 # content
 
 _KEY = r"(?:text|content|delta|data|partial_json|output|chunk|message|value|body|arguments|stdout|token)"
-BLOCK = rf"""["']{_KEY}["'][ ]?:[ ]?["']"""
+BLOCK = r"""["'] ?\}[\s,{}\[\]data:]{2,24}["'](?:type|text|index|id|delta|content|role|choices|data|message)["']"""
 _BETWEEN_BLOCKS = (
-    rf"""["'][ \t]*[,}}][^"']{{0,40}}(?:["'][A-Za-z_.-]{{1,24}}["']\s*:\s*(?:["'][^"'{{}}]{{0,80}}["']"""
+    rf"""["'][^"'{{}}]{{0,20}}\}}[^"']{{0,40}}(?:["'][A-Za-z_.-]{{1,24}}["']\s*:\s*(?:["'][^"'{{}}]{{0,80}}["']"""
     rf"""|[0-9A-Za-z.-]{{1,20}}|\{{|\[)?[\s,{{}}\[\]]{{0,40}}|data:\s?[\[{{]?|event:[ \w.]{{0,40}}\n){{0,12}}"""
     rf"""["']{_KEY}["']\s*:\s*["']"""
 )
@@ -111,13 +113,9 @@ def wraps(data: bytes, edits: Edits) -> None:
     """
     short = len(data) <= SHORT
     for start, end in (_ANY_WRAP if short else _WRAPPED).spans(data):
-        if not short:
-            span = _ANY_WRAP.first(data, start, end + 1)
-            if span is None:
-                continue
-            start, end = span
-        if _goes_on(data, start, end):
-            edits.add(start, end, "")
+        span = (start, end) if short else _ANY_WRAP.first(data, start, end + 1)
+        if span is not None and _goes_on(data, *span):
+            edits.add(*span, "")
 
 
 def _goes_on(data: bytes, start: int, end: int) -> bool:

@@ -97,15 +97,11 @@ class View:
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return what of the first source `text[start:end]` stands for; `start` < `end`."""
-        view: View | None = self
-        while view is not None:
-            i = bisect_right(view._at, start) - 1
-            j = bisect_left(view._at, end) - 1
-            stop = view._end[j]
-            first = view._src[i] if view._end[i] >= 0 else view._src[i] + start - view._at[i]
-            last = stop if stop >= 0 else view._src[j] + end - view._at[j]
-            start, end, view = first, last, view.source
-        return start, end
+        i = bisect_right(self._at, start) - 1
+        j = bisect_left(self._at, end) - 1
+        first = self._src[i] if self._end[i] >= 0 else self._src[i] + start - self._at[i]
+        last = self._end[j] if self._end[j] >= 0 else self._src[j] + end - self._at[j]
+        return (first, last) if self.source is None else self.source.span(first, last)
 
 
 def _one_word(gap: str) -> bool:

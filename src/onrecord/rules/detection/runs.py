@@ -7,12 +7,11 @@ in hexadecimal shows in the characters themselves. One run of random bytes in 40
 passes is decoded, and kept if it reads as text.
 """
 
+import zlib
 from base64 import a85decode, b32decode, b64decode
 from binascii import Error as BinasciiError
 from binascii import a2b_uu
 from collections.abc import Iterator
-from zlib import decompressobj
-from zlib import error as ZlibError
 
 from onrecord.rules.detection.decoding import Edits, TooMany
 from onrecord.rules.pattern import Pattern
@@ -110,7 +109,7 @@ def _lines(data: bytes, start: int, at: int) -> tuple[int, bytes]:
             break
     while data[end : end + 1] == b"=":
         end += 1
-    if data[end : end + 3].upper() in (b"%3D",):
+    if data[end : end + 3].upper() == b"%3D":
         end += 6 if data[end + 3 : end + 6].upper() == b"%3D" else 3
     return end, b"".join(parts)
 
@@ -141,13 +140,13 @@ def _reads(raw: bytes) -> bool:
 
 def _unpacked(raw: bytes, edits: Edits) -> bytes:
     """Return what was compressed, at most what `edits` has room for. Raises TooMany where a text is longer."""
-    unpacker = decompressobj(47)  # gzip or zlib, whichever it is
+    unpacker = zlib.decompressobj(47)  # gzip or zlib, whichever it is
     try:
         head = unpacker.decompress(raw, 1_024)
         if not _reads(head[:512]) and not head.count(0) * 3 > len(head):
             return b""
         rest = unpacker.decompress(unpacker.unconsumed_tail, edits.inflated) if unpacker.unconsumed_tail else b""
-    except ZlibError:
+    except zlib.error:
         return b""
     if unpacker.unconsumed_tail:
         raise TooMany
@@ -175,8 +174,10 @@ def base32(data: bytes, edits: Edits) -> None:
 
 # character codes
 
-_BETWEEN = r"""(?:[ \t,;:|.+&-]{1,4}|,?\\?\r?\n[ \t]{0,40}|["'][ \t]{0,4},[ \t]{0,4}["']"""
-_BETWEEN += r"|\)[ \t\r\n]{0,8}[.+&|,~]{1,2}[ \t\r\n]{0,8}(?i:chrw?|chrb|n?char|rune|cast)\()"
+_BETWEEN = (
+    r"""(?:[ \t,;:|.+&-]{1,4}|,?\\?\r?\n[ \t]{0,40}|["'][ \t]{0,4},[ \t]{0,4}["']"""
+    r"|\)[ \t\r\n]{0,8}[.+&|,~]{1,2}[ \t\r\n]{0,8}(?i:chrw?|chrb|n?char|rune|cast)\()"
+)
 _CODE_10 = r"(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6]|10|13|9)"
 _CODE_8 = r"\\?0?(?:0[4-7][0-7]|1[0-7][0-7]|01[125])"
 _CODE_16 = r"(?:0[xX]|\\x|\\\\x|[x$#]|U\+00)?(?:[2-7][0-9a-fA-F]|0[9aAdD])"

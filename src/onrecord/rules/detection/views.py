@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Searches what a text says when it is decoded: escapes, URLs, markup, base64, wrapped lines and twenty forms more.
 
-One more pass looks for signs of encoding, all at once, so a text without any costs little more. Where there is a sign, the form is read into a view (see offsets.py) which is
-searched as the text itself was, and in which there may be signs again: base64 of JSON that holds
-JSON. What is found in a view is masked in the text, wherever it was written. A value that was found
-in one of them is looked for in all.
+One more pass looks for signs of encoding, all at once, so a text without any costs little more.
+Where there is a sign, the form is read into a view (see offsets.py), which is searched as the text
+itself was, and in which there may be signs again: base64 of JSON that holds JSON. What is found in
+a view is masked in the text, wherever it was written. A value that was found in one of them is
+looked for in all.
 
 Nothing here may take long, whatever the text: how much is decoded, how often and how deep has a
 limit. A text that needs more is not searched to its end, and so is withheld whole.
@@ -23,7 +24,7 @@ from onrecord.rules.pattern import Pattern
 
 DEPTH = 4  # views of views
 MOST_VIEWS = 120
-MOST_EDITS, MORE_EDITS = 100_000, 10  # places decoded in one view, and one more for so many characters
+MOST_EDITS, MORE_EDITS = 60_000, 20  # places decoded in one view, and one more for so many characters
 MOST_OUTPUT, MORE_OUTPUT = 65_536, 4  # characters of all views, and so many for each character of the text
 MARGIN = 2_048  # characters around a sign that are decoded
 SCRAP = 512  # the same, of what is short
