@@ -140,6 +140,9 @@ def national(text: str, start: int, end: int) -> Span | None:
     digits = "".join(groups)
     if _something_else(text, start, end, groups) or len(set(digits)) < 3 or digits in _ROWS or _isbn(text, start):
         return None
+    before = text[max(0, start - 2) : start]
+    if digits[0] == "0" and written[0] != "(" and before[-1:] == " " and before[:1].isdigit():
+        return None  # groups of a longer number
     short = written[0] == "(" or _swedish(written, groups) or (len(groups) > 3 and "-" not in written)
     if not (9 if digits[0] == "0" and short else 10) <= len(digits) <= 11 + (digits[0] == "1"):
         return None
