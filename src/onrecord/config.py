@@ -31,6 +31,7 @@ from onrecord.ledger.timestamp import load_roots
 from onrecord.ledger.vouched import Vouched
 from onrecord.ledger.whereabouts import way_of
 from onrecord.ledger.writer import Writer
+from onrecord.presidio import Presidio
 from onrecord.recorder import Configuration, Recorder
 from onrecord.review import due_review
 from onrecord.rules.detection.detectors import builtin_detectors
@@ -186,8 +187,10 @@ def review_when_due(home: Home, loaded: Loaded, say: Callable[[str], None]) -> N
 
 
 def build_redactor(digest_key: bytes, settings: Settings) -> Redactor:
-    """Return the redactor that `settings` ask for."""
-    return Redactor(digest_key=digest_key, detectors=builtin_detectors(), cut=settings.redaction.cut)
+    """Return the redactor that `settings` ask for. Raises ConfigError where they ask for what is not installed."""
+    recognisers = [Presidio()] if settings.redaction.names else []
+    detectors = builtin_detectors(recognisers=recognisers)
+    return Redactor(digest_key=digest_key, detectors=detectors, cut=settings.redaction.cut)
 
 
 def build_anchor_plan(loaded: Loaded) -> AnchorPlan:

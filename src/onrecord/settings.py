@@ -77,9 +77,10 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[redaction]`: how much of a long text stays."""
+    """`[redaction]`: how much of a long text stays, and whether names and places are looked for."""
 
     cut: int = 100
+    names: bool = False
 
 
 class WitnessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from importlib.resources import files
 
 from onrecord.rules import names
 from onrecord.rules.detection import assignment, randomness, views
-from onrecord.rules.detection.finding import Finding
+from onrecord.rules.detection.finding import Finding, Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
 from onrecord.rules.detection.rule import Ready, Rule, expression_of, prove, read_rules
@@ -42,8 +42,19 @@ BUILTIN = ("secrets.toml", "vendors.toml", "personal.toml")
 class Detectors:
     """A set of rules, ready to search."""
 
-    def __init__(self, rules: Sequence[Rule], *, digest: str = "", gate: Gate | None = None) -> None:
-        """`gate` is made from `expressions` of the same rules; without one, a `KeywordGate` is."""
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        *,
+        digest: str = "",
+        gate: Gate | None = None,
+        recognisers: Sequence[Recogniser] = (),
+    ) -> None:
+        """`gate` is made from `expressions` of the same rules; without one, a `KeywordGate` is.
+
+        What `recognisers` find the class low keeps.
+        """
+        self._recognisers = tuple(recognisers)
         self.digest = digest
         self.rules = tuple(rules)
         self._rules = [Ready(rule) for rule in rules]
@@ -59,7 +70,7 @@ class Detectors:
 
     def suspect(self, data: bytes) -> bool:
         """Say whether anything could be found in `data`, UTF-8 of one text or of many, one a line."""
-        return bool(self._gate.hits(data))
+        return bool(self._recognisers) or bool(self._gate.hits(data))
 
     def find(self, text: str, *, low: bool = False, encoded: bool = False) -> list[Finding]:
         """Return what is to be masked in `text`, in order, without overlaps.
@@ -75,6 +86,8 @@ class Detectors:
         if seen is None:
             return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
         found = seen[0]
+        for recogniser in () if low else self._recognisers:
+            found.extend(recogniser.recognised(text))
         return _repeated(text, _settled(text, found)) if found else found
 
     def _searched(self, text: str, *, low: bool, encoded: bool) -> "tuple[list[Finding], views.Signs] | None":
@@ -239,10 +252,11 @@ def builtin_rules() -> tuple[tuple[Rule, ...], str]:
     return rules, hashlib.sha256("".join(texts).encode()).hexdigest()
 
 
-def builtin_detectors(blob: bytes | None = None) -> Detectors:
+def builtin_detectors(blob: bytes | None = None, recognisers: Sequence[Recogniser] = ()) -> Detectors:
     """Return the detectors that ship with this package; `blob` is what `gate.compiled` made of their expressions."""
     rules, digest = builtin_rules()
-    return Detectors(rules, digest=digest, gate=HyperscanGate(blob) if blob is not None else None)
+    gate = HyperscanGate(blob) if blob is not None else None
+    return Detectors(rules, digest=digest, gate=gate, recognisers=recognisers)
 
 
 def builtin_blob() -> bytes | None:

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 Kind: TypeAlias = Literal["secret", "pii", "flag"]
 Span: TypeAlias = tuple[int, int]
@@ -20,3 +20,11 @@ class Finding:
     rule_id: str
     kind: Kind
     view: str = ""  # the decoding in which it was found: "" for the text as it is
+
+
+class Recogniser(Protocol):
+    """Finds what rules can't describe, such as names; `presidio.py` is one. What it raises withholds the text."""
+
+    def recognised(self, text: str) -> list[Finding]:
+        """Return what is to be masked in `text`, in any order."""
+        ...

@@ -68,10 +68,10 @@ def ipv6(text: str, start: int, end: int) -> Span | None:
     """Keep an address of a host; not a path of names joined with `::`, a time, or a fingerprint."""
     if text[start - 1 : start] in (":", ".", "_", "-") or text[start - 1 : start].isalnum():
         return None
-    stop = end
-    if text[stop : stop + 1] == ":" and not text[stop + 1 : stop + 2].isalnum() and text[stop - 1] != ":":
-        pass  # a colon of the sentence
-    elif text[stop : stop + 1] in (":", "_") or text[stop : stop + 1].isalnum():
+    if text[end : end + 2] == "::":
+        end += 2
+    after = text[end : end + 2]
+    if after[:1] == "_" or after[:1].isalnum() or (after[:1] == ":" and (text[end - 1] == ":" or after[1:].isalnum())):
         return None
     try:
         address = IPv6Address(text[start:end])

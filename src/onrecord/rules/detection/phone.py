@@ -59,8 +59,8 @@ def international(text: str, start: int, end: int) -> Span | None:
     stop = end
     while stop > start:
         digits = text[start:stop].replace("(0)", "").translate(_DROPPED)
-        if _fits(digits[0 if plus else 2 :], trunk=plus):
-            return (start, _extended(text, stop)) if _ends(text, stop) else None
+        if _fits(digits[0 if plus else 2 :], trunk=plus) and _ends(text, stop):
+            return start, _extended(text, stop)
         stop = _last_group(text, start, stop)
     return None
 
@@ -120,7 +120,7 @@ def _groups(written: str) -> list[str]:
 def _something_else(text: str, start: int, stop: int, groups: list[str]) -> bool:
     """Say whether the digits are a date, a time, an IP address, or go on before or after."""
     before = text[max(0, start - 2) : start]
-    if before[-1:].isalnum() or before[-1:] in ("_", "$", "€", "£", "#", "=", "+"):
+    if (before[-1:].isascii() and before[-1:].isalnum()) or before[-1:] in ("_", "$", "€", "£", "#", "=", "+"):
         return before[-1:] != "="
     if before[-1:] in (".", "-", "/", ":", ",") and before[:1].isdigit():
         return True
@@ -140,6 +140,9 @@ def national(text: str, start: int, end: int) -> Span | None:
     digits = "".join(groups)
     if _something_else(text, start, end, groups) or len(set(digits)) < 3 or digits in _ROWS or _isbn(text, start):
         return None
+    before = text[max(0, start - 2) : start]
+    if digits[0] == "0" and written[0] != "(" and before[-1:] == " " and before[:1].isdigit():
+        return None  # groups of a longer number
     short = written[0] == "(" or _swedish(written, groups) or (len(groups) > 3 and "-" not in written)
     if not (9 if digits[0] == "0" and short else 10) <= len(digits) <= 11 + (digits[0] == "1"):
         return None
