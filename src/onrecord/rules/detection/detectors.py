@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
 from onrecord.rules import names
-from onrecord.rules.detection import assignment, randomness, views
+from onrecord.rules.detection import assignment, columns, randomness, views
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
@@ -32,6 +32,7 @@ MOST_REPEATED = 64  # values of one text that are
 
 # What finds things beside the rules.
 ASSIGNMENT = "assignment"
+COLUMNS = "columns"
 RANDOMNESS = "randomness"
 UNANNOUNCED = "unannounced"
 _TELLING = f"(?i:{names.ANCHORS})|(?im:{names.SHORT_ANCHORS})"  # what every telling name contains
@@ -102,6 +103,7 @@ class Detectors:
             if i == len(self._rules):
                 if not encoded:
                     matches.extend((ASSIGNMENT, start, end) for start, end in assignment.anchors(data))
+                    matches.extend((COLUMNS, start, end) for start, end in columns.cells(data))
                 continue
             if i > len(self._rules):
                 spans = randomness.values(data) if i == len(self._rules) + 1 else randomness.assigned(data)
@@ -151,7 +153,9 @@ def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iter
                 yield Finding(value.start, value.end, value.label, ASSIGNMENT, "secret")
             continue
         if isinstance(ready, str):
-            if ready == RANDOMNESS:
+            if ready == COLUMNS:
+                label = "credential"
+            elif ready == RANDOMNESS:
                 label = randomness.label_at(text, first, last)
             else:
                 label = "secret" if randomness.is_assigned(text, first, last) else ""
