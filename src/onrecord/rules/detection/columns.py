@@ -45,7 +45,7 @@ def _below(data: bytes, at: int, stop: int) -> Iterator[Span]:
     """Yield the cells of the lines below the heading `data[at:stop]`."""
     line = data[at:stop]
     sign = next((sign for sign in b"|\t;," if bytes([sign]) in line), 0)
-    if not sign:
+    if not sign or line.rstrip()[-1:] in (b",", b"("):  # a list of a program that goes on
         return
     heading = _split(data, at, stop, sign)
     telling = _telling(data, heading)
@@ -116,7 +116,7 @@ def _split(data: bytes, at: int, stop: int, sign: int) -> list[Span]:
 
 def _telling(data: bytes, heading: list[Span]) -> dict[int, str]:
     """Return the labels of telling headings by their place; none where the line holds more than short names."""
-    if len(heading) < 2:
+    if sum(bool(data[start:end].strip(_AROUND)) for start, end in heading) < 2:
         return {}
     labels: dict[int, str] = {}
     for i, (start, end) in enumerate(heading):
