@@ -45,6 +45,12 @@ NOTATIONS = [
     f"Password:\n  {P}\n",
     f"API Key:\n{K}\n",
     f"**Password:** {P}",
+    f"name,password,mail\nme,{P},x\n",
+    f'"name";"password"\n"me";"{P}"',
+    f"name\tapi_key\nme\t{K}\n",
+    f"| user | password |\n|------|----------|\n| me | {P} |\n",
+    f" id | user | password\n----+------+---------\n  1 | me   | {P}\n",
+    f"INSERT INTO users (name, password) VALUES ('x', 'y1y1y1'), ('me', '{P}');",
     # shells and commands
     f"export DB_PASS={P}",
     f"ENV API_TOKEN {K}",
@@ -122,7 +128,7 @@ NOTATIONS = [
     f"пароль: {P}",
     f"пароль — {P}",
     f"密码是{P}",
-    f"密码：{P}",  # noqa: RUF001: a full-width colon
+    f"密码：{P}",
     f"パスワード: {P}",
     f"비밀번호: {P}",
     f"hasło: {P}",
@@ -182,6 +188,8 @@ NO_SECRETS = [
     "jwt: jjwt-jackson-0.11.2",
     "#include <passwd.h>",
     "F</etc/passwd> in C<_>",
+    "token,count\nthe,12345678\nhouse2,1\n",
+    "Tell me your user, password, and mail,\nthen we go on, right, ok1234\n",
 ]
 
 
@@ -204,7 +212,7 @@ def test_a_quoted_password_is_found_whole_at_any_depth_of_escapes(name: str, sig
 
     found = [(text[f.start : f.end], f.start) for f in DETECTORS.find(text)]
 
-    if value[0] not in ");,+$&<{[.%*#@" and "..." not in value:  # may stand for a value, or go on with code
+    if value[0] not in ");,+$&<{[.%*#@!" and "..." not in value:  # may stand for a value, or go on with code
         assert any(value in piece for piece, _ in found)
 
 

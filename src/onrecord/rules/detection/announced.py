@@ -19,8 +19,8 @@ _MARKS = frozenset("!@#$%^&*?~")
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.$"
 _ASKS = listed("""
     get read has is check find parse load fetch validate verify decode require required need needs missing contains
-    include includes expect assert type label test describe it by input field click fill print log raise error create make next
-    match scan accept skip unexpected emit
+    include includes expect assert type label test describe it by input field click fill print log raise error create
+    make next match scan accept skip unexpected emit
 """)
 # What people say about passwords without saying one.
 _SAID = listed("""

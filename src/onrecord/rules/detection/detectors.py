@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from onrecord.rules import names
-from onrecord.rules.detection import assignment, randomness, views
+from onrecord.rules.detection import assignment, columns, randomness, views
 from onrecord.rules.detection.finding import Finding, Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
@@ -32,6 +32,7 @@ MOST_REPEATED = 64  # values of one text that are
 
 # What finds things beside the rules.
 ASSIGNMENT = "assignment"
+COLUMNS = "columns"
 RANDOMNESS = "randomness"
 UNANNOUNCED = "unannounced"
 _TELLING = f"(?i:{names.ANCHORS})|(?im:{names.SHORT_ANCHORS})"  # what every telling name contains
@@ -97,9 +98,10 @@ class Detectors:
         room = MOST_MATCHES + len(text) // DENSEST
         for base, piece in _slices(text):
             data = utf8(piece)
-            if not encoded:
-                views.note(signs, data, base, base + len(piece))
             hits = self._gate.hits(data)
+            if not encoded:
+                known = len(self._sought)
+                views.note(signs, data, base, base + len(piece), rare=known + 3 in hits, common=known + 4 in hits)
             if hits:
                 matches = self._matches(data, hits, low=low, encoded=encoded)
                 room -= len(matches or ())
@@ -123,6 +125,7 @@ class Detectors:
                     return None
         if known in hits and not encoded:
             matches.extend((ASSIGNMENT, *span) for span in assignment.anchors(data))
+            matches.extend((COLUMNS, *span) for span in columns.cells(data))
         if known + 1 in hits:
             matches.extend((RANDOMNESS, *span) for span in randomness.values(data))
         if known + 2 in hits:
@@ -136,7 +139,8 @@ _Match = tuple[Ready | str, int, int]
 def expressions(rules: Sequence[Rule]) -> list[Expression]:
     """Return what a gate must look for: what the rules look for, each once, then what is no rule."""
     of_rules = dict.fromkeys(map(expression_of, rules))
-    return [*of_rules, Expression(_TELLING), Expression(randomness.NEAR), Expression(randomness.ASSIGNED)]
+    of_text = (_TELLING, randomness.NEAR, randomness.ASSIGNED, views.RARE, views.COMMON)
+    return [*of_rules, *map(Expression, of_text)]
 
 
 def _by_expression(rules: Sequence[Rule]) -> list[list[int]]:
@@ -168,7 +172,9 @@ def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iter
                 yield Finding(value.start, value.end, value.label, ASSIGNMENT, "secret")
             continue
         if isinstance(ready, str):
-            if ready == RANDOMNESS:
+            if ready == COLUMNS:
+                label = "credential"
+            elif ready == RANDOMNESS:
                 label = randomness.label_at(text, first, last)
             else:
                 label = "secret" if randomness.is_assigned(text, first, last) else ""

@@ -140,13 +140,18 @@ _RARE = tuple(
     if not form.literal and n not in (_LOOKALIKES, _FORM) and n not in _COMMON
 )
 _SIGNS = {n: form.sign for n, form in _FORMS}
-_ANY_RARE = Pattern("|".join(f"(?:{_SIGNS[n]})" for n, _ in _RARE))
-_ANY_COMMON = Pattern("|".join(f"(?:{_SIGNS[n]})" for n in _COMMON))
+# What a gate looks for: any of the signs of the one kind, and of the other.
+RARE = "|".join(f"(?:{_SIGNS[n]})" for n, _ in _RARE)
+COMMON = "|".join(f"(?:{_SIGNS[n]})" for n in _COMMON)
+_ANY_RARE, _ANY_COMMON = Pattern(RARE), Pattern(COMMON)
 _LOOKALIKE, _FORM_SIGN = Pattern(lookalikes.TRIGGER), Pattern(decoding.FORM)
 
 
-def note(signs: Signs, data: bytes, start: int, end: int) -> None:
-    """Add to `signs` those that `data` has, which is UTF-8 of `text[start:end]`."""
+def note(signs: Signs, data: bytes, start: int, end: int, *, rare: bool, common: bool) -> None:
+    """Add to `signs` those that `data` has, which is UTF-8 of `text[start:end]`.
+
+    `rare` and `common` say whether `RARE` and `COMMON` could occur in it.
+    """
     for number, literal, pattern in _BY_LITERAL:
         if literal in data and (pattern is None or pattern.occurs(data)):
             _add(signs, number, start, end)
@@ -154,13 +159,13 @@ def note(signs: Signs, data: bytes, start: int, end: int) -> None:
                 _add(signs, _FORM, start, end)
     if (not data.isascii() or b"\0" in data) and _LOOKALIKE.occurs(data):
         _add(signs, _LOOKALIKES, start, end)
-    if _ANY_RARE.occurs(data):
+    if rare:
         for first, last in _around(_ANY_RARE, data):
             piece = data[max(0, first - 64) : last + 64] if last - first < len(data) else data
             for number, pattern in _RARE:
                 if pattern.occurs(piece):
                     _add(signs, number, start + max(0, first - MARGIN), min(end, start + last + MARGIN))
-    if _ANY_COMMON.occurs(data):
+    if common:
         for first, last in _around(_ANY_COMMON, data):
             for number in _COMMON:
                 _add(signs, number, start + max(0, first - SCRAP), min(end, start + last + SCRAP))
