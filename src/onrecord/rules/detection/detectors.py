@@ -61,6 +61,8 @@ class Detectors:
         self._rules = [Ready(rule) for rule in rules]
         self._gate = gate or KeywordGate(expressions(rules))
         self._sought: list[list[int]] = _by_expression(rules)
+        self._rare = len(self._sought) + 3  # numbers of the expressions for signs of encoding
+        self._common = self._rare + len(views.RARE)
 
     @classmethod
     def read(cls, text: str) -> "Detectors":
@@ -100,8 +102,9 @@ class Detectors:
             data = utf8(piece)
             hits = self._gate.hits(data)
             if not encoded:
-                known = len(self._sought)
-                views.note(signs, data, base, base + len(piece), rare=known + 3 in hits, common=known + 4 in hits)
+                rare = any(self._rare <= hit < self._common for hit in hits)
+                common = bool(hits) and hits[-1] >= self._common
+                views.note(signs, data, base, base + len(piece), rare=rare, common=common)
             if hits:
                 matches = self._matches(data, hits, low=low, encoded=encoded)
                 room -= len(matches or ())
@@ -139,7 +142,7 @@ _Match = tuple[Ready | str, int, int]
 def expressions(rules: Sequence[Rule]) -> list[Expression]:
     """Return what a gate must look for: what the rules look for, each once, then what is no rule."""
     of_rules = dict.fromkeys(map(expression_of, rules))
-    of_text = (_TELLING, randomness.NEAR, randomness.ASSIGNED, views.RARE, views.COMMON)
+    of_text = (_TELLING, randomness.NEAR, randomness.ASSIGNED, *views.RARE, *views.COMMON)
     return [*of_rules, *map(Expression, of_text)]
 
 
