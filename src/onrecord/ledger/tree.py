@@ -21,7 +21,7 @@ from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import FileLock, disk_error, make_folder, replace_file
 from onrecord.ledger.history import Published as Published  # noqa: PLC0414 - part of what this file hands on
-from onrecord.ledger.history import append_history, last_note, signer_of, thin
+from onrecord.ledger.history import append_history, last_note, last_notes, signer_of, thin
 from onrecord.ledger.note import Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.signing import SigningKeys
@@ -178,8 +178,7 @@ class Tree:
         """Where the last signature is by another key, sign the same tree: so that no epoch is without a signature."""
         if self._signed_with is signer:
             return
-        note = last_note(self._folder.checkpoints)
-        closing = _ours(note, self._keys)
+        closing, note = _last_signed(self._folder, self._keys)
         if closing is None or signer_of(note.decode()) == signer.vkey.key_id:
             return
         if closing.size >= self.size:
@@ -241,7 +240,15 @@ def read_checkpoint(folder: LogFolder, keys: SigningKeys) -> Checkpoint | None:
 
 def read_last_signed(folder: LogFolder, keys: SigningKeys) -> Checkpoint | None:
     """Return the newest checkpoint of the history if it is ours and whole; it may not be published yet."""
-    return _ours(last_note(folder.checkpoints), keys)
+    return _last_signed(folder, keys)[0]
+
+
+def _last_signed(folder: LogFolder, keys: SigningKeys) -> tuple[Checkpoint | None, bytes]:
+    """Return the newest checkpoint of the history that is ours, and its note; what others wrote there hides nothing."""
+    for note in last_notes(folder.checkpoints):
+        if (checkpoint := _ours(note, keys)) is not None:
+            return checkpoint, note
+    return None, b""
 
 
 def _ours(note: bytes, keys: SigningKeys) -> Checkpoint | None:
