@@ -17,21 +17,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from onrecord.errors import NotVerified
+from onrecord.ledger.epochs import Epochs, WrongEpoch, who_signed
 from onrecord.ledger.lines import CHUNK, MAX_LINE
 from onrecord.ledger.merkle import HASH_BYTES
-from onrecord.ledger.note import Checkpoint, UnknownSigner, Unsigned, VerifierKey
+from onrecord.ledger.note import MAX_NOTE, Checkpoint, UnknownSigner, Unsigned, VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.proof import HEADER, check_carried, parse_proof
 from onrecord.ledger.reading import strict_event
+from onrecord.ledger.smallfile import read_small
 from onrecord.ledger.sparse import (
     ANCHORS,
     MANIFEST,
     MAX_MANIFEST,
-    MAX_NOTE,
     ZIP_FOLDER,
     is_bundle,
-    read_at_most,
-    remark_on_signer,
     verify_bundle,
 )
 from onrecord.ledger.tiles import TILE_WIDTH
@@ -87,21 +86,23 @@ def verify_file(
 def _verify_proof(path: Path, keys: Sequence[VerifierKey], outside: Sequence[Checkpoint]) -> Report:
     seqs: tuple[int, ...] = ()
     try:
-        proof = parse_proof(read_at_most(path, MAX_PROOF))
+        proof = parse_proof(read_small(path, MAX_PROOF))
         seqs = (proof.index,)
         checkpoint = check_carried(proof, keys)
+        Epochs(keys, (), {}).check_newest(*who_signed(proof.note, keys))  # a proof holds no hand-over to follow
         event = strict_event(proof.extra, proof.index)
         if event.seq != proof.index:
             raise NotVerified(f"the entry at place {proof.index} claims to be another one")
     except Unsigned:
         return _refused("unsigned", "the checkpoint of the proof carries no signature", ())
+    except WrongEpoch as e:
+        return _refused("wrong key", e.reason, ())
     except UnknownSigner:
         reason = "the proof is not signed with the given key; a log whose key was replaced has several, one each line"
         return _refused("wrong key", reason, ())
     except NotVerified as e:
         return _refused("altered", f"the proof does not hold: {e}", seqs)
     said = [f"entry {event.seq} is one of the {checkpoint.size} entries that were signed"]
-    said += remark_on_signer(proof.note, keys)
     for view in outside:
         where = f"a checkpoint kept outside, of {view.size} entries,"
         if (view.origin, view.size) != (checkpoint.origin, checkpoint.size):

@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from onrecord.errors import NotVerified
-from onrecord.ledger.epochs import BrokenChain
+from onrecord.ledger.epochs import BrokenChain, OldKey
 from onrecord.ledger.note import BadSignature, Checkpoint, UnknownSigner, Unsigned, VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.reading import Reading
@@ -85,13 +85,16 @@ def verify(
     living recorder may take to sign its newest lines. `progress` is called with the count of bytes
     that were read of the segments. Raises OSError where a file cannot be read.
     """
-    claims = Claims(folder)
+    try:
+        claims = Claims(folder)
+    except NotVerified as e:
+        return Report(verdict="altered", reasons=(str(e),), entries=0, signed=0)
     outside = [view for view in outside if view.size]  # the empty tree is a view of nothing
-    reading = Reading(folder, claims.likely_size(keys), claims.history(), progress)
-    reading.want([*claims.sizes, *(view.size for view in outside), guard.size if guard else 0])
+    wanted = [*claims.sizes, *(view.size for view in outside), guard.size if guard else 0]
+    reading = Reading(folder, claims.likely_size(keys), wanted, progress)
     reading.read()
-    signed = claims.weigh(keys, reading.hand_overs, reading.unfit)
-    if signed.checkpoint and reading.entries > signed.checkpoint.size and reading.broken is None and wait_s:
+    signed = claims.weigh(keys, reading.hand_overs, reading.root)
+    if signed.checkpoint and _is_behind(signed, reading) and reading.broken is None and wait_s:
         signed = _await_signature(folder, keys, reading, signed, wait_s)
     verdict, reasons, seqs = _judge(_Evidence(signed, tuple(outside), guard), reading)
     return Report(
@@ -109,18 +112,31 @@ def verify(
     )
 
 
+def _is_behind(signed: Signed, reading: Reading) -> bool:
+    """Say whether a living recorder has still to sign: what it wrote, or with the key that it was given."""
+    assert signed.checkpoint is not None
+    return reading.entries > signed.checkpoint.size or isinstance(signed.fault, OldKey)
+
+
 def _await_signature(
     folder: LogFolder, keys: Sequence[VerifierKey], reading: Reading, signed: Signed, wait_s: float
 ) -> Signed:
     """Return the first signature that covers all that was read, or the one before if none comes."""
     end = time.monotonic() + wait_s
     while time.monotonic() < end:
-        claims = Claims(folder)
-        newer = claims.weigh(keys, reading.hand_overs, reading.unfit)
-        if newer.checkpoint is not None and newer.checkpoint.size >= reading.entries:
-            reading.want([newer.checkpoint.size])
+        try:
+            claims = Claims(folder)
+        except NotVerified:
+            break
+        reading.want(claims.sizes)
+        newer = claims.weigh(keys, reading.hand_overs, reading.root)
+        if (
+            newer.checkpoint is not None
+            and newer.checkpoint.size >= reading.entries
+            and not isinstance(newer.fault, OldKey)
+        ):
             reading.read(until=newer.checkpoint.size)
-            return claims.weigh(keys, reading.hand_overs, reading.unfit)
+            return claims.weigh(keys, reading.hand_overs, reading.root)
         time.sleep(_POLL_S)
     return signed
 
@@ -152,6 +168,7 @@ def _judge(evidence: _Evidence, reading: Reading) -> _Finding:
         _check_epochs,
         _check_outside,
         _check_guard,
+        _check_newest_key,
         _check_tail,
     ):
         finding = check(evidence, reading)
@@ -269,9 +286,14 @@ def _check_history(evidence: _Evidence, _: Reading) -> _Finding | None:
 
 def _check_epochs(evidence: _Evidence, _: Reading) -> _Finding | None:
     fault = evidence.signed.fault
-    if fault is None:
+    if fault is None or isinstance(fault, OldKey):
         return None
     return "altered" if isinstance(fault, BrokenChain) else "wrong key", [fault.reason], fault.seqs
+
+
+def _check_newest_key(evidence: _Evidence, _: Reading) -> _Finding | None:
+    fault = evidence.signed.fault  # after the views: that the log was rolled back says more
+    return ("wrong key", [fault.reason], ()) if isinstance(fault, OldKey) else None
 
 
 def _check_deletions(evidence: _Evidence, reading: Reading) -> _Finding | None:
