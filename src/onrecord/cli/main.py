@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader had enough, as with `| head`
         return 0
+    except OSError as e:
+        say(f"{str(e.filename or 'input or output')[:200]}: {(e.strerror or type(e).__name__).lower()}")
+        return 2
     except KeyboardInterrupt:
         return 130
 

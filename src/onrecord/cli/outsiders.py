@@ -18,8 +18,11 @@ from onrecord.ledger.clock import TimeText
 from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.note import Checkpoint, VerifierKey
 from onrecord.ledger.place import Home, LogFolder
+from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.timestamp import load_roots
 from onrecord.settings import load
+
+_MAX_ROOTS = 1 << 22  # bytes; a bundle of all that browsers trust takes some 230,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,10 @@ def outsiders_of(options: Namespace, home: Home) -> Outsiders:
 def read_root(path: Path) -> bytes:
     """Return the certificates in a file, to which timestamps must lead. Raises ConfigError."""
     try:
-        data = path.read_bytes()
+        data = read_small(path, _MAX_ROOTS)
         load_roots([data])
+    except NotSmall as e:
+        raise ConfigError(f"--tsa-root: {path}: {e}") from e
     except OSError as e:
         raise ConfigError(f"--tsa-root: cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
     except ConfigError as e:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`onrecord tail` and `onrecord show`: the record, for people."""
 
+import re
 import sys
 import time
 from argparse import Namespace
@@ -19,6 +20,7 @@ from onrecord.ledger.place import Home, LogFolder
 from onrecord.settings import home_folder
 
 _POLL_S = 0.2
+_SEQ = re.compile("[0-9]{1,18}")
 
 
 def tail(options: Namespace) -> int:
@@ -64,15 +66,17 @@ def show(options: Namespace) -> int:
             print("\n".join([*([""] if found else []), *full(event)]))
         found += 1
     if not found:
-        say(f"nothing on the record is called {options.which}")
+        say(f"nothing on the record is called {options.which[:80]!r}")
     return 0 if found else 1
 
 
 def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:
-    if which.isdecimal():
+    if _SEQ.fullmatch(which):
         for line, event in _events(folder, int(which), stop=int(which) + 1):
             yield line, event
         return
+    if not which:
+        return  # what belongs to no call has an empty one
     needle = which.encode()
     for line in lines_from(folder):
         if needle in line.data and which in ((event := _event(line, folder)).event_id, event.call_id):

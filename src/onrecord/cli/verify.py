@@ -19,10 +19,11 @@ from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.keys import read_verifiers
 from onrecord.ledger.lines import length_of, segment_files
-from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
+from onrecord.ledger.note import MAX_NOTE, Checkpoint, VerifierKey, open_checkpoint
 from onrecord.ledger.place import Home, LogFolder
 from onrecord.ledger.received import verify_file
 from onrecord.ledger.signing import verifier_file
+from onrecord.ledger.smallfile import read_small
 from onrecord.ledger.sparse import is_bundle
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, Report
@@ -144,7 +145,7 @@ def _keys(given: list[str], home: Home, log: str) -> list[VerifierKey]:
 
 def _outside(path: Path, keys: list[VerifierKey]) -> Checkpoint:
     try:
-        return open_checkpoint(path.read_bytes(), list(dict.fromkeys(keys)))
+        return open_checkpoint(read_small(path, MAX_NOTE), list(dict.fromkeys(keys)))
     except OSError as e:
         raise OnRecordError(f"cannot read the checkpoint {path}: {os.strerror(e.errno or 0).lower()}") from e
     except NotVerified as e:

@@ -26,9 +26,10 @@ from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.durable import FileLock, replace_file
 from onrecord.ledger.lines import whole_lines
 from onrecord.ledger.merkle import tree_root
-from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint, parse_note
+from onrecord.ledger.note import MAX_NOTE, Checkpoint, VerifierKey, open_checkpoint, parse_note
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.post import TIMEOUT_S
+from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.tiles import reader_over_tiles
 from onrecord.ledger.timestamp import ask_tsa, load_roots
 from onrecord.ledger.tree import Published, read_tile
@@ -75,7 +76,7 @@ def newest_checkpoint(folder: LogFolder, log_keys: Sequence[VerifierKey]) -> tup
     Raises NotAnchored where there is none yet, NotVerified where it is not signed with one of `log_keys`.
     """
     try:
-        note = folder.checkpoint.read_bytes()
+        note = read_small(folder.checkpoint, MAX_NOTE)
     except FileNotFoundError:
         raise NotAnchored(f"{folder.path} has no checkpoint yet; the first onrecord run makes one") from None
     except OSError as e:
@@ -202,9 +203,11 @@ def keep_copy(folder: LogFolder, log_keys: Sequence[VerifierKey], path: Path) ->
     """
     note, checkpoint = newest_checkpoint(folder, log_keys)
     try:
-        before = path.read_bytes()
+        before = read_small(path, MAX_NOTE)
     except FileNotFoundError:
         before = b""
+    except NotSmall as e:
+        raise NotAnchored(f"{path} holds something else than a checkpoint of this log, and is left alone: {e}") from e
     except OSError as e:
         raise NotAnchored(f"cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
     if before:

@@ -8,6 +8,7 @@ ends, and knows what kind of end it was; what it means is decided in `verify.py`
 
 import heapq
 import json
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Literal
@@ -37,6 +38,7 @@ from onrecord.ledger.tree import read_tile
 
 _FOLLOWED = frozenset({"recorder_start", "recorder_stop", "retention", "key"})
 _BEYOND = 2**63
+_ORDERED = 1 << 20  # lines behind the first wrong one whose order is told
 _WRITERS = 100_000  # whose counts are held in memory
 
 _decode = msgspec.json.Decoder(Event).decode
@@ -68,7 +70,7 @@ class Reading:
         self._roots = {0: self._frontier.root()}
         self._wanted = sorted({size for size in wanted if size})  # a sorted list is a heap
         self._due = self._wanted[0] if self._wanted else _BEYOND  # the next of them
-        self._at = (0, 0)  # segment and offset of the first line not read yet
+        self._at = (0, 0, 0)  # segment, offset and place of the first line not read yet, at the beginning of a block
         self.broken: Break | None = None
         self.off_tile: int | None = None
         self.open_calls: dict[str, int] = {}
@@ -103,7 +105,7 @@ class Reading:
     def read(self, until: int | None = None) -> None:
         """Go on to the last line feed, or to `until` entries."""
         files = segment_files(self._folder)
-        segment, offset = self._at
+        segment, offset, _ = self._at
         before = sum(map(length_of, files[:segment]))
         try:
             for number in range(segment, len(files)):
@@ -117,7 +119,7 @@ class Reading:
                         raise Break("form", first, f"{files[number].name} is not named by its first entry, {first}")
                     first = None
                     offset += sum(map(len, lines)) + len(lines)
-                    self._at = (number, offset)
+                    self._at = (number, offset, self.entries)
                     if self._progress is not None:
                         self._progress(before + min(offset, length))
                     if len(lines) < len(block):
@@ -215,15 +217,23 @@ class Reading:
             if "same_account" in event.detail:  # that of a service says nothing of who is wrapped
                 self.same_account = bool(event.detail["same_account"])
 
-    def order(self) -> list[int]:
-        """Return the seqs of all lines, in the order in which they stand; -1 for a line that is no event."""
-        seqs: list[int] = []
-        for file in segment_files(self._folder):
+    def order(self) -> "tuple[int, array[int]] | None":
+        """Return up to where lines are in order, and the seqs of those behind, as they stand; -1 for what is no event.
+
+        None where there are more than are held in memory.
+        """
+        seqs = array("q")
+        number, offset, place = self._at
+        for file in segment_files(self._folder)[number:]:
             try:
-                seqs.extend(_seq_of(line.data) for line in whole_lines(file))
+                for line in whole_lines(file, offset):
+                    if len(seqs) == _ORDERED:
+                        return None
+                    seqs.append(_seq_of(line.data))
             except NotVerified:
                 seqs.append(-1)  # it goes on without an end
-        return seqs
+            offset = 0
+        return place, seqs
 
     def remarks(self) -> list[str]:
         """Return what a reader should know besides the verdict."""
@@ -280,9 +290,10 @@ class _Leaves:
 
 def _seq_of(data: bytes) -> int:
     try:
-        return read_seq(data)
+        seq = read_seq(data)
     except NotVerified:
         return -1
+    return max(-1, min(seq, _BEYOND - 1))
 
 
 def strict_event(data: bytes, seq: int) -> Event:

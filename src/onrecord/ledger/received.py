@@ -154,7 +154,7 @@ def _unpack(packed: zipfile.ZipFile, scratch: Path) -> None:
         raise NotVerified(f"the zip holds {len(members)} files; {MAX_MEMBERS} is the most that are unpacked")
     left = MAX_UNPACKED
     for member in members:
-        if member.is_dir() and member.filename.startswith(f"{ZIP_FOLDER}/"):
+        if member.filename.startswith(f"{ZIP_FOLDER}/") and member.filename.endswith("/"):
             continue  # other programs name folders; those that are needed are made for what is in them
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise NotVerified("the zip is packed in a way that is not read here")

@@ -25,6 +25,7 @@ from onrecord.errors import KeyFileError, LedgerError, LedgerRefused, NotVerifie
 from onrecord.ledger.durable import replace_file
 from onrecord.ledger.note import SignerKey, VerifierKey
 from onrecord.ledger.place import Home
+from onrecord.ledger.smallfile import MAX_KEYS, MAX_STATE, NotSmall, read_small
 
 _PREFIX = "PRIVATE+KEY+"
 _ED25519 = b"\x01"  # C2SP signed-note, signature types
@@ -136,7 +137,9 @@ def write_signers(path: Path, signers: Sequence[SignerKey]) -> None:
 def read_vkeys(path: Path) -> list[VerifierKey]:
     """Return the public keys in a file, one a line. Raises KeyFileError."""
     try:
-        lines = path.read_text(encoding="ascii").split("\n")
+        lines = read_small(path, MAX_KEYS).decode("ascii").split("\n")
+    except NotSmall as e:
+        raise KeyFileError(f"{path} is not a file of verifier keys: {e}") from e
     except OSError as e:
         raise KeyFileError(f"cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
     except UnicodeDecodeError as e:
@@ -164,7 +167,9 @@ def read_private(path: Path) -> bytes:
         mode = path.stat().st_mode
         if sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
             raise KeyFileError(f"{path} can be read by other accounts (mode {stat.S_IMODE(mode):04o}); chmod 600 it")
-        return path.read_bytes()
+        return read_small(path, MAX_STATE)
+    except NotSmall as e:
+        raise KeyFileError(f"{path} is not a key: {e}") from e
     except OSError as e:
         raise KeyFileError(f"cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
 

@@ -22,10 +22,11 @@ from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import FileLock, disk_error, make_folder, replace_file
 from onrecord.ledger.history import Published as Published  # noqa: PLC0414 - part of what this file hands on
 from onrecord.ledger.history import append_history, last_note, last_notes, signer_of, thin
-from onrecord.ledger.note import Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
+from onrecord.ledger.note import MAX_NOTE, Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.signing import SigningKeys
-from onrecord.ledger.tiles import EdgeTiles, tile_path
+from onrecord.ledger.smallfile import MAX_STATE, read_small
+from onrecord.ledger.tiles import TILE_WIDTH, EdgeTiles, tile_path
 
 HASH_BYTES = 32
 
@@ -46,11 +47,11 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
 def read_guard(path: Path) -> Guard | None:
     """Return the guard of a log, or None where there never was one. Raises LedgerRefused if unreadable."""
     try:
-        guard = msgspec.json.decode(path.read_bytes(), type=Guard)
+        guard = msgspec.json.decode(read_small(path, MAX_STATE), type=Guard)
         _ = guard.seen
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, *UNREADABLE) as e:
+    except (OSError, ValueError, NotVerified, *UNREADABLE) as e:
         raise LedgerRefused(
             f"the size guard {path} cannot be read: {e}; "
             "run onrecord verify PATH, and remove the guard if the log is whole"
@@ -75,8 +76,8 @@ def read_tile(folder: LogFolder, level: int, index: int, width: int) -> bytes:
     """
     for name in (tile_path(level, index, width), tile_path(level, index)):
         try:
-            data = (folder.path / name).read_bytes()
-        except OSError:
+            data = read_small(folder.path / name, TILE_WIDTH * HASH_BYTES)
+        except (OSError, NotVerified):
             continue
         if len(data) >= width * HASH_BYTES:
             return data[: width * HASH_BYTES]
@@ -260,8 +261,8 @@ def _ours(note: bytes, keys: SigningKeys) -> Checkpoint | None:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_small(path, MAX_NOTE)
+    except (OSError, NotVerified):
         return b""
 
 

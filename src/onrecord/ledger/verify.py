@@ -196,7 +196,10 @@ def _check_lines(evidence: _Evidence, reading: Reading) -> _Finding | None:
             (),
         )
     if broken.kind == "order":
-        verdict, reason, seqs = _judge_order(reading.order())
+        order = reading.order()
+        if order is None:
+            return "altered", [broken.reason], (broken.seq,)
+        verdict, reason, seqs = _judge_order(*order)
         return verdict, [reason, broken.reason], seqs
     if broken.kind == "form":
         return "altered", [broken.reason], (broken.seq,)
@@ -208,12 +211,13 @@ def _check_lines(evidence: _Evidence, reading: Reading) -> _Finding | None:
     return "altered", [f"entry {off_tile} is not what was hashed", broken.reason], seqs
 
 
-def _judge_order(seqs: list[int]) -> tuple[Verdict, str, tuple[int, ...]]:
-    """Say whether lines that are out of order are all there."""
-    wrong = sorted(seq for place, seq in enumerate(seqs) if place != seq)
-    if sorted(seqs) == list(range(len(seqs))):
-        return "reordered", f"all {len(seqs)} entries are there, {len(wrong)} of them out of place", _some(wrong)
-    known = sorted({-1, *(seq for seq in seqs if seq >= 0)})
+def _judge_order(start: int, seqs: Sequence[int]) -> tuple[Verdict, str, tuple[int, ...]]:
+    """Say whether lines that are out of order from `start` on are all there."""
+    end = start + len(seqs)
+    wrong = sorted(seq for place, seq in enumerate(seqs, start) if place != seq >= 0)
+    if sorted(seqs) == list(range(start, end)):
+        return "reordered", f"all {end} entries are there, {len(wrong)} of them out of place", _some(wrong)
+    known = sorted({start - 1, *(seq for seq in seqs if seq >= start)})
     gaps = [range(seq + 1, following) for seq, following in pairwise(known) if following > seq + 1]
     if gaps:
         first = [seq for gap in gaps[:100] for seq in gap[:100]]  # a forger may claim a seq beyond any memory

@@ -18,9 +18,10 @@ from typing import NamedTuple, TypeAlias
 from onrecord.errors import LedgerError, NotVerified
 from onrecord.ledger.lines import last_seq, leaf_of, lines_from, segment_files
 from onrecord.ledger.merkle import Frontier
-from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
+from onrecord.ledger.note import MAX_NOTE, Checkpoint, VerifierKey, open_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.reading import strict_event
+from onrecord.ledger.smallfile import read_small
 from onrecord.ledger.tree import load_edge, read_guard
 from onrecord.ledger.verify import SIGNING_S, Report, verify
 
@@ -90,7 +91,7 @@ class Watcher:
         return report
 
     def _stand(self, files: "_Files") -> _Seen:
-        checkpoint = open_checkpoint(self._folder.checkpoint.read_bytes(), self._keys())
+        checkpoint = open_checkpoint(read_small(self._folder.checkpoint, MAX_NOTE), self._keys())
         frontier = load_edge(self._folder, checkpoint).frontier()
         last = next(lines_from(self._folder, checkpoint.size - 1))
         return _Seen(checkpoint, frontier, leaf_of(last.data).hex(), files)
@@ -102,7 +103,7 @@ class Watcher:
             now = files.get(path)
             if now != was and (now is None or path != next(reversed(seen.files)) or now.bytes <= was.bytes):
                 raise NotVerified(f"{path} has changed")
-        newest = open_checkpoint(self._folder.checkpoint.read_bytes(), self._keys())
+        newest = open_checkpoint(read_small(self._folder.checkpoint, MAX_NOTE), self._keys())
         guard = read_guard(self._guard) if self._guard else None
         least = max(newest.size, guard.size if guard else 0)
         if newest.size < seen.checkpoint.size or last_seq(self._folder) + 1 < least:

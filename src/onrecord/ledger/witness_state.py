@@ -41,6 +41,7 @@ from onrecord.ledger.durable import (
 )
 from onrecord.ledger.merkle import EMPTY_ROOT
 from onrecord.ledger.note import (
+    MAX_NOTE,
     Checkpoint,
     VerifierKey,
     encode_base64,
@@ -50,6 +51,7 @@ from onrecord.ledger.note import (
     split_vkey,
     verify_note,
 )
+from onrecord.ledger.smallfile import MAX_STATE, NotSmall, read_small
 from onrecord.ledger.submission import Inconsistent, Submission, judge, origin_of
 
 MAX_EVIDENCE = 1 << 20  # bytes a file; one contradiction is enough, and a log must not fill the disk
@@ -169,9 +171,11 @@ class WitnessState:
         """
         path = self._latest_file(origin)
         try:
-            data = path.read_bytes()
+            data = read_small(path, MAX_NOTE)
         except FileNotFoundError:
             return None
+        except NotSmall as e:
+            raise LedgerRefused(f"{path} is not what this witness stored: {e}") from e
         except OSError as e:
             raise LedgerRefused(f"cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
         try:
@@ -194,7 +198,7 @@ class WitnessState:
             timestamp=self._time.of(now_us()),
             origin=latest.origin,
             reason=reason,
-            latest=ours.read_text("utf-8") if ours.exists() else "",
+            latest=read_small(ours, MAX_NOTE).decode() if ours.exists() else "",
             submitted=submission.note.decode(),
             old_size=submission.old_size,
             path=tuple(map(encode_base64, submission.path)),
@@ -226,8 +230,8 @@ def _hash(origin: str) -> str:
 def _read_key(path: Path) -> Cosigner:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as e:
+        text = read_small(path, MAX_STATE).decode().strip()
+    except (OSError, NotVerified, UnicodeDecodeError) as e:
         raise KeyFileError(f"cannot read {path}: {type(e).__name__}") from e
     if sys.platform != "win32" and mode & 0o077:
         raise KeyFileError(f"{path} can be read by other accounts (mode {mode:04o}); chmod 600 it")
