@@ -92,11 +92,17 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
 
 
+def _add_despite(parser: argparse.ArgumentParser) -> None:
+    about = "go on with a log that verify finds not to be sound; that goes into the log security"
+    parser.add_argument("--despite-verdict", action="store_true", help=about)
+
+
 def _add_run(verbs: _Verbs) -> None:
     parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run")
-    parser.usage = "onrecord run [--server-id ID] [--config FILE] -- COMMAND…"
+    parser.usage = "onrecord run [--server-id ID] [--config FILE] [--despite-verdict] -- COMMAND…"
     parser.add_argument("--server-id", metavar="ID", help="name of the server on the record (default: its command)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
+    _add_despite(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the server to start")
 
 
@@ -207,6 +213,7 @@ def _add_export(verbs: _Verbs) -> None:
 def _add_keys(verbs: _Verbs) -> None:
     parser = _verb(verbs, "keys", "show the public keys that verify this home's log, or make a new pair", "keys")
     parser.add_argument("action", nargs="?", choices=["show", "rotate"], default="show", help="default: show")
+    _add_despite(parser)
     _add_log(parser)
     parser.add_argument("--json", action="store_true")
 
