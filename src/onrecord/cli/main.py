@@ -126,11 +126,14 @@ def _add_show(verbs: _Verbs) -> None:
 def _add_verify(verbs: _Verbs) -> None:
     parser = _verb(verbs, "verify", "say what became of a log, offline", "verify")
     parser.description = (
-        "Exit code 0: intact. 1: anything else, and the verdict says what. 2: it could not be told. "
-        "Without a view from outside the best verdict is unanchored."
+        "Exit code 0: intact. 3: a proof or a bundle of which all holds: partial, as it is a part of a log. "
+        "1: anything else, and the verdict says what. 2: it could not be told. Without a view from outside the best "
+        "verdict on a log is unanchored; with one, intact, and how far that view reaches."
     )
-    parser.add_argument("path", nargs="?", type=Path, help="a log, or a copy of one (default: all of this home)")
-    parser.add_argument("--log", choices=LOGS, help="only this log")
+    parser.add_argument(
+        "path", nargs="?", type=Path, help="a log, a home, a proof or a bundle (default: all of this home)"
+    )
+    parser.add_argument("--log", choices=LOGS, help="only this log, and no other one in its place")
     parser.add_argument(
         "--key",
         action="append",

@@ -24,6 +24,7 @@ from onrecord.ledger.note import MAX_NOTE, Checkpoint, UnknownSigner, Unsigned, 
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.proof import HEADER, check_carried, parse_proof
 from onrecord.ledger.reading import strict_event
+from onrecord.ledger.sightings import Sightings
 from onrecord.ledger.smallfile import read_small
 from onrecord.ledger.sparse import (
     ANCHORS,
@@ -61,29 +62,33 @@ def verify_file(
     keys: Sequence[VerifierKey],
     *,
     outside: Sequence[Checkpoint] = (),
+    sightings: Sightings | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Return the verdict on a proof, or on a bundle in a zip or a folder; never better than *partial*.
 
-    `outside` and `progress` are as for `verify_bundle`. Raises NotVerified where `path` is none of
+    `outside`, `sightings` and `progress` are as for `verify_bundle`. Raises NotVerified where `path` is none of
     these, or a zip that is not unpacked, and OSError where it cannot be read.
     """
     if is_bundle(path):
-        return verify_bundle(LogFolder(path), keys, outside=outside, progress=progress)
+        return verify_bundle(LogFolder(path), keys, outside=outside, sightings=sightings, progress=progress)
     with path.open("rb") as file:
         start = file.read(len(HEADER))
     if start == HEADER.encode():
-        return _verify_proof(path, keys, outside)
+        seen = (sightings or Sightings()).judge_kept(keys)
+        return _verify_proof(path, keys, [*outside, *seen.views], seen.refused)
     if not zipfile.is_zipfile(path):
         raise NotVerified("this is neither a proof nor an evidence bundle")
     with unpacked(path) as folder:
-        return verify_bundle(folder, keys, outside=outside, progress=progress)
+        return verify_bundle(folder, keys, outside=outside, sightings=sightings, progress=progress)
 
 
 # proofs
 
 
-def _verify_proof(path: Path, keys: Sequence[VerifierKey], outside: Sequence[Checkpoint]) -> Report:
+def _verify_proof(
+    path: Path, keys: Sequence[VerifierKey], outside: Sequence[Checkpoint], refused: Sequence[str]
+) -> Report:
     seqs: tuple[int, ...] = ()
     try:
         proof = parse_proof(read_small(path, MAX_PROOF))
@@ -102,6 +107,8 @@ def _verify_proof(path: Path, keys: Sequence[VerifierKey], outside: Sequence[Che
         return _refused("wrong key", reason, ())
     except NotVerified as e:
         return _refused("altered", f"the proof does not hold: {e}", seqs)
+    if refused:
+        raise NotVerified(refused[0])
     said = [f"entry {event.seq} is one of the {checkpoint.size} entries that were signed"]
     for view in outside:
         where = f"a checkpoint kept outside, of {view.size} entries,"

@@ -26,13 +26,15 @@ class Signed:
     """What counts of a log's signatures.
 
     `checkpoint` is the newest, or None where the published one does not count, and `doubt` says why.
-    `fault` is what is wrong with who signed, `unfit` an earlier signature that the lines don't fit.
+    `fault` is what is wrong with who signed, `unfit` an earlier signature that the lines don't fit; `keys`
+    are those of the verifier, and those that the log was handed over to.
     """
 
     checkpoint: Checkpoint | None
     doubt: NotVerified | None = None
     fault: WrongEpoch | None = None
     unfit: Checkpoint | None = None
+    keys: tuple[VerifierKey, ...] = ()
 
 
 class Claims:
@@ -94,7 +96,7 @@ class Claims:
         doubt = self._doubt_about(epochs.keys)
         newest = None if doubt else self._newest_signed(epochs.keys)
         if newest is None:
-            return Signed(checkpoint=None, doubt=doubt)
+            return Signed(checkpoint=None, doubt=doubt, keys=epochs.keys)
         fault = None
         try:
             epochs.check(*newest)
@@ -102,7 +104,8 @@ class Claims:
                 self._check_epochs(epochs)
         except WrongEpoch as e:
             fault = e
-        return Signed(checkpoint=newest[0], fault=fault, unfit=self._unfit(epochs.keys, root))
+        unfit = self._unfit(epochs.keys, root)
+        return Signed(checkpoint=newest[0], fault=fault, unfit=unfit, keys=epochs.keys)
 
     def _doubt_about(self, keys: Sequence[VerifierKey]) -> NotVerified | None:
         """Return why the published checkpoint does not count, if it doesn't."""

@@ -40,6 +40,7 @@ from onrecord.ledger.note import (
 )
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.reading import Break, strict_event
+from onrecord.ledger.sightings import Sightings
 from onrecord.ledger.signed import closings_of
 from onrecord.ledger.smallfile import read_small
 from onrecord.ledger.tiles import TILE_WIDTH, RootedTiles, tile_path
@@ -83,13 +84,15 @@ def verify_bundle(
     keys: Sequence[VerifierKey],
     *,
     outside: Sequence[Checkpoint] = (),
+    sightings: Sightings | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Return the verdict on the bundle in `folder`, never better than *partial*.
 
-    `outside` are checkpoints that were kept elsewhere, their signatures already checked; each that
-    the tiles of the bundle can tell of must fit. `progress` is called with the count of lines.
-    Raises OSError where a file cannot be read.
+    `outside` are checkpoints that were kept elsewhere, their signatures already checked, `sightings`
+    views whose signatures are not, those in the bundle among them; each that the tiles of the bundle
+    can tell of must fit. `progress` is called with the count of lines.
+    Raises NotVerified where a checkpoint that was kept is none of this log, OSError where a file cannot be read.
     """
     lines = _Lines(folder, progress)
     origin, size = "", 0
@@ -99,12 +102,15 @@ def verify_bundle(
         doubt = _doubt_about(note, keys)
         try:
             lines.read(claimed)
-            _check_signer(note, keys, lines.hand_overs(), folder)
+            trusted = _check_signer(note, keys, lines.hand_overs(), folder)
         except _Finding as e:
             raise (doubt or e) from None  # lines under a root that nobody vouches for show nothing
         origin, size = claimed.origin, claimed.size
         _check_count(lines.count, manifest)
-        remarks = _compare(lines.tiles, claimed, outside)
+        seen = (sightings or Sightings()).judge(folder, trusted)
+        remarks = [*_compare(lines.tiles, claimed, [*outside, *seen.views]), *seen.remarks]
+        if seen.refused:
+            raise NotVerified(seen.refused[0])
     except _Finding as e:
         return Report(
             verdict=e.verdict,
@@ -265,11 +271,13 @@ class _Lines:
 
 def _check_signer(
     note: bytes, keys: Sequence[VerifierKey], hand_overs: Sequence[HandOverEntry], folder: LogFolder
-) -> None:
+) -> Sequence[VerifierKey]:
+    """Return the keys that the log had, as far as can be told."""
     epochs = Epochs(keys, hand_overs, closings_of(read_history(folder.checkpoints), hand_overs))
     try:
         checkpoint, signers = who_signed(note, epochs.keys)
         epochs.check(checkpoint, signers)
+        return epochs.keys
     except BrokenChain as e:
         raise _Finding("altered", e.reason, *e.seqs) from None
     except WrongEpoch as e:

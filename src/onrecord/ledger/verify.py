@@ -22,6 +22,7 @@ from onrecord.ledger.epochs import BrokenChain, OldKey
 from onrecord.ledger.note import BadSignature, Checkpoint, UnknownSigner, Unsigned, VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.reading import Reading
+from onrecord.ledger.sightings import Sightings
 from onrecord.ledger.signed import Claims, NoCheckpoint, Signed
 from onrecord.ledger.tree import Guard
 
@@ -50,7 +51,8 @@ class Report:
     `entries` counts the lines that were read as a log, `deleted` those of them that were deleted as
     the record says, `signed` those that the newest valid signature covers; `seqs` are the entries
     that the verdict is about, at most 100 of them; `newest` is when the last entry was written. Of a
-    part of a log, `proven` entries are proven, `of` as many as the log had.
+    part of a log, `proven` entries are proven, `of` as many as the log had. Of one that is intact, the
+    first `covered` entries are as somebody outside has seen them.
     """
 
     verdict: Verdict
@@ -66,6 +68,16 @@ class Report:
     same_account: bool = False
     proven: int = 0
     of: int = 0
+    covered: int = 0
+
+    @property
+    def headline(self) -> str:
+        """The verdict, and how far it reaches."""
+        if self.verdict == "partial":
+            return f"partial {self.proven} of {self.of}"
+        if self.verdict == "intact" and self.covered < self.entries:
+            return f"intact up to entry {self.covered - 1} of {self.entries - 1}"
+        return self.verdict
 
 
 def verify(
@@ -73,6 +85,7 @@ def verify(
     keys: Sequence[VerifierKey],
     *,
     outside: Sequence[Checkpoint] = (),
+    sightings: Sightings | None = None,
     guard: Guard | None = None,
     wait_s: float = 0.0,
     progress: Callable[[int], None] | None = None,
@@ -80,26 +93,33 @@ def verify(
     """Return the verdict on the log in `folder`.
 
     `keys` are those of the log, oldest first; one of them is enough, if the log names its successors.
-    `outside` are checkpoints that were kept elsewhere, their signatures already checked; `guard` is
-    what this host remembers of the log, where it is verified in place. `wait_s` is how long a
-    living recorder may take to sign its newest lines. `progress` is called with the count of bytes
-    that were read of the segments. Raises OSError where a file cannot be read.
+    `outside` are checkpoints that were kept elsewhere, their signatures already checked; `sightings` are
+    views whose signatures are not checked yet, and may be by keys that the log was handed over to.
+    `guard` is what this host remembers of the log, where it is verified in place. `wait_s` is how long
+    a living recorder may take to sign its newest lines. `progress` is called with the count of bytes
+    that were read of the segments. Raises NotVerified where nothing is wrong with the log and a
+    checkpoint that was kept is none of it; OSError where a file cannot be read.
     """
+    sightings = sightings or Sightings()
     try:
         claims = Claims(folder)
+        sizes = sightings.sizes(folder)
     except NotVerified as e:
         return Report(verdict="altered", reasons=(str(e),), entries=0, signed=0)
-    outside = [view for view in outside if view.size]  # the empty tree is a view of nothing
-    wanted = [*claims.sizes, *(view.size for view in outside), guard.size if guard else 0]
+    wanted = [*claims.sizes, *sizes, *(view.size for view in outside), guard.size if guard else 0]
     reading = Reading(folder, claims.likely_size(keys), wanted, progress)
     reading.read()
     signed = claims.weigh(keys, reading.hand_overs, reading.root)
     if signed.checkpoint and _is_behind(signed, reading) and reading.broken is None and wait_s:
         signed = _await_signature(folder, keys, reading, signed, wait_s)
-    verdict, reasons, seqs = _judge(_Evidence(signed, tuple(outside), guard), reading)
+    seen = sightings.judge(folder, signed.keys)
+    views = tuple(view for view in (*outside, *seen.views) if view.size)  # the empty tree is a view of nothing
+    verdict, reasons, seqs = _judge(_Evidence(signed, views, guard), reading)
+    if seen.refused and verdict in ("intact", "unanchored"):
+        raise NotVerified(seen.refused[0])
     return Report(
         verdict=verdict,
-        reasons=tuple(reasons + reading.remarks()),
+        reasons=(*reasons, *reading.remarks(), *seen.remarks, *seen.refused),
         entries=reading.entries,
         signed=signed.checkpoint.size if signed.checkpoint else 0,
         deleted=reading.deletions.count,
@@ -109,6 +129,7 @@ def verify(
         torn_bytes=reading.torn,
         open_calls=len(reading.open_calls),
         same_account=reading.same_account,
+        covered=max(view.size for view in views) if verdict == "intact" else 0,
     )
 
 
@@ -177,11 +198,12 @@ def _judge(evidence: _Evidence, reading: Reading) -> _Finding:
     if not evidence.outside:
         advice = "no view from outside; see onrecord anchor, or keep a checkpoint elsewhere (--checkpoint FILE)"
         return "unanchored", [f"all {reading.entries} entries are validly signed; {advice}"], ()
-    return (
-        "intact",
-        [f"all {reading.entries} entries are validly signed, and fit every view from outside"],
-        (),
-    )
+    covered = max(view.size for view in evidence.outside)
+    said = f"all {reading.entries} entries are validly signed, and fit every view from outside"
+    if covered < reading.entries:
+        left = f"nobody outside stands by the {reading.entries - covered} behind them"
+        return "intact", [f"{said}: the newest is of the first {covered} entries, and {left}"], ()
+    return "intact", [said], ()
 
 
 def _check_lines(evidence: _Evidence, reading: Reading) -> _Finding | None:
