@@ -16,7 +16,7 @@ import pytest
 from tests.ledger.logs import PATIENCE_S, Log, compact, log_in
 
 from onrecord.cli.main import main
-from onrecord.errors import KeyFileError, NotVerified
+from onrecord.errors import KeyFileError, LedgerRefused, NotVerified
 from onrecord.ledger.evidence import newest_signed
 from onrecord.ledger.export import export_bundle
 from onrecord.ledger.frames import compress
@@ -204,3 +204,52 @@ def test_a_name_that_no_entry_has_is_not_found(
     out, err = capsys.readouterr()
     assert not out
     assert "nothing on the record" in err
+
+
+def test_a_decoy_beside_a_segment_is_altered_where_it_says_something_else(log: Log) -> None:
+    lines = log.file.read_bytes()
+    decoy = compressed_form(log.file)
+    decoy.write_bytes(b"".join(compress([lines])))
+    report = log.verify()
+    assert report.verdict == "unanchored"  # a crash may leave both
+    assert any("is there in compressed form too, with the same lines" in reason for reason in report.reasons)
+    for other in (
+        b"".join(compress([lines.replace(b"report-7.txt", b"report-8.txt")])),
+        b"".join(compress([b""])),
+        b"no zstd",
+        b"",
+    ):
+        decoy.write_bytes(other)
+        report = log.verify()
+        assert report.verdict == "altered"
+        assert "holds other lines" in report.reasons[0]
+    decoy.unlink()
+    assert log.verify().reasons == log.verify().reasons
+    assert not any("compressed" in reason for reason in log.verify().reasons)
+
+
+def test_an_empty_segment_where_no_entry_belongs_is_altered_and_not_written_to(log: Log) -> None:
+    stray = log.folder.segments / "999999999999999999.ndjson"
+    stray.touch()
+    report = log.verify()
+    assert (report.verdict, report.seqs) == ("altered", (301,))
+    assert f"{stray.name} is empty" in report.reasons[0]
+    with pytest.raises(LedgerRefused, match="stands where no entry of this log belongs"):
+        log.open()
+    assert stray.stat().st_size == 0
+    stray.rename(log.folder.segments / f"{301:018d}.ndjson")  # that is where a process died that began it
+    assert log.verify().verdict == "unanchored"
+    log.write(1)
+    assert log.verify().verdict == "unanchored"
+
+
+def test_files_that_no_reader_of_ours_reads_are_mentioned(log: Log) -> None:
+    (log.folder.segments / ".000.ndjson.next").touch()  # as a process leaves them that dies
+    assert not any("none of them" in reason for reason in log.verify().reasons)
+    for name in ("notes.txt", "7.ndjson", "x.ndjson.zst", "y"):
+        (log.folder.segments / name).touch()
+    os.mkfifo(log.folder.segments / f"{301:018d}.ndjson")
+    report = log.verify()
+    assert report.verdict == "unanchored"
+    said = f"beside the lines lies what is none of them: {301:018d}.ndjson, 7.ndjson, notes.txt and 2 more"
+    assert said in report.reasons

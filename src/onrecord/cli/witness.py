@@ -27,7 +27,7 @@ def witness(options: Namespace) -> int:
     try:
         server = _listen(address, state)
     except BaseException:
-        state.close()
+        state.abandon()
         raise
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -124,6 +124,10 @@ class Reading:
                         self._progress(before + min(offset, length))
                     if len(lines) < len(block):
                         return
+                if first is not None and first_seq(files[number]) != first:
+                    raise Break(
+                        "form", first, f"{files[number].name} is empty, and not named by the next entry, {first}"
+                    )
                 offset = 0
                 before += length
         except Break as e:

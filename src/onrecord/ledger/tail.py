@@ -24,6 +24,7 @@ from onrecord.ledger.lines import (
     MAX_LINE,
     blocks,
     compressed_form,
+    first_seq,
     is_compressed,
     offset_of,
     read_header,
@@ -93,6 +94,8 @@ class Tail:
         files = segment_files(self._folder)
         self.rotated = any(not is_compressed(path) for path in files[:-1])
         for path in files[max(0, segment_of(files, size)) :]:
+            if first_seq(path) > self.size:
+                raise LedgerRefused(f"altered: {path} stands where no entry of this log belongs; run: onrecord verify")
             if path == files[-1] and not is_compressed(path):
                 self._segment = Segment(path, reserve=self._reserve_bytes)
                 self._entered = True

@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from onrecord.errors import NotVerified
+from onrecord.ledger import strays
 from onrecord.ledger.epochs import BrokenChain, OldKey
 from onrecord.ledger.note import BadSignature, Checkpoint, UnknownSigner, Unsigned, VerifierKey
 from onrecord.ledger.place import LogFolder
@@ -114,12 +115,13 @@ def verify(
         signed = _await_signature(folder, keys, reading, signed, wait_s)
     seen = sightings.judge(folder, signed.keys)
     views = tuple(view for view in (*outside, *seen.views) if view.size)  # the empty tree is a view of nothing
-    verdict, reasons, seqs = _judge(_Evidence(signed, views, guard), reading)
+    twin = next((path.name for path in strays.twins(folder) if strays.differ(path)), "")
+    verdict, reasons, seqs = _judge(_Evidence(signed, views, guard, twin), reading)
     if seen.refused and verdict in ("intact", "unanchored"):
         raise NotVerified(seen.refused[0])
     return Report(
         verdict=verdict,
-        reasons=(*reasons, *reading.remarks(), *seen.remarks, *seen.refused),
+        reasons=(*reasons, *reading.remarks(), *strays.remarks(folder), *seen.remarks, *seen.refused),
         entries=reading.entries,
         signed=signed.checkpoint.size if signed.checkpoint else 0,
         deleted=reading.deletions.count,
@@ -170,6 +172,7 @@ class _Evidence:
     signed: Signed
     outside: tuple[Checkpoint, ...]
     guard: Guard | None
+    twin: str  # a segment that is there twice, with other lines
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -183,6 +186,7 @@ def _judge(evidence: _Evidence, reading: Reading) -> _Finding:
     """Return the gravest thing that is wrong; a view from outside is worth nothing before the rest holds."""
     for check in (
         _check_lines,
+        _check_twin,
         _check_signed,
         _check_history,
         _check_deletions,
@@ -231,6 +235,12 @@ def _check_lines(evidence: _Evidence, reading: Reading) -> _Finding | None:
         return "altered", [broken.reason], either
     seqs = (off_tile,) if off_tile in either else (off_tile, *either)  # the tiles may have been altered too
     return "altered", [f"entry {off_tile} is not what was hashed", broken.reason], seqs
+
+
+def _check_twin(evidence: _Evidence, _: Reading) -> _Finding | None:
+    if not evidence.twin:
+        return None
+    return "altered", [f"{evidence.twin} is there in compressed form too, and that holds other lines"], ()
 
 
 def _judge_order(start: int, seqs: Sequence[int]) -> tuple[Verdict, str, tuple[int, ...]]:

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -87,6 +88,7 @@ class WitnessState:
         self._logs = {origin: tuple(keys) for origin, keys in logs.items()}
         self._locks = {origin: threading.Lock() for origin in logs}
         self._time = TimeText()
+        self._is_new = False  # there was no key before
         try:
             make_folder(folder)
         except OSError as e:
@@ -135,11 +137,22 @@ class WitnessState:
             lock.acquire()  # never released: nothing is signed from here on
         self._lock.close()
 
+    def abandon(self) -> None:
+        """Close, and take away what was made in this life: for a witness that never got to serve."""
+        if self._is_new:
+            for path in (self._folder / "witness.key", self._folder / "witness.vkey"):
+                path.unlink(missing_ok=True)
+            for folder in (self._folder / "latest", self._folder / "evidence"):
+                with suppress(OSError):
+                    folder.rmdir()
+        self.close()
+
     # the key
 
     def _open(self, name: str) -> Cosigner:
         key_file, latest = self._folder / "witness.key", self._folder / "latest"
         if not key_file.exists() and not latest.exists():
+            self._is_new = True
             self._create(name or f"onrecord/{os.urandom(6).hex()}/witness")
         if not key_file.exists():
             raise KeyFileError(f"missing: {key_file}; restore it, or begin a new witness in another folder")
