@@ -7,6 +7,9 @@ what, where and what to do; a traceback is a defect of ours.
 """
 
 import argparse
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +23,9 @@ from onrecord.version import __version__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character gets its number
     parser = _parser()
     options = parser.parse_args(arguments)
     verb: Callable[[argparse.Namespace], int] | None = getattr(options, "verb", None)
@@ -27,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        return verb(options)
+        code = verb(options)
+        if not sys.stdout.closed:
+            sys.stdout.flush()  # while there is somebody who can say that it went wrong
+        return code
     except CommandError as e:
         say(str(e))
         return e.exit_code
@@ -35,13 +44,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(e))
         return 2
     except BrokenPipeError:
-        sys.stderr.close()  # the reader had enough, as with `| head`
+        _forget_output()  # the reader had enough, as with `| head`
         return 0
     except OSError as e:
-        say(f"{str(e.filename or 'input or output')[:200]}: {(e.strerror or type(e).__name__).lower()}")
+        _forget_output()
+        say(f"{str(e.filename or 'standard output')[:200]}: {(e.strerror or type(e).__name__).lower()}")
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _forget_output() -> None:
+    """Let what could not be written go nowhere, so that the interpreter does not try again at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:

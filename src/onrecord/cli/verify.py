@@ -33,6 +33,7 @@ from onrecord.settings import home_folder
 
 PARTIAL = 3  # the exit code for a proof or a bundle of which all holds
 
+_LONGEST_S = 100 * 366 * 86400
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ORIGIN = re.compile(r"onrecord/[0-9a-f]{12}/(.+)")
 
@@ -69,7 +70,10 @@ def duration_s(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     if match is None:
         raise ArgumentTypeError(f"{text[:20]!r} is no duration; give a number and a unit: 90s, 15m, 1h, 2d")
-    return int(match[1]) * _UNITS_S[match[2]]
+    seconds = int(match[1]) * _UNITS_S[match[2]]
+    if seconds > _LONGEST_S:
+        raise ArgumentTypeError(f"{text[:20]!r} is longer than a hundred years")
+    return seconds
 
 
 # what is verified
