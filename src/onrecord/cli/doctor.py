@@ -14,7 +14,7 @@ from pathlib import Path
 from onrecord.cli.terminal import print_json
 from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
-from onrecord.ledger.keys import read_keys, read_verifiers
+from onrecord.ledger.keys import own_verifiers, read_keys
 from onrecord.ledger.place import LOGS, Home
 from onrecord.ledger.presence import count_living
 from onrecord.ledger.signing import verifier_file
@@ -125,7 +125,7 @@ def _look_at(home: Home, log: str) -> Finding:
     try:
         read_keys(home, log)
         began = time.monotonic()
-        keys = read_verifiers(str(verifier_file(home, log)))
+        keys = own_verifiers(home, log)
         report = verify(home.log(log), keys, guard=read_guard(home.guard(log)), wait_s=SIGNING_S)
     except OnRecordError as e:
         return Finding("fail", "ledger", f"{log}: {e}")

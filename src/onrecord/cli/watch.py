@@ -19,7 +19,7 @@ from onrecord.errors import Contradicted, OnRecordError
 from onrecord.event.event import Event
 from onrecord.ledger.anchoring import AnchorPlan, anchor
 from onrecord.ledger.clock import TimeText, now_us, parse_time
-from onrecord.ledger.keys import read_verifiers
+from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.place import LOGS, Home
 from onrecord.ledger.presence import count_living
 from onrecord.ledger.signing import verifier_file
@@ -123,7 +123,7 @@ def _anchor(home: Home, plan: AnchorPlan) -> Iterator[Alert]:
         if not verifier_file(home, log).is_file() or not home.log(log).checkpoint.exists():
             continue
         try:
-            outcomes = anchor(home.log(log), read_verifiers(str(verifier_file(home, log))), plan).outcomes
+            outcomes = anchor(home.log(log), own_verifiers(home, log), plan).outcomes
         except OnRecordError as e:
             say(f"{log} could not be anchored: {e}")
             continue
@@ -158,10 +158,9 @@ class _Watching:
             self._said[log] = about
 
     def _watcher(self, log: str) -> Watcher:
-        file = str(verifier_file(self._home, log))
         return Watcher(
             self._home.log(log),
-            lambda: read_verifiers(file),
+            lambda: own_verifiers(self._home, log),
             guard=self._home.guard(log),
             whole_s=self._whole_s,
         )

@@ -93,7 +93,7 @@ class Epochs:
     ) -> None:
         """`given` are the verifier's keys, oldest first; `closings` are notes of each size that a hand-over ends."""
         self._given = tuple(dict.fromkeys(given))
-        self._entries = tuple(entries)
+        self._account_for(entries)
         self._closed: set[int] = set()
         trusted = list(self._given)
         for entry in entries:
@@ -109,7 +109,8 @@ class Epochs:
 
         From then on those beyond it are left out of account: anybody can append a line.
         """
-        self._entries = entries = tuple(entry for entry in self._entries if entry.size <= checkpoint.size)
+        entries = [entry for entry in self._entries if entry.size <= checkpoint.size]
+        self._account_for(entries)
         chain = _chain_of(entries)
         given = [place for place, key in enumerate(chain) if key in self._given]
         for entry in entries[given[0] :] if given else ():
@@ -124,12 +125,20 @@ class Epochs:
             self.check_size(signer, checkpoint.size)
         self.check_newest(checkpoint, signers)
 
+    def _account_for(self, entries: Sequence[HandOverEntry]) -> None:
+        """Take `entries` for all hand-overs that there are, and remember which sizes each key may sign."""
+        self._entries = tuple(entries)
+        self._first: dict[VerifierKey | None, int] = {}
+        self._last: dict[VerifierKey | None, int] = {}
+        for entry in entries:
+            self._first.setdefault(parse_key(entry.new), entry.size)
+            self._last.setdefault(parse_key(entry.old), entry.size)
+
     def check_size(self, key: VerifierKey, size: int) -> None:
         """Raise WrongEpoch unless `size` lies in the epoch of `key`, which has signed it."""
         if not self._entries:
             return
-        first = next((entry.size for entry in self._entries if parse_key(entry.new) == key), 0)
-        last = next((entry.size for entry in self._entries if parse_key(entry.old) == key), None)
+        first, last = self._first.get(key, 0), self._last.get(key)
         if last is None and first == 0:
             raise WrongEpoch(f"size {size} is signed with a key that no hand-over names")
         if size < first:

@@ -126,6 +126,14 @@ def _backwards(file: FileIO) -> Iterator[bytes]:
 
 def read_history(history: Path, end: int | None = None) -> Iterator[Said]:
     """Yield what each line up to byte `end` says; those that say nothing are left out. Raises OSError."""
+    for start, _, published in published_lines(history, end):
+        root = _root(published.root)
+        if root and published.size > 0:  # the empty tree says nothing
+            yield Said(published.size, root, signer_of(published.note), published.note.encode(), start)
+
+
+def published_lines(history: Path, end: int | None = None) -> Iterator[tuple[int, bytes, Published]]:
+    """Yield where each line of the history begins, its bytes, and what they say; as for `read_history`."""
     if not history.is_file():
         return
     with history.open("rb") as file:
@@ -140,9 +148,8 @@ def read_history(history: Path, end: int | None = None) -> Iterator[Said]:
                 offset += len(more)
                 continue
             published = _read(line)
-            root = _root(published.root) if published else b""
-            if published and root and published.size > 0:  # the empty tree says nothing
-                yield Said(published.size, root, signer_of(published.note), published.note.encode(), start)
+            if published is not None:
+                yield start, line[:-1], published
 
 
 def _read(line: bytes) -> Published | None:

@@ -42,12 +42,12 @@ from onrecord.ledger.messages import (
     read_request,
     text_of,
 )
-from onrecord.ledger.note import MAX_NOTE, Checkpoint, VerifierKey, open_checkpoint
+from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
 from onrecord.ledger.peer import may_act_as
 from onrecord.ledger.place import Home
+from onrecord.ledger.published import read_published
 from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.sessions import Session, Sessions
-from onrecord.ledger.smallfile import read_small
 from onrecord.ledger.succession import Successions
 from onrecord.ledger.writer import Ticket, Writer
 
@@ -125,7 +125,7 @@ class Service:
 
     def _published(self) -> Checkpoint | None:
         with suppress(OSError, NotVerified):
-            return open_checkpoint(read_small(self._folder.checkpoint, MAX_NOTE), self._vkeys)
+            return read_published(self._folder, self._vkeys)[1]
         return None
 
     # one message

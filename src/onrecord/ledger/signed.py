@@ -133,11 +133,9 @@ class Claims:
 
     def _check_epochs(self, epochs: Epochs) -> None:
         """Raise WrongEpoch where a signature lies outside the epoch of its key."""
-        ids = {key.key_id for key in epochs.keys}
+        by_id = {key.key_id: key for key in epochs.keys}
         for said in reversed(self._all):
-            if ids.isdisjoint(_ids(said.note)):
-                continue
-            for key in epochs.keys:
+            for key in (by_id[key_id] for key_id in _ids(said.note) if key_id in by_id):
                 try:
                     epochs.check_size(key, said.size)
                 except WrongEpoch:

@@ -27,7 +27,7 @@ from onrecord.ledger.note import SignerKey, VerifierKey
 from onrecord.ledger.place import Home
 from onrecord.ledger.smallfile import MAX_KEYS, MAX_STATE, NotSmall, read_small
 
-_PREFIX = "PRIVATE+KEY+"
+PRIVATE = "PRIVATE+KEY+"
 _ED25519 = b"\x01"  # C2SP signed-note, signature types
 _SEED_BYTES = 32
 
@@ -175,24 +175,35 @@ def read_private(path: Path) -> bytes:
 
 
 def _parse_signer(text: str, path: Path) -> SignerKey:
-    if not text.startswith(_PREFIX):
-        raise KeyFileError(f"{path} is not a signing key: it does not begin with {_PREFIX}")
+    name, key_id, private = parse_private(text, path, kind=_ED25519)
     try:
-        name, key_id, encoded = text.removeprefix(_PREFIX).split("+", 2)
-        seed = base64.b64decode(encoded, validate=True)
-    except (ValueError, binascii.Error) as e:
-        raise KeyFileError(f"{path} is not a signing key of the form {_PREFIX}name+id+base64") from e
-    if seed[:1] != _ED25519 or len(seed) != 1 + _SEED_BYTES:
-        raise KeyFileError(f"{path} is not an Ed25519 key")
-    try:
-        signer = SignerKey(name=name, private=Ed25519PrivateKey.from_private_bytes(seed[1:]))
+        signer = SignerKey(name=name, private=private)
     except NotVerified as e:
         raise KeyFileError(f"{path}: {e}") from e
-    if signer.vkey.key_id.hex() != key_id:
-        raise KeyFileError(f"{path}: the id does not belong to the name and the key; was the name edited?")
+    check_key_id(signer.vkey.key_id, key_id, path)
     return signer
+
+
+def parse_private(text: str, path: Path, *, kind: bytes) -> tuple[str, str, Ed25519PrivateKey]:
+    """Return name, id in hex and key of what `path` spells as a private key of that kind. Raises KeyFileError."""
+    if not text.startswith(PRIVATE):
+        raise KeyFileError(f"{path} is not a signing key: it does not begin with {PRIVATE}")
+    try:
+        name, key_id, encoded = text.removeprefix(PRIVATE).split("+", 2)
+        seed = base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error) as e:
+        raise KeyFileError(f"{path} is not a signing key of the form {PRIVATE}name+id+base64") from e
+    if seed[:1] != kind or len(seed) != 1 + _SEED_BYTES:
+        raise KeyFileError(f"{path} is not an Ed25519 key of the kind that signs here")
+    return name, key_id, Ed25519PrivateKey.from_private_bytes(seed[1:])
+
+
+def check_key_id(found: bytes, key_id: str, path: Path) -> None:
+    """Raise KeyFileError unless the id in a key file is that of its name and key."""
+    if found.hex() != key_id:
+        raise KeyFileError(f"{path}: the id does not belong to the name and the key; was the name edited?")
 
 
 def _format_signer(signer: SignerKey) -> str:
     seed = base64.b64encode(_ED25519 + signer.private.private_bytes_raw()).decode()
-    return f"{_PREFIX}{signer.name}+{signer.vkey.key_id.hex()}+{seed}\n"
+    return f"{PRIVATE}{signer.name}+{signer.vkey.key_id.hex()}+{seed}\n"

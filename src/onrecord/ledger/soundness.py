@@ -7,11 +7,10 @@ lost, is made again before the look, and is no reason to stop.
 """
 
 from onrecord.errors import LedgerRefused
-from onrecord.ledger.keys import read_keys, read_verifiers
+from onrecord.ledger.keys import own_verifiers, read_keys
 from onrecord.ledger.ledger import DEADLINE_S, Ledger
 from onrecord.ledger.lines import length_of, segment_files
 from onrecord.ledger.place import Home
-from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, Report, verify
 
@@ -41,7 +40,7 @@ def check_sound(home: Home, log: str = "calls", *, deadline_s: float = DEADLINE_
         ledger.publish(deadline_s=deadline_s)
     finally:
         ledger.close()
-    keys = read_verifiers(str(verifier_file(home, log)))
+    keys = own_verifiers(home, log)
     for wait_s in (0.0, SIGNING_S):  # the second for who is just about to sign
         report = verify(home.log(log), keys, guard=read_guard(home.guard(log)), wait_s=wait_s)
         if report.verdict in GOOD:

@@ -20,7 +20,6 @@ import msgspec
 from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import FileLock, disk_error, make_folder, replace_file
-from onrecord.ledger.history import Published as Published  # noqa: PLC0414 - part of what this file hands on
 from onrecord.ledger.history import append_history, last_note, last_notes, signer_of, thin
 from onrecord.ledger.note import MAX_NOTE, Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder

@@ -15,8 +15,6 @@ and all. What is on disk here is trusted; whoever can write it is the witness.
 """
 
 import os
-import stat
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -49,16 +47,14 @@ from onrecord.ledger.note import (
     parse_checkpoint,
     parse_note,
     signature_line,
-    split_vkey,
     verify_note,
 )
-from onrecord.ledger.smallfile import MAX_STATE, NotSmall, read_small
+from onrecord.ledger.signing import PRIVATE, check_key_id, parse_private, read_private
+from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.submission import Inconsistent, Submission, judge, origin_of
 
 MAX_EVIDENCE = 1 << 20  # bytes a file; one contradiction is enough, and a log must not fill the disk
 
-_PREFIX = "PRIVATE+KEY+"
-_SEED_BYTES = 32
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -167,7 +163,7 @@ class WitnessState:
     def _create(self, name: str) -> None:
         cosigner = Cosigner(name=name, private=Ed25519PrivateKey.generate())
         seed = encode_base64(KIND + cosigner.private.private_bytes_raw())
-        text = f"{_PREFIX}{name}+{cosigner.vkey.key_id.hex()}+{seed}\n"
+        text = f"{PRIVATE}{name}+{cosigner.vkey.key_id.hex()}+{seed}\n"
         try:
             make_folder(self._folder / "evidence")
             replace_file(self._folder / "witness.key", text.encode(), durable=True)
@@ -241,20 +237,10 @@ def _hash(origin: str) -> str:
 
 
 def _read_key(path: Path) -> Cosigner:
+    name, key_id, private = parse_private(read_private(path).decode(errors="replace").strip(), path, kind=KIND)
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        text = read_small(path, MAX_STATE).decode().strip()
-    except (OSError, NotVerified, UnicodeDecodeError) as e:
-        raise KeyFileError(f"cannot read {path}: {type(e).__name__}") from e
-    if sys.platform != "win32" and mode & 0o077:
-        raise KeyFileError(f"{path} can be read by other accounts (mode {mode:04o}); chmod 600 it")
-    try:
-        name, key_id, key = split_vkey(text.removeprefix(_PREFIX))
-        if not text.startswith(_PREFIX) or key[:1] != KIND or len(key) != 1 + _SEED_BYTES:
-            raise NotVerified("it has another form, or is a key of another kind")
-        cosigner = Cosigner(name=name, private=Ed25519PrivateKey.from_private_bytes(key[1:]))
+        cosigner = Cosigner(name=name, private=private)
     except NotVerified as e:
         raise KeyFileError(f"{path} is not the key of a witness: {e}") from e
-    if cosigner.vkey.key_id != key_id:
-        raise KeyFileError(f"{path}: the id does not belong to the name and the key; was the name edited?")
+    check_key_id(cosigner.vkey.key_id, key_id, path)
     return cosigner
