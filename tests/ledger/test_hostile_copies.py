@@ -237,6 +237,11 @@ def test_an_empty_segment_where_no_entry_belongs_is_altered_and_not_written_to(l
     with pytest.raises(LedgerRefused, match="stands where no entry of this log belongs"):
         log.open()
     assert stray.stat().st_size == 0
+    stray = stray.rename(log.folder.segments / f"{5:018d}.ndjson")
+    assert log.verify().verdict == "altered"
+    with pytest.raises(LedgerRefused):
+        log.open()
+    assert stray.stat().st_size == 0
     stray.rename(log.folder.segments / f"{301:018d}.ndjson")  # that is where a process died that began it
     assert log.verify().verdict == "unanchored"
     log.write(1)

@@ -14,7 +14,7 @@ from onrecord.ledger.place import Home
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, Report, verify
 
-QUICK_BYTES = 8 * 1024 * 1024  # of segments on disk; some tenths of a second
+QUICK_BYTES = 4 * 1024 * 1024  # of segments on disk; some tenths of a second
 GOOD = ("intact", "unanchored", "unsigned")  # unsigned: others are writing
 
 

@@ -94,14 +94,15 @@ class Tail:
         files = segment_files(self._folder)
         self.rotated = any(not is_compressed(path) for path in files[:-1])
         for path in files[max(0, segment_of(files, size)) :]:
-            if first_seq(path) > self.size:
+            offset = offset_of(path, self.size)
+            if not offset and first_seq(path) != self.size:
                 raise LedgerRefused(f"altered: {path} stands where no entry of this log belongs; run: onrecord verify")
             if path == files[-1] and not is_compressed(path):
                 self._segment = Segment(path, reserve=self._reserve_bytes)
                 self._entered = True
-                self._segment.end = offset_of(path, self.size)
+                self._segment.end = offset
                 return self.read_on()
-            self._take_all(blocks(path, offset_of(path, self.size)))
+            self._take_all(blocks(path, offset))
         self._segment = self._next()
         self._entered = True
         return self.read_on()
