@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from onrecord.errors import NotVerified
-from onrecord.ledger.lines import compressed_form, is_compressed, segment_files, whole_lines
+from onrecord.ledger.lines import compressed_form, is_compressed, leaf_of, segment_files, whole_lines
 from onrecord.ledger.place import LogFolder
 
 _SHOWN = 3  # names that a remark gives
@@ -24,7 +24,10 @@ def twins(folder: LogFolder) -> list[Path]:
 
 
 def differ(path: Path) -> bool:
-    """Say whether the compressed form of a plain segment holds other lines than it. Raises OSError."""
+    """Say whether the compressed form of a plain segment holds other lines than it, tombstones apart. Raises OSError.
+
+    A deletion that was killed leaves a compressed form in which some lines are gone, and their leaves stand.
+    """
     try:
         return _digest(compressed_form(path)) != _digest(path)
     except FileNotFoundError:
@@ -36,7 +39,7 @@ def differ(path: Path) -> bool:
 def _digest(path: Path) -> bytes:
     digest = sha256()
     for line in whole_lines(path):
-        digest.update(line.data + b"\n")
+        digest.update(leaf_of(line.data))
     return digest.digest()
 
 
@@ -51,5 +54,5 @@ def remarks(folder: LogFolder) -> list[str]:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         said.append(f"beside the lines lies what is none of them: {', '.join(others[:_SHOWN])}{more}")
     if doubled := twins(folder):
-        said.append(f"{doubled[0].name} is there in compressed form too, with the same lines")
+        said.append(f"{doubled[0].name} is there in compressed form too")
     return said
