@@ -16,7 +16,7 @@ import pytest
 from tests.ledger.logs import PATIENCE_S, Log, compact, log_in
 
 from onrecord.cli.main import main
-from onrecord.errors import KeyFileError, LedgerRefused, NotVerified
+from onrecord.errors import ConfigError, KeyFileError, LedgerRefused, NotVerified
 from onrecord.ledger.evidence import newest_signed
 from onrecord.ledger.export import export_bundle
 from onrecord.ledger.frames import compress
@@ -26,6 +26,7 @@ from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.received import unpacked
 from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.tree import read_tile
+from onrecord.settings import load
 
 pytestmark = pytest.mark.requirement("D2")
 
@@ -126,6 +127,13 @@ def test_what_is_no_small_file_is_said_to_whoever_wants_to_read_it(
     trap(log.folder.path / "tile/0/000")
     with pytest.raises(NotVerified, match="missing or short"):
         read_tile(log.folder, 0, 0, 256)
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
+def test_settings_that_are_no_small_file_are_refused(log: Log, trap: Callable[[Path], None]) -> None:
+    trap(log.home.config)
+    with pytest.raises(ConfigError, match="is no file of settings"):
+        load(log.home)
 
 
 def test_a_small_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
