@@ -23,6 +23,7 @@ from onrecord.errors import ConfigError, NotVerified
 from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.place import Home
 from onrecord.ledger.post import check_url
+from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.witness import Witness
 from onrecord.rules.classify import ToolRule
 
@@ -127,6 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timestamp: TimestampSettings = TimestampSettings()
 
 
+_MAX_SETTINGS = 1 << 20  # bytes; a rule for each of some 5,000 tools
 _LISTS: dict[str, type[msgspec.Struct]] = {"tool": ToolRule, "witness": WitnessSettings}  # `[[name]]`
 
 
@@ -149,7 +151,9 @@ def load(home: Home, path: Path | None = None) -> Loaded:
     """Read the settings from `path`, else from the home, else take the defaults. Raises ConfigError."""
     file = path or home.config
     try:
-        text = file.read_bytes()
+        text = read_small(file, _MAX_SETTINGS)
+    except NotSmall as e:
+        raise ConfigError(f"{file}: is no file of settings: {e}") from e
     except FileNotFoundError:
         if path is not None:
             raise ConfigError(f"{file}: there is no such file") from None

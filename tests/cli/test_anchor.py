@@ -223,6 +223,7 @@ def test_a_witness_that_cannot_start_says_why(log: Log, tmp_path: Path, options:
     done = onrecord(log.home.path, "witness", "--state", str(tmp_path / "w"), *given)
     assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (2, "", False), done.stderr
     assert error in done.stderr
+    assert not list(tmp_path.glob("w/*.*key"))  # nor does it leave a key behind
 
 
 def test_a_port_that_is_taken_and_a_state_that_is_taken_are_told(log: Log, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.event.ids import unix_ms_of, uuid7
+from onrecord.event.ids import uuid7
 
 times = st.integers(0, 2**48 - 1)
 randoms = st.binary(min_size=10, max_size=10)
@@ -22,7 +22,7 @@ def test_an_id_is_a_uuid_of_version_7_in_its_one_spelling(unix_ms: int, random: 
 
 @given(times, randoms)
 def test_an_id_carries_its_time(unix_ms: int, random: bytes) -> None:
-    assert unix_ms_of(uuid7(unix_ms, random)) == unix_ms
+    assert int(uuid7(unix_ms, random).replace("-", "")[:12], 16) == unix_ms
 
 
 @given(st.tuples(times, randoms), st.tuples(times, randoms))

@@ -16,13 +16,20 @@ from tests.ledger.logs import Log, child, log_in, said
 from tests.ledger.outside import Authority, Running, running_witness, scripted
 
 from onrecord.errors import ConfigError, Contradicted, NotAnchored, NotVerified
+from onrecord.ledger import sightings
 from onrecord.ledger.anchoring import AnchorPlan, anchor, keep_copy
-from onrecord.ledger.anchors import Anchor, OutsideView, RefusedView, append_anchor, outside_views
+from onrecord.ledger.anchors import Anchor, OutsideView, RefusedView, anchor_of, append_anchor, outside_views
 from onrecord.ledger.cosignature import Cosigner, CosignerKey
-from onrecord.ledger.note import SignerKey, parse_note, sign_checkpoint
+from onrecord.ledger.export import export_bundle
+from onrecord.ledger.keys import read_keys
+from onrecord.ledger.note import Checkpoint, SignerKey, parse_note, sign_checkpoint
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.rotation import rotate
+from onrecord.ledger.sightings import Sightings
+from onrecord.ledger.sparse import verify_bundle
 from onrecord.ledger.timestamp import load_roots
 from onrecord.ledger.tree import append_history
+from onrecord.ledger.verify import verify
 from onrecord.ledger.witness import Witness
 
 pytestmark = pytest.mark.requirement("D2")
@@ -159,6 +166,7 @@ from pathlib import Path
 from onrecord.ledger.anchoring import AnchorPlan, anchor
 from onrecord.ledger.note import VerifierKey
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.verify import verify
 from onrecord.ledger.witness import Witness
 plan = AnchorPlan(witnesses=(Witness.parse(sys.argv[3]),))
 for _ in range(5):
@@ -336,7 +344,7 @@ def test_a_file_that_holds_something_else_is_left_alone(log: Log, tmp_path: Path
     copy.write_text("dear reader\n")
     with pytest.raises(NotAnchored, match="left alone"):
         keep_copy(log.folder, [log.signer.vkey], copy)
-    with pytest.raises(NotAnchored, match="cannot read"):
+    with pytest.raises(NotAnchored, match="is a folder"):
         keep_copy(log.folder, [log.signer.vkey], tmp_path)
     assert copy.read_text() == "dear reader\n"
 
@@ -350,3 +358,45 @@ def test_a_copy_ahead_of_what_is_published_but_not_of_what_was_signed_is_no_roll
     with pytest.raises(NotAnchored, match="not published"):
         keep_copy(log.folder, [log.signer.vkey], tmp_path / "copy")
     assert load_roots([]) == ()
+
+
+def test_a_view_of_what_a_newer_key_signed_counts_for_who_has_the_first_one(log: Log, tmp_path: Path) -> None:
+    first = log.signer.vkey
+    rotate(log.home)
+    new = Log(log.home, read_keys(log.home).signer)
+    with running_witness(tmp_path / "witness", new) as running:
+        done = anchor(log.folder, [first, new.signer.vkey], AnchorPlan(witnesses=(running.witness,)))
+        assert done.outcomes[0].problem is None
+    believed = Sightings(witnesses=(running.witness.key,))
+    report = verify(log.folder, [first], sightings=believed)
+    assert (report.verdict, report.covered) == ("intact", 12)
+    assert "cosigned by" in report.reasons[-1]
+    export_bundle(log.folder, [first, new.signer.vkey], [7], tmp_path / "bundle")
+    report = verify_bundle(LogFolder(tmp_path / "bundle"), [first], sightings=believed)
+    assert report.verdict == "partial"
+    assert any("cosigned by" in reason for reason in report.reasons)
+    assert any("of 12 entries, fits this bundle" in reason for reason in report.reasons)
+    assert not any("cosigned" in reason for reason in verify_bundle(LogFolder(tmp_path / "bundle"), [first]).reasons)
+    (tmp_path / "bundle" / "checkpoints.ndjson").unlink()  # nothing leads to the newer key
+    assert verify_bundle(LogFolder(tmp_path / "bundle"), [first], sightings=believed).verdict == "wrong key"
+
+
+def test_a_witness_that_has_seen_another_log_contradicts_a_bundle(log: Log, tmp_path: Path) -> None:
+    export_bundle(log.folder, [log.signer.vkey], [7], tmp_path / "bundle")
+    forged = Checkpoint(origin=log.signer.name, size=11, root=bytes(32))
+    witness = Cosigner(name="witness", private=Ed25519PrivateKey.generate())
+    note = sign_checkpoint(forged, log.signer).decode()
+    note += witness.cosign(note.partition("\n\n")[0] + "\n", 1_800_000_000)
+    append_anchor(LogFolder(tmp_path / "bundle"), anchor_of("witness", forged, note.encode(), ""))
+    believed = Sightings(witnesses=(witness.vkey,))
+    assert verify_bundle(LogFolder(tmp_path / "bundle"), [log.signer.vkey], sightings=believed).verdict == "forked"
+    assert verify_bundle(LogFolder(tmp_path / "bundle"), [log.signer.vkey]).verdict == "partial"
+
+
+def test_more_sizes_than_any_memory_holds_are_not_passed_over(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sightings, "_MAX_SIZES", 100)
+    put(log.folder, *[{"kind": "witness", "size": n, "root": "", "timestamp": "", "note": ""} for n in range(200)])
+    key = Cosigner(name="witness", private=Ed25519PrivateKey.generate()).vkey
+    report = verify(log.folder, [log.signer.vkey], sightings=Sightings(witnesses=(key,)))
+    assert (report.verdict, "was not compared" in report.reasons[0]) == ("altered", True)
+    assert verify(log.folder, [log.signer.vkey]).verdict == "unanchored"

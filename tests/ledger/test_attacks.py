@@ -15,6 +15,7 @@ from tests.ledger.logs import Log, compact, leaf_of, log_in, new_id, rechained, 
 
 from onrecord.event.event import Event, encode
 from onrecord.event.redacted import deletion
+from onrecord.ledger.history import MAX_HISTORY
 from onrecord.ledger.lines import segment_files, write_tombstone
 from onrecord.ledger.note import Checkpoint, SignerKey, VerifierKey, sign_checkpoint
 from onrecord.ledger.place import LogFolder
@@ -644,11 +645,11 @@ def test_a_history_that_cannot_be_read_is_no_alarm(copy: Copy, data: bytes) -> N
 # Lines that are gone
 
 
-def tombstone(copy: Copy, seq: int, entry: int, *, line: bytes | None = None) -> None:
+def tombstone(copy: Copy, seq: int, entry: int, *, line: bytes | None = None, rule: str = "r") -> None:
     """Put a tombstone in place of the line at `seq` that names the deletion `entry`."""
     lines = copy.lines()
     leaf = bytes.fromhex(leaf_of(lines[seq] if line is None else line))
-    lines[seq] = write_tombstone(seq, leaf, rule="r", entry=entry)
+    lines[seq] = write_tombstone(seq, leaf, rule=rule, entry=entry)
     copy.put(lines)
 
 
@@ -758,7 +759,27 @@ def test_a_deletion_that_the_log_has_signed_covers_what_it_names_and_no_more(tmp
     tombstone(copy, 13, entry)
     tombstone(copy, 9, entry)
     report = copy.verify()
-    assert (report.verdict, {9, 13} <= set(report.seqs), report.seqs[-1]) == ("altered", True, 13)
+    assert (report.verdict, report.seqs) == ("altered", (9, 13))  # and none of the honest ones beside them
+
+
+def test_a_tombstone_gives_the_rule_that_the_log_has_signed(tmp_path: Path) -> None:
+    original = original_in(tmp_path / "home", 1)
+    ledger = original.log.open()
+    entry = ledger.append(deletion(event_id=new_id(), ranges=[(10, 12)], rule="r")).seq
+    ledger.publish()
+    ledger.close()
+    copy = copy_of(original, tmp_path / "copy")
+    tombstone(copy, 10, entry)
+    tombstone(copy, 12, entry)
+    tombstone(copy, 11, entry, rule="court-order")
+    report = copy.verify()
+    assert (report.verdict, report.seqs) == ("altered", (11,))
+    for rule in ("", "r" * 65, "no\nrule", "a b"):
+        copy = copy_of(original, tmp_path / f"copy of {len(rule)}")
+        tombstone(copy, 11, entry, rule=rule)
+        report = copy.verify()
+        assert (report.verdict, report.seqs) == ("altered", (11,))
+        assert "neither an event nor a tombstone" in report.reasons[0]
 
 
 def test_a_segment_that_is_gone_is_named_by_its_entries(tmp_path: Path) -> None:
@@ -775,6 +796,83 @@ def test_a_segment_that_is_gone_is_named_by_its_entries(tmp_path: Path) -> None:
         assert report.seqs == tuple(range(first, end))
         files[number].write_bytes(kept)
     assert log.verify().verdict == "unanchored"
+
+
+# Attacks that hide what was signed
+
+
+def junk_line(size: int, root: bytes, *, more: str = "") -> bytes:
+    return compact({"size": size, "root": root_text(root), "timestamp": "", "note": "junk" + more}) + b"\n"
+
+
+def junk_before(copy: Copy) -> bytes:
+    return b"".join(junk_line(size % 444 + 1, bytes([size % 256] * 32)) for size in range(3_000))
+
+
+def huge_sizes_before(copy: Copy) -> bytes:
+    return b"".join(junk_line(10**15 + size, bytes(32)) for size in range(3_000))
+
+
+def the_same_size_before(copy: Copy) -> bytes:
+    return junk_line(444, bytes(32)) * 3_000
+
+
+def a_line_without_end_before(copy: Copy) -> bytes:
+    return b"x" * 3_000_000 + b"\n"
+
+
+def a_line_with_a_tail_before(copy: Copy) -> bytes:
+    return b"y" * 65_536 + junk_line(444, bytes(32))
+
+
+HIDING = [
+    junk_before,
+    huge_sizes_before,
+    the_same_size_before,
+    a_line_without_end_before,
+    a_line_with_a_tail_before,
+]
+
+
+@pytest.mark.parametrize("hide", HIDING, ids=lambda hide: hide.__name__)
+def test_a_signed_fork_is_found_whatever_stands_around_it(
+    copy: Copy, fork: LogFolder, hide: Callable[[Copy], bytes]
+) -> None:
+    history = copy.folder.checkpoints.read_bytes()
+    for around in (hide(copy) + history, history + hide(copy)):
+        fork.checkpoints.write_bytes(around)
+        assert verify(fork, copy.original.keys).verdict == "forked"
+
+
+@pytest.mark.parametrize("hide", HIDING, ids=lambda hide: hide.__name__)
+def test_a_signature_over_a_tail_that_is_gone_is_found_whatever_stands_around_it(
+    copy: Copy, older: LogFolder, hide: Callable[[Copy], bytes]
+) -> None:
+    copy.put(copy.lines()[:600])
+    shutil.copy(older.checkpoint, copy.folder.checkpoint)
+    history = copy.folder.checkpoints.read_bytes()
+    for around in (hide(copy) + history, history + hide(copy)):
+        copy.folder.checkpoints.write_bytes(around)
+        assert copy.verify().verdict == "truncated"
+
+
+def test_a_line_of_the_history_with_more_signatures_under_its_note_is_seen_as_well(stolen: Copy) -> None:
+    sign(stolen, 400, stolen.original.first, publish=False)
+    lines = [json.loads(line) for line in stolen.folder.checkpoints.read_bytes().splitlines()]
+    for said in lines:
+        said["note"] += stranger().sign(said["note"].partition("\n\n")[0] + "\n")
+    stolen.folder.checkpoints.write_bytes(b"".join(compact(said) + b"\n" for said in lines))
+    report = stolen.verify()
+    assert report.verdict == "wrong key"
+    assert "size 400" in report.reasons[0]
+
+
+def test_a_history_that_is_longer_than_any_of_ours_is_not_passed_over(copy: Copy) -> None:
+    with copy.folder.checkpoints.open("r+b") as file:
+        file.truncate(MAX_HISTORY + 1)
+    report = copy.verify()
+    assert report.verdict == "altered"
+    assert "was not compared" in report.reasons[0]
 
 
 # Attacks on the epochs
@@ -922,14 +1020,43 @@ def test_a_chain_of_keys_that_goes_back_or_branches_is_altered(stolen: Copy, nam
     assert report.signed == LAST + 2
 
 
-def test_an_older_copy_from_before_the_hand_over_is_told_only_by_a_view_from_outside(stolen: Copy) -> None:
+def test_an_older_copy_from_before_the_hand_over_has_the_wrong_key_for_who_has_the_new_one(stolen: Copy) -> None:
     stolen.put(stolen.lines()[:144])
     forget(stolen, lambda size: size <= 144)
     lines = stolen.folder.checkpoints.read_bytes().splitlines()
     stolen.folder.checkpoint.write_text(json.loads(lines[-1])["note"])
-    assert stolen.verify().verdict == "unanchored"
+    assert verdicts(stolen)[:2] == ["wrong key", "unanchored"]  # who has both keys knows that the old one is over
     for options in ({"outside": [stolen.kept]}, {"guard": stolen.guard}):
         assert stolen.verify(**options).verdict == "rolled back"
+
+
+def test_a_branch_by_who_stole_the_old_key_is_told_also_where_it_hands_nothing_over(stolen: Copy) -> None:
+    lines = stolen.lines()
+    stolen.put(rechained([*lines[:100], *(edited(line) for line in lines[100:200])]))
+    forget(stolen, lambda size: size <= 100)
+    shutil.rmtree(stolen.folder.path / "tile")
+    sign(stolen, 200, stolen.original.first)
+    report = stolen.verify()
+    assert (report.verdict, report.signed) == ("wrong key", 200)
+    assert "older key than the newest that was given" in report.reasons[0]
+    assert stolen.verify(outside=[stolen.kept]).verdict == "rolled back"
+
+
+def test_a_branch_by_who_stole_the_old_key_is_told_also_where_it_names_the_new_one(stolen: Copy) -> None:
+    first, new = stolen.original.first, stolen.original.signer
+    thief = stranger(new.name)
+    stolen.put(stolen.lines()[:200])
+    forget(stolen, lambda size: size <= 200)
+    stolen.put([*stolen.lines(), forged_hand_over(stolen, str(first.vkey), str(new.vkey))])
+    sign(stolen, 201, first)
+    assert stolen.verify().verdict == "wrong key"
+    stolen.put(stolen.lines()[:200])
+    forget(stolen, lambda size: size <= 200)
+    for old, to in ((first, thief), (thief, new)):
+        stolen.put([*stolen.lines(), forged_hand_over(stolen, str(old.vkey), str(to.vkey))])
+        sign(stolen, len(stolen.lines()), old)
+    sign(stolen, 201, thief)
+    assert stolen.verify().verdict == "wrong key"
 
 
 # The log of lines that other verifiers were tried with

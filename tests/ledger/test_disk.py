@@ -425,3 +425,45 @@ check_chain(log.lines())
 assert log.verify().verdict == "unanchored"
 """,
     )
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["told before", "found out at midnight"])
+def test_a_new_day_on_a_full_device_does_not_give_the_reserve_away(device: Path, known: bool) -> None:
+    on_device(
+        device,
+        f"""
+day_us = 86_400_000_000
+now = [20_000 * day_us + 1]
+ledger = log.open(clock=lambda: now[0], reserve_bytes=65536)
+for number in range(5):
+    ledger.append(entry(number))
+ledger.publish()
+fill()
+while {known}:
+    try:
+        ledger.append(entry(size=700))
+    except LedgerFull:
+        break
+now[0] += day_us
+ledger.append(entry(event_id="the first of a new day"), urgent=True)
+with open(device / "more", "wb", buffering=0) as file, pytest.raises(OSError):
+    while True:
+        file.write(bytes(4096))
+for number in range(20):
+    ledger.append(entry(number, size=700), urgent=True)
+assert len(list(log.folder.segments.iterdir())) == 1
+(device / "more").unlink()
+make_room()
+now[0] += day_us
+ledger.append(entry(event_id="when there is room"))
+assert len(list(log.folder.segments.iterdir())) == 2
+fill()
+for number in range(20):
+    ledger.append(entry(number, size=700), urgent=True)
+ledger.flush()
+make_room()
+ledger.publish()
+ledger.close()
+assert log.verify().verdict == "unanchored"
+""",
+    )

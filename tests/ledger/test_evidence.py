@@ -40,7 +40,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Cut:
     shutil.copytree(log.folder.path, folder.path)
     lines = log.lines()
     for seq in GONE:
-        lines[seq] = compact({"seq": seq, "pruned": {"leaf": leaf_of(lines[seq]), "rule": "a year", "entry": LAST}})
+        lines[seq] = compact({"seq": seq, "pruned": {"leaf": leaf_of(lines[seq]), "rule": "a-year", "entry": LAST}})
     for start, end in zip(STARTS, [*STARTS[1:], LAST + 1], strict=True):
         data = b"".join(line + b"\n" for line in lines[start:end])
         (folder.segments / f"{start:018d}.ndjson").write_bytes(data)

@@ -14,10 +14,11 @@ from tests.ledger.logs import PATIENCE_S, Log, child, entry, leaf_of, log_in, ne
 
 from onrecord.errors import LedgerError, LedgerRefused
 from onrecord.event.redacted import deletion
+from onrecord.ledger.deletions import without
 from onrecord.ledger.keys import read_verifiers
 from onrecord.ledger.lines import is_compressed, last_seq, lines_from, read_tombstone, segment_files
 from onrecord.ledger.note import open_checkpoint
-from onrecord.ledger.pruning import _merged, _without, delete
+from onrecord.ledger.pruning import _merged, delete
 from onrecord.ledger.rotation import rotate
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.verify import verify
@@ -209,7 +210,7 @@ def test_what_a_deletion_entry_says_is_what_was_asked_for(spans: list[tuple[int,
     merged = _merged(ranges)
     assert [seq for first, last in merged for seq in range(first, last + 1)] == sorted(asked)
     kept = _merged([(3, 5), (8, 8), (20, 30)])
-    left = [seq for first, last in _without(merged, kept) for seq in range(first, last + 1)]
+    left = [seq for first, last in without(merged, kept) for seq in range(first, last + 1)]
     assert left == sorted(asked - {3, 4, 5, 8, *range(20, 31)})
 
 

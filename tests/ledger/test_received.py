@@ -16,12 +16,13 @@ from tests.ledger.logs import Log, leaf_of, log_in
 from onrecord.errors import NotVerified
 from onrecord.event.event import Event, encode
 from onrecord.ledger import received
-from onrecord.ledger.evidence import newest_signed, prove
+from onrecord.ledger.evidence import Signed, newest_signed, prove
 from onrecord.ledger.export import export_bundle
 from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.note import Checkpoint, sign_checkpoint
 from onrecord.ledger.proof import Proof, format_proof, parse_proof
 from onrecord.ledger.received import unpacked, verify_file
+from onrecord.ledger.rotation import rotate
 
 pytestmark = pytest.mark.requirement("D2")
 
@@ -84,6 +85,27 @@ def test_what_is_wrong_with_a_proof_is_named(log: Log, proven: Path, tmp_path: P
     for rubbish in (data[:50], data[:30] + b"\xff" + data[30:], data + b"x" * 1_000_000):
         proven.write_bytes(rubbish)
         assert told(log, proven)[0] == "altered"
+
+
+def test_a_proof_that_an_old_key_signed_has_the_wrong_key_for_who_knows_the_newer_one(
+    tmp_path: Path,
+) -> None:
+    log = log_in(tmp_path / "home")
+    log.write(5)
+    old = log.signer
+    proof = prove(
+        log.folder, Signed(note=log.folder.checkpoint.read_bytes(), checkpoint=log.checkpoint()), 3, [old.vkey]
+    )
+    file = tmp_path / "3.tlog-proof"
+    file.write_bytes(format_proof(proof))
+    new = rotate(log.home).new
+    assert verify_file(file, [old.vkey]).verdict == "partial"
+    report = verify_file(file, [old.vkey, new])
+    assert (report.verdict, report.proven) == ("wrong key", 0)
+    signed = newest_signed(log.folder, [old.vkey, new])
+    assert signed
+    file.write_bytes(format_proof(prove(log.folder, signed, 3, [old.vkey, new])))
+    assert verify_file(file, [old.vkey, new]).verdict == "partial"
 
 
 def test_a_proof_that_a_view_from_outside_contradicts_is_forked(log: Log, proven: Path) -> None:

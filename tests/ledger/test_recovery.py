@@ -413,3 +413,24 @@ def test_a_log_that_is_gone_with_its_guard_is_not_begun_anew_under_the_same_key(
 
     with pytest.raises(LedgerRefused, match="rolled back"):
         log.open()
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"\n", b"\n\n\n", b"junk\n", b"x" * 200_000 + b"\n", b'{"size":1,"root":"","timestamp":"","note":"x"}\n', b"torn"],
+    ids=["a blank line", "blank lines", "junk", "a long line", "a note by nobody", "a torn line"],
+)
+def test_what_others_write_behind_the_history_does_not_hide_what_was_signed_last(
+    log: Log, tmp_path: Path, junk: bytes
+) -> None:
+    log.write(5)
+    shutil.copytree(log.folder.path, tmp_path / "older")
+    guard = log.guard.read_bytes()
+    log.write(5)
+    history = log.folder.checkpoints.read_bytes()
+    shutil.rmtree(log.folder.path)
+    shutil.copytree(tmp_path / "older", log.folder.path)
+    log.guard.write_bytes(guard)  # the guard was rolled back too
+    log.folder.checkpoints.write_bytes(history + junk)
+    with pytest.raises(LedgerRefused, match="rolled back"):
+        log.open()

@@ -14,9 +14,13 @@ from tests.ledger.logs import Log, entry, log_in
 
 from onrecord.cli import progress
 from onrecord.cli.main import main
+from onrecord.ledger.evidence import newest_signed, prove
+from onrecord.ledger.export import export_bundle
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.ledger import Ledger
-from onrecord.ledger.note import SignerKey
+from onrecord.ledger.note import Checkpoint, SignerKey, sign_checkpoint
+from onrecord.ledger.proof import format_proof
+from onrecord.ledger.rotation import rotate
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.successor import reopen
 
@@ -76,6 +80,104 @@ def test_a_log_that_fits_a_view_from_outside_is_intact(
     log.write(5)
     assert asked(capsys, "--checkpoint", kept)[0] == 0
     assert asked(capsys, "--checkpoint", kept, "--checkpoint", log.folder.checkpoint)[0] == 0
+
+
+def test_how_far_the_views_from_outside_reach_is_in_the_first_line(
+    log: Log, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.write(5)
+    code, out, _ = asked(capsys, "--checkpoint", kept)
+    assert (code, out.splitlines()[0]) == (0, f"intact up to entry 300 of 305: {log.folder.path}")
+    assert out.splitlines()[1] == f"  of {log.signer.name}"
+    assert "nobody outside stands by the 5 behind them" in out
+    report = answer(capsys, "--checkpoint", kept)[1]
+    assert (report["verdict"], report["covered"], report["entries"]) == ("intact", 301, 306)
+    code, out, _ = asked(capsys, "--checkpoint", kept, "--checkpoint", log.folder.checkpoint)
+    assert (code, out.splitlines()[0]) == (0, f"intact: {log.folder.path}")
+    assert answer(capsys)[1]["covered"] == 0
+
+
+def test_a_checkpoint_that_a_newer_key_signed_counts_for_who_has_the_first_one(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = log.signer.vkey
+    rotate(log.home)
+    shutil.copytree(log.folder.path, tmp_path / "copy")
+    code, out, _ = asked(capsys, tmp_path / "copy", "--key", first, "--checkpoint", log.folder.checkpoint)
+    assert (code, out.splitlines()[0]) == (0, f"intact: {tmp_path / 'copy'}")
+    stranger = log_in(tmp_path / "stranger")
+    stranger.write(3)
+    code, out, err = asked(capsys, tmp_path / "copy", "--key", first, "--checkpoint", stranger.folder.checkpoint)
+    assert (code, out) == (2, "")
+    assert "is not one of a log that is verified here" in err
+    thief = SignerKey(name=log.signer.name, private=stranger.signer.private)
+    forged = Checkpoint(origin=thief.name, size=5, root=bytes(32))
+    (tmp_path / "forged").write_bytes(sign_checkpoint(forged, thief))
+    code, out, err = asked(capsys, tmp_path / "copy", "--key", first, "--checkpoint", tmp_path / "forged")
+    assert (code, out) == (2, "")
+    assert "is not one of this log" in err
+
+
+def test_another_log_in_the_place_of_one_has_the_wrong_key(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys, _ = open_keys(log.home, "access")
+    ledger = Ledger.open(log.home, keys.signer, log="access")
+    ledger.append(entry())
+    ledger.publish()
+    ledger.close()
+    both = ("--key", verifier_file(log.home), "--key", verifier_file(log.home, "access"))
+    copy = tmp_path / "copy"
+    shutil.copytree(log.home.path / "ledger", copy)
+    assert asked(capsys, copy, *both, "--allow-unanchored")[0] == 0
+    shutil.rmtree(copy / "calls")
+    shutil.copytree(log.home.log("access").path, copy / "calls")
+    for asked_for in ((copy,), (copy, "--log", "calls"), (copy / "calls",), (copy / "calls", "--log", "calls")):
+        code, out, _ = asked(capsys, *asked_for, *both, "--allow-unanchored")
+        assert (code, out.split(":")[0]) == (1, "wrong key")
+        assert f"signed as the log access, and not as calls: {keys.signer.name}" in out
+    (copy / "calls").rename(tmp_path / "what somebody sent")
+    assert asked(capsys, tmp_path / "what somebody sent", *both, "--allow-unanchored")[0] == 0  # no name was claimed
+    assert asked(capsys, tmp_path / "what somebody sent", *both, "--allow-unanchored", "--log", "security")[0] == 1
+
+
+def test_a_home_is_all_of_its_logs(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys, _ = open_keys(log.home, "access")
+    ledger = Ledger.open(log.home, keys.signer, log="access")
+    ledger.append(entry())
+    ledger.publish()
+    ledger.close()
+    shutil.copytree(log.home.path, tmp_path / "copy")
+    for path in (log.home.path, log.home.path / "ledger", tmp_path / "copy", tmp_path / "copy" / "ledger"):
+        code, out, _ = asked(capsys, path, "--allow-unanchored", "--json")
+        assert code == 0
+        assert [json.loads(line)["log"] for line in out.splitlines()] == ["calls", "access"]
+    file = tmp_path / "copy/ledger/access/log/000000000000000000.ndjson"
+    file.write_bytes(file.read_bytes().replace(b"report-0.txt", b"report-1.txt"))
+    assert asked(capsys, tmp_path / "copy", "--allow-unanchored")[0] == 1
+    assert asked(capsys, tmp_path / "copy", "--allow-unanchored", "--log", "calls")[0] == 0
+
+
+def test_a_part_that_holds_and_a_forged_one_end_differently(
+    log: Log, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [log.signer.vkey]
+    export_bundle(log.folder, keys, [7], tmp_path / "case.zip")
+    export_bundle(log.folder, keys, [7], tmp_path / "case")
+    signed = newest_signed(log.folder, keys)
+    assert signed is not None
+    (tmp_path / "7.tlog-proof").write_bytes(format_proof(prove(log.folder, signed, 7, keys)))
+    for name in ("case.zip", "case", "7.tlog-proof"):
+        code, out, _ = asked(capsys, tmp_path / name, "--checkpoint", kept)
+        assert (code, out.splitlines()[0]) == (3, f"partial 1 of 301: {tmp_path / name}")
+        assert out.splitlines()[1] == f"  of {log.signer.name}"
+        assert asked(capsys, tmp_path / name, "--key", keys[0], "--log", "access")[0] == 1  # it is of another log
+    (segment,) = (tmp_path / "case" / "log").iterdir()
+    segment.write_bytes(segment.read_bytes().replace(b"report-6.txt", b"report-8.txt"))
+    proof = (tmp_path / "7.tlog-proof").read_bytes()
+    (tmp_path / "7.tlog-proof").write_bytes(proof.replace(b"index 7", b"index 8"))
+    for name in ("case", "7.tlog-proof"):
+        assert asked(capsys, tmp_path / name)[0] == 1
 
 
 def test_the_answer_as_json_is_one_object_with_everything_in_it(

@@ -6,6 +6,7 @@ import shutil
 import socket
 import stat
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.ledger.logs import Log, log_in
 from tests.ledger.outside import Running, running_witness, scripted
 
 from onrecord.errors import ConfigError, Contradicted, KeyFileError, LedgerRefused, NotAnchored
+from onrecord.ledger import witness_server
 from onrecord.ledger.cosignature import Cosigner, verify_cosignatures
 from onrecord.ledger.durable import make_folder
 from onrecord.ledger.merkle import leaf_hash
@@ -416,15 +418,29 @@ def test_a_connection_is_kept_for_more_than_one_call(log: Log, outside: Running)
     assert answer.endswith(f"{log.checkpoint().size}\n".encode())
 
 
-def test_more_connections_than_there_are_places_for_are_closed(
-    log: Log, outside: Running, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limit", ["MAX_CONNECTIONS", "MAX_OF_A_PEER"])
+def test_where_too_many_connections_are_open_the_oldest_makes_way(
+    outside: Running, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    outside.server._places = threading.BoundedSemaphore(1)
-    host, port = outside.server.server_address[:2]
-    with socket.create_connection((str(host), int(port))) as first:
+    monkeypatch.setattr(witness_server, limit, 1)
+    address = outside.server.server_address
+    with socket.create_connection((str(address[0]), int(address[1])), timeout=10) as first:
         first.sendall(b"P")
-        with socket.create_connection((str(host), int(port)), timeout=10) as second:
-            assert second.recv(10) == b""
+        with socket.create_connection((str(address[0]), int(address[1])), timeout=10) as second:
+            second.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert second.recv(5) == b"HTTP/"
+            assert first.recv(10) == b""
+
+
+def test_idle_connections_lock_nobody_out(log: Log, outside: Running) -> None:
+    address = outside.server.server_address
+    with ExitStack() as idle:
+        for _ in range(100):
+            sock = idle.enter_context(socket.create_connection((str(address[0]), int(address[1])), timeout=10))
+            sock.sendall(b"P")
+        ask(log, outside.witness)
+        assert len(outside.server._open) <= witness_server.MAX_OF_A_PEER
+    assert outside.state.latest(log.signer.name) == log.checkpoint()
 
 
 def test_evidence_does_not_fill_the_disk(

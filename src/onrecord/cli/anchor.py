@@ -8,15 +8,14 @@ from pathlib import Path
 from onrecord.cli.outsiders import read_root
 from onrecord.cli.terminal import print_json, say
 from onrecord.config import build_anchor_plan
-from onrecord.errors import ConfigError, KeyFileError, OnRecordError
+from onrecord.errors import ConfigError, OnRecordError
 from onrecord.ledger.anchoring import AnchorPlan, Outcome, keep_copy, newest_checkpoint
 from onrecord.ledger.anchoring import anchor as anchor_log
 from onrecord.ledger.clock import TimeText
-from onrecord.ledger.keys import read_verifiers
+from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.note import Checkpoint, VerifierKey
-from onrecord.ledger.place import Home, LogFolder
+from onrecord.ledger.place import LogFolder
 from onrecord.ledger.post import check_url
-from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.witness import Witness
 from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder, load
@@ -26,7 +25,7 @@ def anchor(options: Namespace) -> int:
     """Ask all who were named, say what came of it, and return 0 only where all of it was done."""
     home = home_folder()
     plan = _plan(options, build_anchor_plan(load(home, options.config)))
-    folder, keys = home.log(options.log), _log_keys(home, options.log)
+    folder, keys = home.log(options.log), own_verifiers(home, options.log)
     if not plan and not options.to:
         return _show(folder, keys, as_json=options.json)
     checkpoint, outcomes = None, ()
@@ -67,14 +66,6 @@ def _plan(options: Namespace, configured: AnchorPlan) -> AnchorPlan:
     except ConfigError as e:
         raise ConfigError(f"--witness: {e}") from e
     return AnchorPlan(witnesses=witnesses, tsa_urls=tuple(options.timestamp), tsa_roots=roots)
-
-
-def _log_keys(home: Home, log: str) -> list[VerifierKey]:
-    """Return the keys of one log of this home, one for each of its epochs."""
-    file = verifier_file(home, log)
-    if not file.is_file():
-        raise KeyFileError(f"there is no key {file} yet; the first onrecord run makes one")
-    return read_verifiers(str(file))
 
 
 def _show(folder: LogFolder, keys: list[VerifierKey], *, as_json: bool) -> int:

@@ -14,8 +14,8 @@ from pathlib import Path
 from onrecord.cli.terminal import print_json
 from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
-from onrecord.ledger.keys import read_keys, read_verifiers
-from onrecord.ledger.place import Home
+from onrecord.ledger.keys import own_verifiers, read_keys
+from onrecord.ledger.place import LOGS, Home
 from onrecord.ledger.presence import count_living
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
@@ -116,14 +116,24 @@ def _check_ledger(home: Home) -> Iterator[Finding]:
     if not verifier_file(home).is_file():
         yield Finding("ok", "ledger", "no key and no record yet")
         return
-    read_keys(home)
-    began = time.monotonic()
-    keys = read_verifiers(str(verifier_file(home)))
-    report = verify(home.log(), keys, guard=read_guard(home.guard()), wait_s=SIGNING_S)
+    for log in LOGS:
+        if verifier_file(home, log).is_file():
+            yield _look_at(home, log)
+
+
+def _look_at(home: Home, log: str) -> Finding:
+    try:
+        read_keys(home, log)
+        began = time.monotonic()
+        keys = own_verifiers(home, log)
+        report = verify(home.log(log), keys, guard=read_guard(home.guard(log)), wait_s=SIGNING_S)
+    except OnRecordError as e:
+        return Finding("fail", "ledger", f"{log}: {e}")
     took_s = time.monotonic() - began
-    state = "ok" if report.verdict in ("intact", "unanchored") else "fail"
-    text = f"{report.verdict}, {report.entries} entries, {took_s:.1f} s; {'; '.join(report.reasons)}"
-    yield Finding(state, "ledger", text)
+    text = f"{log}: {report.verdict}, {report.entries} entries, {took_s:.1f} s; {'; '.join(report.reasons)}"
+    begun = report.verdict != "empty" or bool(report.signed) or log == "calls"  # else a key and no event yet
+    good = report.verdict in ("intact", "unanchored") or not begun
+    return Finding("ok" if good else "fail", "ledger", text if begun else f"{log}: a key and no event yet")
 
 
 _CHECKS = (_check_platform, _check_home, _check_settings, _check_redaction, _check_ledger)

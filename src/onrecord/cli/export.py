@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from onrecord.cli.accessed import accessed
-from onrecord.cli.prove import own_keys, unreadable
+from onrecord.cli.prove import unreadable
 from onrecord.cli.read import pseudonym
 from onrecord.cli.terminal import print_json, say
 from onrecord.errors import OnRecordError
@@ -16,6 +16,7 @@ from onrecord.event.event import EventType
 from onrecord.ledger.clock import TimeText
 from onrecord.ledger.evidence import newest_signed
 from onrecord.ledger.export import export_bundle
+from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.place import Home
 from onrecord.ledger.selection import Selected, Selection, select
 from onrecord.ledger.verify import SIGNING_S
@@ -27,7 +28,7 @@ _PLACES = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 def export(options: Namespace) -> int:
     """Write the chosen entries as an evidence bundle."""
     home = home_folder()
-    folder, keys = home.log(options.log), own_keys(home, options.log)
+    folder, keys = home.log(options.log), own_verifiers(home, options.log)
     selection = _selection(options, home)
     if selection == Selection() and not options.all:
         raise OnRecordError("say which entries: --seq, --call, --user, --tool, --type, --since, --until, or --all")

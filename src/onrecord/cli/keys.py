@@ -3,11 +3,12 @@
 
 from argparse import Namespace
 
+from onrecord.cli.despite import stop_unless_sound
 from onrecord.cli.terminal import print_json, say
-from onrecord.ledger.keys import read_verifiers
+from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.rotation import rotate
 from onrecord.ledger.signing import verifier_file
-from onrecord.settings import home_folder
+from onrecord.settings import home_folder, load
 
 
 def keys(options: Namespace) -> int:
@@ -18,9 +19,11 @@ def keys(options: Namespace) -> int:
         say(f"there is no key of {options.log} in {file.parent} yet; the first onrecord run makes one")
         return 1
     if options.action == "rotate":
+        doing = "keys rotate"
+        stop_unless_sound(home, load(home), options.log, despite=options.despite_verdict, doing=doing)
         new = rotate(home, options.log).new
         say(f"{new.name} is signed with a new key from here on; the old private key is destroyed, best effort")
-    found = read_verifiers(str(file))
+    found = own_verifiers(home, options.log)
     if options.json:
         vkeys = [str(key) for key in found]
         print_json({"vkey": vkeys[-1], "vkeys": vkeys, "origin": found[-1].name, "file": str(file)})

@@ -6,12 +6,15 @@ from argparse import Namespace
 
 from onrecord.cli.terminal import print_json, say
 from onrecord.config import account, build_redactor
+from onrecord.errors import OnRecordError
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted
 from onrecord.ledger.clock import now_us
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.keystore import Keystore
+from onrecord.ledger.place import Home
+from onrecord.ledger.signing import key_file, verifier_file
 from onrecord.ledger.successor import Predecessor, reopen
 from onrecord.settings import home_folder, load
 
@@ -20,6 +23,8 @@ def ledger(options: Namespace) -> int:
     """Set the log aside and begin a new one that says why."""
     home = home_folder()
     loaded = load(home)
+    if not _has_begun(home):
+        raise OnRecordError(f"there is no log in {home.path} yet: nothing to end; begin with: onrecord run -- COMMAND…")
     keys, _ = open_keys(home)  # an ending that was broken off may have left none
     redactor = build_redactor(keys.digest_key, loaded.settings)
     person = Keystore(home, keys.digest_key).pseudonym(
@@ -45,3 +50,9 @@ def ledger(options: Namespace) -> int:
         print(f"ended {old.origin} at {old.size} entries; kept as {old.kept_as}")
     say("the successor has a new key; give it to whoever verifies: onrecord keys")
     return 0
+
+
+def _has_begun(home: Home) -> bool:
+    """Say whether there is a log, or what an ending that was broken off has left of one."""
+    left = (key_file(home), verifier_file(home), home.guard(), home.log().path)
+    return any(path.exists() for path in left) or any(home.log().path.parent.glob("calls.ended-*"))

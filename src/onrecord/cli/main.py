@@ -7,6 +7,9 @@ what, where and what to do; a traceback is a defect of ours.
 """
 
 import argparse
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +23,9 @@ from onrecord.version import __version__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character gets its number
     parser = _parser()
     options = parser.parse_args(arguments)
     verb: Callable[[argparse.Namespace], int] | None = getattr(options, "verb", None)
@@ -27,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        return verb(options)
+        code = verb(options)
+        if not sys.stdout.closed:
+            sys.stdout.flush()  # while there is somebody who can say that it went wrong
+        return code
     except CommandError as e:
         say(str(e))
         return e.exit_code
@@ -35,10 +44,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(e))
         return 2
     except BrokenPipeError:
-        sys.stderr.close()  # the reader had enough, as with `| head`
+        _forget_output()  # the reader had enough, as with `| head`
         return 0
+    except OSError as e:
+        _forget_output()
+        say(f"{str(e.filename or 'standard output')[:200]}: {(e.strerror or type(e).__name__).lower()}")
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _forget_output() -> None:
+    """Let what could not be written go nowhere, so that the interpreter does not try again at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,11 +113,17 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
 
 
+def _add_despite(parser: argparse.ArgumentParser) -> None:
+    about = "go on with a log that verify finds not to be sound; that goes into the log security"
+    parser.add_argument("--despite-verdict", action="store_true", help=about)
+
+
 def _add_run(verbs: _Verbs) -> None:
     parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run")
-    parser.usage = "onrecord run [--server-id ID] [--config FILE] -- COMMAND…"
+    parser.usage = "onrecord run [--server-id ID] [--config FILE] [--despite-verdict] -- COMMAND…"
     parser.add_argument("--server-id", metavar="ID", help="name of the server on the record (default: its command)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
+    _add_despite(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the server to start")
 
 
@@ -117,11 +147,14 @@ def _add_show(verbs: _Verbs) -> None:
 def _add_verify(verbs: _Verbs) -> None:
     parser = _verb(verbs, "verify", "say what became of a log, offline", "verify")
     parser.description = (
-        "Exit code 0: intact. 1: anything else, and the verdict says what. 2: it could not be told. "
-        "Without a view from outside the best verdict is unanchored."
+        "Exit code 0: intact. 3: a proof or a bundle of which all holds: partial, as it is a part of a log. "
+        "1: anything else, and the verdict says what. 2: it could not be told. Without a view from outside the best "
+        "verdict on a log is unanchored; with one, intact, and how far that view reaches."
     )
-    parser.add_argument("path", nargs="?", type=Path, help="a log, or a copy of one (default: all of this home)")
-    parser.add_argument("--log", choices=LOGS, help="only this log")
+    parser.add_argument(
+        "path", nargs="?", type=Path, help="a log, a home, a proof or a bundle (default: all of this home)"
+    )
+    parser.add_argument("--log", choices=LOGS, help="only this log, and no other one in its place")
     parser.add_argument(
         "--key",
         action="append",
@@ -204,6 +237,7 @@ def _add_export(verbs: _Verbs) -> None:
 def _add_keys(verbs: _Verbs) -> None:
     parser = _verb(verbs, "keys", "show the public keys that verify this home's log, or make a new pair", "keys")
     parser.add_argument("action", nargs="?", choices=["show", "rotate"], default="show", help="default: show")
+    _add_despite(parser)
     _add_log(parser)
     parser.add_argument("--json", action="store_true")
 

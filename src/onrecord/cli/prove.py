@@ -8,16 +8,15 @@ from pathlib import Path
 
 from onrecord.cli.accessed import accessed
 from onrecord.cli.terminal import print_json, say
-from onrecord.errors import KeyFileError, OnRecordError
+from onrecord.errors import OnRecordError
 from onrecord.ledger.durable import replace_file
 from onrecord.ledger.evidence import Signed, find_entry, newest_signed
 from onrecord.ledger.evidence import prove as make_proof
-from onrecord.ledger.keys import read_verifiers
+from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.note import VerifierKey
-from onrecord.ledger.place import Home, LogFolder
+from onrecord.ledger.place import LogFolder
 from onrecord.ledger.proof import SUFFIX, format_proof
-from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.verify import SIGNING_S
 from onrecord.settings import home_folder
 
@@ -25,7 +24,7 @@ from onrecord.settings import home_folder
 def prove(options: Namespace) -> int:
     """Write the proof of one entry."""
     home = home_folder()
-    folder, keys = home.log(options.log), own_keys(home, options.log)
+    folder, keys = home.log(options.log), own_verifiers(home, options.log)
     try:
         seq = _seq(folder, options.which)
         signed = _signed(folder, keys, seq)
@@ -67,14 +66,6 @@ def _signed(folder: LogFolder, keys: list[VerifierKey], seq: int) -> Signed:
             "and if none runs the next onrecord run does"
         )
     return signed
-
-
-def own_keys(home: Home, log: str) -> list[VerifierKey]:
-    """Return the public keys of one log of this home, oldest first. Raises KeyFileError."""
-    file = verifier_file(home, log)
-    if not file.is_file():
-        raise KeyFileError(f"there is no key in {file.parent} yet; the first onrecord run makes one")
-    return read_verifiers(str(file))
 
 
 def unreadable(error: OSError, folder: LogFolder) -> OnRecordError:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`onrecord tail` and `onrecord show`: the record, for people."""
 
+import re
 import sys
 import time
 from argparse import Namespace
@@ -16,9 +17,10 @@ from onrecord.ledger.keys import read_keys
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.lines import Line, last_seq, lines_from, read_seq, read_tombstone, segment_files
 from onrecord.ledger.place import Home, LogFolder
-from onrecord.settings import home_folder
+from onrecord.settings import home_folder, load
 
 _POLL_S = 0.2
+_SEQ = re.compile("[0-9]{1,18}")
 
 
 def tail(options: Namespace) -> int:
@@ -31,8 +33,9 @@ def tail(options: Namespace) -> int:
     accessed(home, "tail", log=options.log, user=user, tool=options.tool or "")
     filtered = user or options.tool
     following = last_seq(folder) + 1  # the first seq that was not read yet
-    newest: deque[tuple[Line, Event]] = deque(maxlen=options.lines)
-    for line, event in _events(folder, 0 if filtered else max(0, following - options.lines)):
+    wanted = min(options.lines, sys.maxsize)
+    newest: deque[tuple[Line, Event]] = deque(maxlen=wanted)
+    for line, event in _events(folder, 0 if filtered else max(0, following - wanted)):
         following = event.seq + 1
         if _wanted(event, user, options.tool):
             newest.append((line, event))
@@ -64,15 +67,17 @@ def show(options: Namespace) -> int:
             print("\n".join([*([""] if found else []), *full(event)]))
         found += 1
     if not found:
-        say(f"nothing on the record is called {options.which}")
+        say(f"nothing on the record is called {options.which[:80]!r}")
     return 0 if found else 1
 
 
 def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:
-    if which.isdecimal():
+    if _SEQ.fullmatch(which):
         for line, event in _events(folder, int(which), stop=int(which) + 1):
             yield line, event
         return
+    if not which:
+        return  # what belongs to no call has an empty one
     needle = which.encode()
     for line in lines_from(folder):
         if needle in line.data and which in ((event := _event(line, folder)).event_id, event.call_id):
@@ -123,7 +128,9 @@ def pseudonym(home: Home, name: str) -> str:
     """Return the pseudonym of an account of this host; a pseudonym stands for itself."""
     if name.startswith("u_"):
         return name
-    found = Keystore(home, read_keys(home).digest_key).find(tenant="", source="os_account", subject=name)
+    keystore, tenant = Keystore(home, read_keys(home).digest_key), load(home).settings.tenant
+    found = keystore.find(tenant=tenant, source="os_account", subject=name)
     if found is None:
-        raise KeyFileError(f"nobody called {name} is on this record")
+        whose = f" of the tenant {tenant}" if tenant else ""
+        raise KeyFileError(f"nobody called {name}{whose} is on this record")
     return found

@@ -2,14 +2,19 @@
 """`onrecord run`: wrap one stdio server."""
 
 import gc
+import os
 from argparse import Namespace
 from pathlib import PurePath
 
+from onrecord.cli.despite import stop_unless_sound
 from onrecord.cli.terminal import say
 from onrecord.config import build_recorder, review_when_due
 from onrecord.doors import stdio
 from onrecord.errors import CommandError, KeyFileError, LedgerError
-from onrecord.settings import home_folder, load
+from onrecord.ledger.place import Home
+from onrecord.ledger.soundness import Unsound, is_quick
+from onrecord.ledger.whereabouts import way_of
+from onrecord.settings import Loaded, home_folder, load
 
 # Programs that start the server that their arguments name.
 _LAUNCHERS = frozenset({"npx", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn", "node", "bun", "deno", "env", "docker"})
@@ -24,6 +29,7 @@ def run(options: Namespace) -> int:
     home = home_folder()
     loaded = load(home, options.config)
     server_id = options.server_id or name_of(command)
+    _stop_unless_sound(home, loaded, despite=options.despite_verdict)
     try:
         recorder, actor = build_recorder(home, loaded, say)
         server = stdio.Server(command)
@@ -44,6 +50,21 @@ def run(options: Namespace) -> int:
     )
     stdio.end_as(code)
     return code
+
+
+def _stop_unless_sound(home: Home, loaded: Loaded, *, despite: bool) -> None:
+    """Raise Unsound where the log that this process is to write contradicts what was signed.
+
+    A long one is left to `onrecord watch`, and one that cannot even be opened to the recorder, which says so.
+    """
+    if way_of(home, named=loaded.settings.recorder.socket, environ=os.environ) is not None or not is_quick(home):
+        return
+    try:
+        stop_unless_sound(home, loaded, "calls", despite=despite, doing="run")
+    except Unsound:
+        raise
+    except (LedgerError, KeyFileError, OSError):
+        return
 
 
 def name_of(command: list[str]) -> str:

@@ -5,23 +5,24 @@ import os
 import re
 import time
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from onrecord.cli.outsiders import Outsiders, outsiders_of
+from onrecord.cli.outsiders import sightings_of
 from onrecord.cli.progress import Bar
 from onrecord.cli.terminal import print_json
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.keys import read_verifiers
 from onrecord.ledger.lines import length_of, segment_files
-from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
-from onrecord.ledger.place import Home, LogFolder
+from onrecord.ledger.note import VerifierKey
+from onrecord.ledger.place import LOGS, Home, LogFolder
 from onrecord.ledger.received import verify_file
+from onrecord.ledger.sightings import Sightings
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.sparse import is_bundle
 from onrecord.ledger.tree import read_guard
@@ -30,7 +31,11 @@ from onrecord.ledger.verify import verify as verify_log
 from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder
 
+PARTIAL = 3  # the exit code for a proof or a bundle of which all holds
+
+_LONGEST_S = 100 * 366 * 86400
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_ORIGIN = re.compile(r"onrecord/[0-9a-f]{12}/(.+)")
 
 
 def verify(options: Namespace) -> int:
@@ -38,14 +43,16 @@ def verify(options: Namespace) -> int:
     home = home_folder()
     if options.path and _is_evidence(options.path, home):
         return _verify_evidence(options, home)
-    subjects = [_copy(options, home)] if options.path else _in_place(options, home)
-    views = [_outside(path, [key for subject in subjects for key in subject.keys]) for path in options.checkpoint]
-    if views and not options.log:  # a checkpoint that was given says which log is meant
-        subjects = [each for each in subjects if {key.name for key in each.keys} & {view.origin for view in views}]
-    outsiders = outsiders_of(options, home)
+    subjects = _copies(options, home) if options.path else _in_place(options, home)
+    sightings = sightings_of(options, home)
+    if sightings.kept and not options.log:  # a checkpoint that was given says which log is meant
+        origins = {kept.claim.origin for kept in sightings.kept}
+        subjects = [each for each in subjects if origins & each.origins]
+        if not subjects:
+            raise OnRecordError(f"the checkpoint {sightings.kept[0].source} is not one of a log that is verified here")
     good = True
     for number, subject in enumerate(subjects):
-        report = _verdict(subject, home, views, outsiders)
+        report = _verdict(subject, home, sightings)
         stale = options.max_age is not None and _is_older(report.newest, options.max_age)
         if options.json:
             print_json({"log": subject.log, **msgspec.to_builtins(report), "stale": stale})
@@ -63,7 +70,10 @@ def duration_s(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     if match is None:
         raise ArgumentTypeError(f"{text[:20]!r} is no duration; give a number and a unit: 90s, 15m, 1h, 2d")
-    return int(match[1]) * _UNITS_S[match[2]]
+    seconds = int(match[1]) * _UNITS_S[match[2]]
+    if seconds > _LONGEST_S:
+        raise ArgumentTypeError(f"{text[:20]!r} is longer than a hundred years")
+    return seconds
 
 
 # what is verified
@@ -75,34 +85,67 @@ class _Subject:
     folder: LogFolder
     keys: Sequence[VerifierKey]
     in_place: bool
+    named: bool = True  # the folder is where the log of that name belongs, or the name was given
+
+    @property
+    def origins(self) -> set[str]:
+        return {key.name for key in self.keys}
 
 
-def _copy(options: Namespace, home: Home) -> _Subject:
-    """Return the log at the path that was given."""
-    log = options.log or "calls"
-    folder = _folder(options.path, log)
+def _copies(options: Namespace, home: Home) -> list[_Subject]:
+    """Return the logs at the path that was given, which may be a log, a ledger folder, or a home."""
+    path: Path = options.path
+    if _is_log(path):
+        name = options.log or (path.name if path.name in LOGS else "")
+        return [_subject(LogFolder(path), name or "calls", options, home, named=bool(name))]
+    if _same(path, home.path) or _same(path, home.path / "ledger"):
+        return _in_place(options, home)
+    found = {log: folder / log for folder in (path / "ledger", path) for log in _folders_in(folder)}
+    logs = [options.log] if options.log else _in_order(found)
+    there = [log for log in logs if log in found and _is_log(found[log])]
+    if there:
+        return _meant([_subject(LogFolder(found[log]), log, options, home) for log in there])
+    if not path.exists():
+        raise OnRecordError(f"there is nothing at {path}")
+    if not path.is_dir():
+        raise OnRecordError(f"{path} is a file; give the folder of a log, or a home")
+    raise OnRecordError(f"there is no log called {options.log or 'calls'} in {path}: neither lines nor a checkpoint")
+
+
+def _subject(folder: LogFolder, log: str, options: Namespace, home: Home, *, named: bool = True) -> _Subject:
     for name in _logs_of(home):  # the path may lead to a log of this home
         if _same(folder.path, home.log(name).path):
             return _Subject(log=name, folder=folder, keys=_keys(options.key, home, name), in_place=True)
-    return _Subject(log=log, folder=folder, keys=_keys(options.key, home, log), in_place=False)
+    return _Subject(log=log, folder=folder, keys=_keys(options.key, home, log), in_place=False, named=named)
 
 
 def _in_place(options: Namespace, home: Home) -> list[_Subject]:
     """Return the logs of this home."""
     logs = [options.log] if options.log else _logs_of(home) or ["calls"]
-    subjects = [
-        _Subject(log=log, folder=home.log(log), keys=_keys(options.key, home, log), in_place=True) for log in logs
-    ]
-    meant = [subject for subject in subjects if any(key.name.endswith(f"/{subject.log}") for key in subject.keys)]
-    return meant or subjects  # a key that was given says which log is meant
+    return _meant(
+        [_Subject(log=log, folder=home.log(log), keys=_keys(options.key, home, log), in_place=True) for log in logs]
+    )
+
+
+def _meant(subjects: list[_Subject]) -> list[_Subject]:
+    """Return the logs whose keys were given, if there are any: a key says which log is meant."""
+    meant = [subject for subject in subjects if any(name.endswith(f"/{subject.log}") for name in subject.origins)]
+    return meant or subjects
 
 
 def _logs_of(home: Home) -> list[str]:
     """Return the names of the logs that this home has, or had: of one that is gone, key and guard are left."""
-    ledger = home.path / "ledger"
-    found = {path.name for path in ledger.iterdir() if path.is_dir()} if ledger.is_dir() else set[str]()
-    found |= {path.stem for path in home.keys.glob("*.vkey") if not _never_begun(home, path.stem)}
-    return sorted((log for log in found if "." not in log), key=lambda log: (log != "calls", log))
+    found = {path.stem for path in home.keys.glob("*.vkey") if not _never_begun(home, path.stem)}
+    return _in_order({*found, *_folders_in(home.path / "ledger")})
+
+
+def _folders_in(ledger: Path) -> list[str]:
+    return [path.name for path in ledger.iterdir() if path.is_dir()] if ledger.is_dir() else []
+
+
+def _in_order(logs: Iterable[str]) -> list[str]:
+    """Return the names of logs, that of calls first, without what was set aside."""
+    return sorted((log for log in logs if "." not in log), key=lambda log: (log != "calls", log))
 
 
 def _never_begun(home: Home, log: str) -> bool:
@@ -110,17 +153,9 @@ def _never_begun(home: Home, log: str) -> bool:
     return guard is not None and not guard.size
 
 
-def _folder(path: Path, log: str) -> LogFolder:
-    """Return the log at `path`, which may be the log itself, a ledger folder, or a home."""
-    for candidate in (path, path / log, path / "ledger" / log):
-        folder = LogFolder(candidate)
-        if folder.segments.is_dir() or folder.checkpoint.is_file() or folder.checkpoints.is_file():
-            return folder
-    if not path.exists():
-        raise OnRecordError(f"there is nothing at {path}")
-    if not path.is_dir():
-        raise OnRecordError(f"{path} is a file; give the folder of a log, or a home")
-    raise OnRecordError(f"there is no log called {log} in {path}: neither lines nor a checkpoint")
+def _is_log(path: Path) -> bool:
+    folder = LogFolder(path)
+    return folder.segments.is_dir() or folder.checkpoint.is_file() or folder.checkpoints.is_file()
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -142,35 +177,34 @@ def _keys(given: list[str], home: Home, log: str) -> list[VerifierKey]:
     return read_verifiers(str(file))
 
 
-def _outside(path: Path, keys: list[VerifierKey]) -> Checkpoint:
-    try:
-        return open_checkpoint(path.read_bytes(), list(dict.fromkeys(keys)))
-    except OSError as e:
-        raise OnRecordError(f"cannot read the checkpoint {path}: {os.strerror(e.errno or 0).lower()}") from e
-    except NotVerified as e:
-        raise OnRecordError(f"the checkpoint {path} is not one of this log: {e}") from e
-
-
 # the verdict
 
 
-def _verdict(subject: _Subject, home: Home, views: Sequence[Checkpoint], outsiders: Outsiders) -> Report:
+def _verdict(subject: _Subject, home: Home, sightings: Sightings) -> Report:
     folder = subject.folder
-    origins = {key.name for key in subject.keys}
+    kept = tuple(kept for kept in sightings.kept if kept.claim.origin in subject.origins) or sightings.kept
     try:
-        anchored = outsiders.views_of(folder, subject.keys)
         with Bar(f"reading {subject.log}", sum(map(length_of, segment_files(folder)))) as bar:
             report = verify_log(
                 folder,
                 subject.keys,
-                outside=[*(view for view in views if view.origin in origins), *anchored.checkpoints],
+                sightings=replace(sightings, kept=kept),
                 guard=read_guard(home.guard(subject.log)) if subject.in_place else None,
                 wait_s=SIGNING_S if subject.in_place else 0.0,
                 progress=bar,
             )
-            return replace(report, reasons=(*report.reasons, *anchored.remarks))
     except OSError as e:
         raise OnRecordError(f"cannot read {e.filename or folder.path}: {os.strerror(e.errno or 0).lower()}") from e
+    return _of_the_log(report, subject.log) if subject.named else report
+
+
+def _of_the_log(report: Report, log: str) -> Report:
+    """Return the verdict on what should be the log of that name: another one in its place has the wrong key."""
+    match = _ORIGIN.fullmatch(report.origin)
+    if match is None or match[1] == log:
+        return report
+    reason = f"this is signed as the log {match[1]}, and not as {log}: {report.origin}"
+    return replace(report, verdict="wrong key", reasons=(reason, *report.reasons), covered=0, proven=0)
 
 
 def _is_evidence(path: Path, home: Home) -> bool:
@@ -183,19 +217,21 @@ def _is_evidence(path: Path, home: Home) -> bool:
 def _verify_evidence(options: Namespace, home: Home) -> int:
     """Print the verdict on a proof or a bundle, which proves a part of a log and never that it is whole."""
     keys = _keys(options.key, home, options.log or "calls")
-    views = [_outside(path, keys) for path in options.checkpoint]
     try:
-        report = verify_file(options.path, keys, outside=views)
+        report = verify_file(options.path, keys, sightings=sightings_of(options, home))
     except OSError as e:
         raise OnRecordError(f"cannot read {e.filename or options.path}: {os.strerror(e.errno or 0).lower()}") from e
+    if options.log:
+        report = _of_the_log(report, options.log)
     if options.json:
         print_json(report)
     else:
-        verdict = f"partial {report.proven} of {report.of}" if report.verdict == "partial" else report.verdict
-        print(f"{verdict}: {options.path}")
+        print(f"{report.headline}: {options.path}")
+        if report.origin:
+            print(f"  of {neutral(report.origin)}")
         for reason in report.reasons:
             print(f"  {neutral(reason)}")
-    return 1
+    return PARTIAL if report.verdict == "partial" else 1
 
 
 def _is_older(newest: str, age_s: int) -> bool:
@@ -208,7 +244,9 @@ def _is_older(newest: str, age_s: int) -> bool:
 def _print(report: Report, subject: _Subject, *, first: bool) -> None:
     if not first:
         print()
-    print(f"{report.verdict}: {subject.folder.path}")
+    print(f"{report.headline}: {subject.folder.path}")
+    if report.origin:
+        print(f"  of {neutral(report.origin)}")
     deleted = f", {report.deleted} of them deleted on the record" if report.deleted else ""
     print(f"  {report.entries} entries read{deleted}; the newest valid signature covers {report.signed}")
     for reason in report.reasons:

@@ -19,11 +19,12 @@ from onrecord.errors import Contradicted, OnRecordError
 from onrecord.event.event import Event
 from onrecord.ledger.anchoring import AnchorPlan, anchor
 from onrecord.ledger.clock import TimeText, now_us, parse_time
-from onrecord.ledger.keys import read_verifiers
+from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.place import LOGS, Home
 from onrecord.ledger.presence import count_living
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.watcher import Watcher
+from onrecord.ledger.whereabouts import read_moved
 from onrecord.rules.neutral import neutral
 from onrecord.settings import Loaded, home_folder, load
 
@@ -50,6 +51,7 @@ def watch(options: Namespace) -> int:
     signal.signal(signal.SIGTERM, end)
     home = home_folder()
     loaded = load(home)
+    _say_what_is_there(home, once=options.once)
     raised = False
 
     def tell(alert: Alert) -> None:
@@ -69,6 +71,18 @@ def watch(options: Namespace) -> int:
         stop.set()
     keep_watch(home, loaded, stop, tell, every_s=options.every, whole_s=options.whole, anchor_s=options.anchor)
     return int(raised)
+
+
+def _say_what_is_there(home: Home, *, once: bool) -> None:
+    """Say where there is nothing to look at yet. Raises OnRecordError where nobody would wait for it to come."""
+    if any(verifier_file(home, log).is_file() for log in LOGS):
+        return
+    missing = f"there is no log in {home.path} yet"
+    if moved := read_moved(home):
+        missing = f"the logs of {home.path} lie in {moved.home} and are kept by {moved.account}"
+    if once:
+        raise OnRecordError(f"{missing}: nothing was looked at")
+    say(f"{missing}: waiting for one")
 
 
 def keep_watch(
@@ -109,7 +123,7 @@ def _anchor(home: Home, plan: AnchorPlan) -> Iterator[Alert]:
         if not verifier_file(home, log).is_file() or not home.log(log).checkpoint.exists():
             continue
         try:
-            outcomes = anchor(home.log(log), read_verifiers(str(verifier_file(home, log))), plan).outcomes
+            outcomes = anchor(home.log(log), own_verifiers(home, log), plan).outcomes
         except OnRecordError as e:
             say(f"{log} could not be anchored: {e}")
             continue
@@ -144,10 +158,9 @@ class _Watching:
             self._said[log] = about
 
     def _watcher(self, log: str) -> Watcher:
-        file = str(verifier_file(self._home, log))
         return Watcher(
             self._home.log(log),
-            lambda: read_verifiers(file),
+            lambda: own_verifiers(self._home, log),
             guard=self._home.guard(log),
             whole_s=self._whole_s,
         )

@@ -11,6 +11,7 @@ from types import FrameType
 from onrecord.cli.terminal import say
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.ledger.note import VerifierKey
+from onrecord.ledger.smallfile import MAX_KEYS, read_small
 from onrecord.ledger.witness_server import WitnessServer
 from onrecord.ledger.witness_state import WitnessState
 
@@ -26,7 +27,7 @@ def witness(options: Namespace) -> int:
     try:
         server = _listen(address, state)
     except BaseException:
-        state.close()
+        state.abandon()
         raise
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -63,7 +64,7 @@ def _log_keys(text: str) -> list[VerifierKey]:
     """Return the keys that are given as text or as a file of one a line, as a log keeps them through its epochs."""
     path = Path(text)
     try:
-        lines = path.read_text("utf-8").split() if path.is_file() else [text]
+        lines = read_small(path, MAX_KEYS).decode().split() if path.is_file() else [text]
         if not lines:
             raise KeyFileError(f"--log: {path} is empty")
         return [VerifierKey.parse(line) for line in lines]

@@ -10,8 +10,3 @@ def uuid7(unix_ms: int, random: bytes) -> str:
     time, tail = f"{unix_ms & 0xFFFF_FFFF_FFFF:012x}", random.hex()
     variant = "89ab"[random[9] & 3]  # two fixed bits, two random ones
     return f"{time[:8]}-{time[8:]}-7{tail[:3]}-{variant}{tail[3:6]}-{tail[6:18]}"
-
-
-def unix_ms_of(identifier: str) -> int:
-    """Return the milliseconds since the epoch that a UUIDv7 carries."""
-    return int(identifier[:8] + identifier[9:13], 16)

@@ -16,22 +16,21 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from onrecord.errors import Contradicted, NotAnchored, NotVerified, OnRecordError
-from onrecord.event.event import UNREADABLE
 from onrecord.ledger.anchors import anchor_of, anchors, append_anchor
 from onrecord.ledger.clock import NowUs, TimeText, now_us
 from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.durable import FileLock, replace_file
-from onrecord.ledger.lines import whole_lines
+from onrecord.ledger.history import read_history
 from onrecord.ledger.merkle import tree_root
-from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint, parse_note
+from onrecord.ledger.note import MAX_NOTE, Checkpoint, VerifierKey, open_checkpoint, parse_note
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.post import TIMEOUT_S
+from onrecord.ledger.published import read_published
+from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.tiles import reader_over_tiles
 from onrecord.ledger.timestamp import ask_tsa, load_roots
-from onrecord.ledger.tree import Published, read_tile
+from onrecord.ledger.tree import read_tile
 from onrecord.ledger.witness import Witness, ask_witness
 
 LOCK_S = 30.0  # for another process that anchors the same log: some services, each with its limit
@@ -75,12 +74,11 @@ def newest_checkpoint(folder: LogFolder, log_keys: Sequence[VerifierKey]) -> tup
     Raises NotAnchored where there is none yet, NotVerified where it is not signed with one of `log_keys`.
     """
     try:
-        note = folder.checkpoint.read_bytes()
+        note, checkpoint = read_published(folder, log_keys)
     except FileNotFoundError:
         raise NotAnchored(f"{folder.path} has no checkpoint yet; the first onrecord run makes one") from None
     except OSError as e:
         raise NotAnchored(f"cannot read {folder.checkpoint}: {os.strerror(e.errno or 0).lower()}") from e
-    checkpoint = open_checkpoint(note, log_keys)
     if not checkpoint.size:
         raise NotAnchored(f"{folder.path} holds no entries yet")
     return note, checkpoint
@@ -183,12 +181,11 @@ def _known_sizes(folder: LogFolder, keys: Sequence[CosignerKey]) -> dict[Cosigne
 
 def _signed_size(folder: LogFolder, keys: Sequence[VerifierKey], published: int) -> int:
     """Return the largest size that the history of checkpoints shows to be signed, at least `published`."""
-    with contextlib.suppress(NotVerified, OSError):
-        for line in whole_lines(folder.checkpoints):
-            with contextlib.suppress(NotVerified, *UNREADABLE):
-                said = msgspec.json.decode(line.data, type=Published)
-                if said.size > published:
-                    published = max(published, open_checkpoint(said.note.encode(), keys).size)
+    with contextlib.suppress(OSError):
+        for said in read_history(folder.checkpoints):
+            if said.size > published:
+                with contextlib.suppress(NotVerified):
+                    published = max(published, open_checkpoint(said.note, keys).size)
     return published
 
 
@@ -202,9 +199,11 @@ def keep_copy(folder: LogFolder, log_keys: Sequence[VerifierKey], path: Path) ->
     """
     note, checkpoint = newest_checkpoint(folder, log_keys)
     try:
-        before = path.read_bytes()
+        before = read_small(path, MAX_NOTE)
     except FileNotFoundError:
         before = b""
+    except NotSmall as e:
+        raise NotAnchored(f"{path} holds something else than a checkpoint of this log, and is left alone: {e}") from e
     except OSError as e:
         raise NotAnchored(f"cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
     if before:

@@ -5,11 +5,12 @@
 
 A tombstone stands in place of a deleted line. `leaf` is the hash of that line, so the tree over the
 log is still what was signed. A tombstone alone proves nothing: anybody can write one. Entry 97 has to
-be a deletion entry of this log that names 41, stands behind it, and is covered by a signature.
+be a deletion entry of this log that names 41 and the same rule, stands behind it, and is covered by a
+signature.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -40,7 +41,7 @@ class Deletions:
 
     def __init__(self) -> None:
         self.count = 0
-        self._awaited: dict[int, array[int]] = {}  # by entry: first and last of each run of seqs
+        self._awaited: dict[int, dict[str, array[int]]] = {}  # by entry and rule: first and last of each run of seqs
         self._named: list[tuple[int, list[int]]] = []  # entry, and some of the seqs that rely on it
         self._forged: list[int] = []
         self._forged_count = 0
@@ -52,7 +53,7 @@ class Deletions:
         if entry <= seq:
             self._accuse([seq], 1)
             return
-        runs = self._awaited.setdefault(entry, array("q"))
+        runs = self._awaited.setdefault(entry, {}).setdefault(stone.pruned.rule, array("q"))
         if runs and runs[-1] == seq - 1:
             runs[-1] = seq
         else:
@@ -60,21 +61,18 @@ class Deletions:
 
     def settle(self, event: Event) -> None:
         """Compare what a deletion entry names with the tombstones that rely on it."""
-        runs = self._awaited.pop(event.seq, None)
-        if runs is None:
+        claims = self._awaited.pop(event.seq, None)
+        if claims is None:
             return
-        named = iter(ranges_of(event) or ())
-        first, last = -1, -1
-        for run in _pairs(runs):
-            while last < run[0]:
-                first, last = next(named, (2**63, 2**63))
-            if not (first <= run[0] and run[1] <= last):
-                self._accuse(list(range(run[0], run[1] + 1)[:SHOWN]), run[1] - run[0] + 1)
-        self._named.append((event.seq, _some(runs)))
+        ranges, rule = ranges_of(event) or [], event.detail.get("rule")
+        for claimed, runs in claims.items():
+            for first, last in without(_pairs(runs), ranges if claimed == rule else []):
+                self._accuse(list(range(first, last + 1)[:SHOWN]), last - first + 1)
+            self._named.append((event.seq, _some(runs)))
 
     def forged(self, signed: int) -> tuple[list[int], int]:
         """Return the first seqs whose deletion no entry below `signed` stands by, and how many there are."""
-        for runs in self._awaited.values():
+        for runs in (runs for claims in self._awaited.values() for runs in claims.values()):
             self._accuse(_some(runs), sum(last - first + 1 for first, last in _pairs(runs)))
         self._awaited.clear()
         found = sorted({*self._forged, *(seq for entry, seqs in self._named if entry >= signed for seq in seqs)})
@@ -87,6 +85,23 @@ class Deletions:
 
 def _pairs(runs: "array[int]") -> Iterator[tuple[int, int]]:
     return zip(runs[::2], runs[1::2], strict=True)
+
+
+def without(runs: Iterable[tuple[int, int]], ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield what of `runs`, `(first, last)` each, is in none of `ranges`; both ascend, and nothing in them overlaps."""
+    at = 0
+    for start, last in runs:
+        first = start
+        while at < len(ranges) and ranges[at][1] < first:
+            at += 1
+        place = at
+        while place < len(ranges) and ranges[place][0] <= last:
+            if first < ranges[place][0]:
+                yield first, ranges[place][0] - 1
+            first = ranges[place][1] + 1
+            place += 1
+        if first <= last:
+            yield first, last
 
 
 def _some(runs: "array[int]") -> list[int]:

@@ -6,7 +6,7 @@ the same size. Of the views from outside a bundle takes, of each kind, the first
 that was chosen, which tells how old that is at least, and the last. Nothing is judged here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import gt, lt
@@ -15,11 +15,11 @@ import msgspec
 
 from onrecord.errors import NotVerified
 from onrecord.event.event import UNREADABLE
+from onrecord.ledger.history import Published, published_lines
 from onrecord.ledger.lines import whole_lines
 from onrecord.ledger.note import parse_note
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.sparse import ANCHORS
-from onrecord.ledger.tree import Published
 
 _MAX_VIEWS = 16  # of one size and kind: one of each of so many witnesses
 
@@ -36,7 +36,7 @@ def key_changes(folder: LogFolder, size: int) -> list[KeyChange]:
     """Return where one key of the log ended and another began, up to `size` entries."""
     first: dict[bytes, tuple[int, bytes]] = {}
     last: dict[bytes, tuple[int, bytes]] = {}
-    for line, published in _history(folder):
+    for _, line, published in published_lines(folder.checkpoints):
         if published.size > size:
             continue
         for key in _signing_ids(published):
@@ -51,13 +51,6 @@ def key_changes(folder: LogFolder, size: int) -> list[KeyChange]:
         if old != new and begin == end > 0
     ]
     return sorted(found, key=lambda change: change.size)
-
-
-def _history(folder: LogFolder) -> Iterator[tuple[bytes, Published]]:
-    if folder.checkpoints.is_file():
-        for line in whole_lines(folder.checkpoints):
-            with suppress(*UNREADABLE):
-                yield line.data, msgspec.json.decode(line.data, type=Published)
 
 
 def _signing_ids(published: Published) -> list[bytes]:

@@ -7,7 +7,10 @@ stands by its successor. Whoever steals a key can therefore rewrite nothing that
 closed, and an epoch without an entry of its own is an epoch all the same.
 
 Trust begins with the keys that the verifier brings. An entry that names a key adds nothing to it;
-the closing signature of a key that is trusted does. Nothing here reads files.
+the closing signature of a key that is trusted does. Who brings several keys knows that the older ones
+were replaced: what counts is then signed with the newest of them, or with one that it was handed over
+to. So it is for logs, for bundles, which hold the hand-overs, and for proofs, which hold none.
+Nothing here reads files.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +29,13 @@ class WrongEpoch(NotVerified):
         super().__init__(reason)
         self.reason = reason
         self.seqs = tuple(seqs)
+
+
+class OldKey(WrongEpoch):
+    """Neither the newest key that was given has signed, nor one that it was handed over to.
+
+    The log is a copy from before the change, or a branch by who stole an older key: nobody can tell.
+    """
 
 
 class BrokenChain(WrongEpoch):
@@ -83,11 +93,11 @@ class Epochs:
     ) -> None:
         """`given` are the verifier's keys, oldest first; `closings` are notes of each size that a hand-over ends."""
         self._given = tuple(dict.fromkeys(given))
-        self._entries = tuple(entries)
+        self._account_for(entries)
         self._closed: set[int] = set()
         trusted = list(self._given)
         for entry in entries:
-            old, new = _parse(entry.old), _parse(entry.new)
+            old, new = parse_key(entry.old), parse_key(entry.new)
             if old in trusted and any(_closes(note, old, entry) for note in closings.get(entry.size, ())):
                 self._closed.add(entry.seq)
                 if new is not None and new not in trusted:
@@ -99,7 +109,8 @@ class Epochs:
 
         From then on those beyond it are left out of account: anybody can append a line.
         """
-        self._entries = entries = tuple(entry for entry in self._entries if entry.size <= checkpoint.size)
+        entries = [entry for entry in self._entries if entry.size <= checkpoint.size]
+        self._account_for(entries)
         chain = _chain_of(entries)
         given = [place for place, key in enumerate(chain) if key in self._given]
         for entry in entries[given[0] :] if given else ():
@@ -112,13 +123,22 @@ class Epochs:
         self._check_given(chain or list(signers), checkpoint)
         for signer in signers:
             self.check_size(signer, checkpoint.size)
+        self.check_newest(checkpoint, signers)
+
+    def _account_for(self, entries: Sequence[HandOverEntry]) -> None:
+        """Take `entries` for all hand-overs that there are, and remember which sizes each key may sign."""
+        self._entries = tuple(entries)
+        self._first: dict[VerifierKey | None, int] = {}
+        self._last: dict[VerifierKey | None, int] = {}
+        for entry in entries:
+            self._first.setdefault(parse_key(entry.new), entry.size)
+            self._last.setdefault(parse_key(entry.old), entry.size)
 
     def check_size(self, key: VerifierKey, size: int) -> None:
         """Raise WrongEpoch unless `size` lies in the epoch of `key`, which has signed it."""
         if not self._entries:
             return
-        first = next((entry.size for entry in self._entries if _parse(entry.new) == key), 0)
-        last = next((entry.size for entry in self._entries if _parse(entry.old) == key), None)
+        first, last = self._first.get(key, 0), self._last.get(key)
         if last is None and first == 0:
             raise WrongEpoch(f"size {size} is signed with a key that no hand-over names")
         if size < first:
@@ -136,16 +156,28 @@ class Epochs:
             raise WrongEpoch(
                 f"size {checkpoint.size} is signed with a later key, and no hand-over leads to it from the earlier one"
             )
-        strangers = [key for key in chain[chain.index(ours[used[0]]) :] if key not in ours]
-        if strangers and len(ours) > used[-1] + 1:  # who stole an old key goes on with one of his own
-            raise WrongEpoch("the log is handed over to a key that was not given, and not to the one that was")
+
+    def check_newest(self, checkpoint: Checkpoint, signers: Sequence[VerifierKey]) -> None:
+        """Raise OldKey unless the newest key that was given has signed, or one that it was handed over to.
+
+        An older one that names it as its successor has no more weight: who stole that one can name it too.
+        """
+        trusted: set[VerifierKey | None] = {*[key for key in self._given if key.name == checkpoint.origin][-1:]}
+        for entry in self._entries:
+            if entry.seq in self._closed and parse_key(entry.old) in trusted:
+                trusted.add(parse_key(entry.new))
+        if trusted.isdisjoint(signers):
+            raise OldKey(
+                f"size {checkpoint.size} is signed with an older key than the newest that was given, and who got hold "
+                "of that one could sign as much; if this is from before the change, give the older key alone"
+            )
 
 
 def _chain_of(entries: Sequence[HandOverEntry]) -> list[VerifierKey]:
     """Return the keys in the order of their epochs, or none without a hand-over. Raises BrokenChain."""
     pairs: list[tuple[VerifierKey, VerifierKey]] = []
     for entry in entries:
-        old, new = _parse(entry.old), _parse(entry.new)
+        old, new = parse_key(entry.old), parse_key(entry.new)
         if old is None or new is None or old.name != new.name:
             raise BrokenChain(f"entry {entry.seq} hands the log over, and does not name two keys of it", (entry.seq,))
         pairs.append((old, new))
@@ -168,7 +200,8 @@ def _closes(note: bytes, old: VerifierKey | None, entry: HandOverEntry) -> bool:
     return (checkpoint.size, checkpoint.root) == (entry.size, entry.root)
 
 
-def _parse(text: str) -> VerifierKey | None:
+def parse_key(text: str) -> VerifierKey | None:
+    """Return the key that an entry names, or None where that is none."""
     try:
         return VerifierKey.parse(text)
     except NotVerified:

@@ -17,9 +17,10 @@ from pathlib import Path
 from onrecord.errors import NotVerified
 from onrecord.ledger.lines import blocks, first_seq, is_tombstone, leaf_of, read_header, segment_files, whole_lines
 from onrecord.ledger.merkle import Frontier, HashReader, inclusion_path
-from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
+from onrecord.ledger.note import Checkpoint, VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.proof import Proof, check_carried
+from onrecord.ledger.published import read_published
 from onrecord.ledger.reading import strict_event
 from onrecord.ledger.tiles import TileReader, reader_over_tiles
 from onrecord.ledger.tree import read_tile
@@ -59,13 +60,12 @@ def newest_signed(
 
 def _published(folder: LogFolder, keys: Sequence[VerifierKey]) -> Signed | None:
     try:
-        note = folder.checkpoint.read_bytes()
+        note, checkpoint = read_published(folder, keys)
     except FileNotFoundError:
         return None
-    try:
-        return Signed(note=note, checkpoint=open_checkpoint(note, keys))
     except NotVerified as e:
         raise NotVerified(f"the checkpoint of {folder.path} does not hold: {e}; run: onrecord verify") from e
+    return Signed(note=note, checkpoint=checkpoint)
 
 
 # lines

@@ -27,6 +27,7 @@ from onrecord.errors import NotVerified
 FRAME_LINES = 256
 
 _LEVEL = 3  # 4.1 to 1 on lines of ours, at some 300 MB/s; higher levels gain little, as hashes don't compress
+_MAX_FRAMES = 1 << 20  # of 256 lines; no segment of ours comes near it
 _CHUNK = 1 << 17  # bytes, read or decompressed at a time
 _WINDOW_LOG = 24  # a frame of 256 longest lines is 8 MiB; a file that asks for more memory is refused
 
@@ -72,7 +73,7 @@ def read_table(path: Path) -> SeekTable:
         file.seek(size - _FOOT.size)
         count, descriptor, magic = _FOOT.unpack(file.read(_FOOT.size))
         length = count * _ENTRY.size + _FOOT.size
-        if magic != _SEEKABLE_MAGIC or descriptor or length + _HEAD.size > size:
+        if magic != _SEEKABLE_MAGIC or descriptor or count > _MAX_FRAMES or length + _HEAD.size > size:
             raise NotVerified(f"{path} does not end in a seek table of ours")
         file.seek(size - length - _HEAD.size)
         if _HEAD.unpack(file.read(_HEAD.size)) != (_SKIPPABLE_MAGIC, length):
@@ -106,6 +107,8 @@ def chunks(path: Path, offset: int = 0) -> Iterator[bytes]:
                 if consumed is not None:
                     starts.append(start + consumed)
                     plain.append(plain[-1])
+                if len(starts) > _MAX_FRAMES + 2:
+                    raise NotVerified(f"{path} holds more frames than a segment of ours")
         except (zstd.ZstdError, EOFError) as e:
             raise NotVerified(f"{path} is not whole zstd: {e}") from e
     if not offset:

@@ -3,30 +3,33 @@
 
 A line is added, durably, each time the log is signed. Past some megabytes the file is thinned: what
 stays are the first and the last signature of each key, the newest thousand, and of the older ones the
-fewer the older they are. A verifier reads the file as it comes and never holds it; a line that says
-nothing helps nobody and accuses nobody. Whoever writes here holds the publish lock.
+fewer the older they are. So a verifier can hold all that it says, and refuses one that is much longer.
+A line that says nothing helps nobody, accuses nobody, and hides nothing that stands before or behind
+it. Whoever writes here holds the publish lock.
 """
 
 import base64
 import os
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from onrecord.errors import NotVerified
 from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import disk_error, open_private, replace_file, sync_data, sync_folder, write_all
-from onrecord.ledger.lines import ends, whole_lines
+from onrecord.ledger.lines import ends
 from onrecord.ledger.note import Checkpoint
 from onrecord.ledger.place import LogFolder
 
 THIN_BYTES = 8 * 1024 * 1024  # some 18,000 signatures
+MAX_HISTORY = 4 * THIN_BYTES  # nobody who thins it lets it become as long
 NEWEST = 1000  # signatures that always stay
 _PER_OCTAVE = 6  # 2**6 signatures stay of those between one age and its double, age in entries
 
-_LINE = 4096  # bytes; a line with a note of one signature takes some 450
+_LINE = 65536  # bytes; a line with a note of one signature takes some 450
+_BLOCK = 4096  # bytes that are read at a time from the end
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -83,31 +86,84 @@ def append_line(path: Path, line: bytes) -> None:
 
 
 def last_note(history: Path) -> bytes:
-    """Return the note of the newest whole line, or nothing where it cannot be read."""
+    """Return the note of the newest line that says something, or nothing where there is none."""
+    return next(last_notes(history), b"")
+
+
+def last_notes(history: Path) -> Iterator[bytes]:
+    """Yield the notes that the history holds, newest first, passing over lines that say nothing. Nothing is verified.
+
+    What cannot be read counts as not there.
+    """
     try:
-        with history.open("rb") as file:
-            file.seek(max(0, history.stat().st_size - _LINE))
-            whole = file.read().rpartition(b"\n")[0]
-        return _decode(whole.rpartition(b"\n")[2]).note.encode()
-    except (OSError, *UNREADABLE):
-        return b""
+        if not history.is_file():
+            return
+        with history.open("rb", buffering=0) as file:
+            for line in _backwards(file):
+                said = _read(line)
+                if said is not None:
+                    yield said.note.encode()
+    except OSError:
+        return
+
+
+def _backwards(file: FileIO) -> Iterator[bytes]:
+    """Yield the whole lines of a file from the last to the first; of one that is too long, a part."""
+    start = file.seek(0, os.SEEK_END)
+    rest, torn = b"", True
+    while start:
+        end, start = start, max(0, start - _BLOCK)
+        file.seek(start)
+        first, *lines = (file.read(end - start) + rest).split(b"\n")
+        if torn and lines:
+            lines.pop()  # what stands behind the last line feed
+            torn = False
+        yield from reversed(lines)
+        rest = first[-_LINE:]
+    if not torn:
+        yield rest
 
 
 def read_history(history: Path, end: int | None = None) -> Iterator[Said]:
     """Yield what each line up to byte `end` says; those that say nothing are left out. Raises OSError."""
+    for start, _, published in published_lines(history, end):
+        root = _root(published.root)
+        if root and published.size > 0:  # the empty tree says nothing
+            yield Said(published.size, root, signer_of(published.note), published.note.encode(), start)
+
+
+def published_lines(history: Path, end: int | None = None) -> Iterator[tuple[int, bytes, Published]]:
+    """Yield where each line of the history begins, its bytes, and what they say; as for `read_history`."""
     if not history.is_file():
         return
-    try:
-        for line in whole_lines(history, 0, end):
-            try:
-                published = _decode(line.data)
-                root = base64.b64decode(published.root, validate=True)
-            except (ValueError, *UNREADABLE):
+    with history.open("rb") as file:
+        offset = 0
+        while line := file.readline(_LINE):
+            start, offset = offset, offset + len(line)
+            if end is not None and offset > end:
+                return
+            if not line.endswith(b"\n"):  # too long for one of ours, or not whole yet
+                while (more := file.readline(_LINE)) and not more.endswith(b"\n"):
+                    offset += len(more)
+                offset += len(more)
                 continue
-            if published.size > 0:  # the empty tree says nothing
-                yield Said(published.size, root, signer_of(published.note), published.note.encode(), line.offset)
-    except NotVerified:
-        return  # it goes on without a line feed
+            published = _read(line)
+            if published is not None:
+                yield start, line[:-1], published
+
+
+def _read(line: bytes) -> Published | None:
+    try:
+        return _decode(line)
+    except UNREADABLE:
+        return None
+
+
+def _root(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def signer_of(note: str) -> bytes:

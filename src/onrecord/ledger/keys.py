@@ -127,6 +127,14 @@ def read_verifiers(text_or_file: str) -> list[VerifierKey]:
     raise KeyFileError(f"{text_or_file[:60]!r} is neither a file nor a verifier key of the form name+id+base64")
 
 
+def own_verifiers(home: Home, log: str = "calls") -> list[VerifierKey]:
+    """Return the public keys of one log of this home, oldest first. Raises KeyFileError where it has none yet."""
+    file = verifier_file(home, log)
+    if not file.is_file():
+        raise KeyFileError(f"there is no key {file} yet; the first onrecord run makes one")
+    return read_vkeys(file)
+
+
 def _missing(home: Home, log: str) -> list[Path]:
     return [path for path in (key_file(home, log), verifier_file(home, log), _digest_file(home)) if not path.exists()]
 

@@ -49,7 +49,7 @@ class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a tombstone says of the line that it stands for; `entry` is the seq of the entry that deleted it."""
 
     leaf: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    rule: str
+    rule: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
     entry: Seq
 
 

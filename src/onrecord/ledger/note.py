@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from onrecord.errors import NotVerified
 
 MAX_SIGNATURES = 100  # the limit of Go's sumdb/note; the specification asks for at least 16
+MAX_NOTE = 65536  # bytes; one with a signature takes some 250
 MAX_SIZE = 2**63 - 1  # leaves; tree sizes are int64 in Go's sumdb/tlog
 
 _ED25519 = b"\x01"  # C2SP signed-note, "Signature types"

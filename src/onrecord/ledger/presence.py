@@ -21,6 +21,7 @@ from onrecord.event.schema import read_event
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
 from onrecord.ledger.lines import lines_from
 from onrecord.ledger.place import Home, LogFolder
+from onrecord.ledger.smallfile import MAX_STATE, read_small
 
 DEADLINE_S = 2.0  # for somebody who looks whether we live
 
@@ -90,10 +91,10 @@ def dead_recorders(home: Home) -> Generator[list[tuple[str, int]]]:
                 continue
             try:
                 lock.check_in_place()
-                held.append((lock, path, msgspec.json.decode(path.read_bytes(), type=_Start)))
+                held.append((lock, path, msgspec.json.decode(read_small(path, MAX_STATE), type=_Start)))
             except LedgerMoved:
                 lock.close()  # somebody else cleared it up, and the name may be a living one's by now
-            except (OSError, *UNREADABLE):
+            except (OSError, NotVerified, *UNREADABLE):
                 with suppress(OSError):
                     path.unlink()  # it died before it had written anything
                 lock.close()

@@ -25,7 +25,7 @@ from onrecord.errors import LedgerError, LedgerRefused, NotVerified
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import deletion
 from onrecord.event.schema import read_event
-from onrecord.ledger.deletions import ranges_of
+from onrecord.ledger.deletions import ranges_of, without
 from onrecord.ledger.durable import FileLock, disk_error, open_private, sync_all, sync_folder, write_all
 from onrecord.ledger.frames import FRAME_LINES, compress
 from onrecord.ledger.keys import read_keys
@@ -83,7 +83,7 @@ def delete(
         survey = _survey(ledger.folder, signed)
         if wanted and wanted[-1][1] >= survey.sealed:
             raise LedgerError(f"entry {wanted[-1][1]} is not in a sealed segment; those end before {survey.sealed}")
-        due = _without(_without(wanted, survey.kept), survey.gone)
+        due = _left(wanted, survey)
         entries = [_record(ledger, due[at : at + _A_LINE], rule) for at in range(0, len(due), _A_LINE)]
         if entries:
             ledger.publish(deadline_s=deadline_s)  # before a byte goes: a signature covers the entry that says so
@@ -183,7 +183,7 @@ def _bury(survey: _Survey) -> None:
     for segment in survey.segments:
         due: list[tuple[int, int, _Said]] = []
         for said in survey.said:
-            left = _without(_without(said.ranges, survey.kept), survey.gone)
+            left = _left(said.ranges, survey)
             due.extend((first, last, said) for first, last in left if first < segment.end and last >= segment.first)
         if due:
             _rewrite(segment, sorted(due, key=lambda each: each[0]))
@@ -265,19 +265,6 @@ def _add(ranges: Ranges, seq: int) -> None:
         ranges.append((seq, seq))
 
 
-def _without(ranges: Ranges, others: Ranges) -> Ranges:
-    """Return what of `ranges` is in none of `others`."""
-    left: Ranges = []
-    at = 0
-    for first, last in ranges:
-        while at < len(others) and others[at][1] < first:
-            at += 1
-        place = at
-        while place < len(others) and others[place][0] <= last:
-            if first < others[place][0]:
-                left.append((first, others[place][0] - 1))
-            first = others[place][1] + 1  # noqa: PLW2901 - the rest of the range
-            place += 1
-        if first <= last:
-            left.append((first, last))
-    return left
+def _left(ranges: Ranges, survey: _Survey) -> Ranges:
+    """Return what of `ranges` may go and is not gone."""
+    return list(without(without(ranges, survey.kept), survey.gone))

@@ -8,9 +8,9 @@ ends, and knows what kind of end it was; what it means is decided in `verify.py`
 
 import heapq
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -19,7 +19,6 @@ from onrecord.errors import NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH, SCHEMA_VERSION, UNREADABLE, Event
 from onrecord.ledger.deletions import Deletions
 from onrecord.ledger.epochs import HandOverEntry, hand_over_of
-from onrecord.ledger.history import Said
 from onrecord.ledger.lines import (
     TOMBSTONE,
     blocks,
@@ -38,9 +37,8 @@ from onrecord.ledger.place import LogFolder
 from onrecord.ledger.tree import read_tile
 
 _FOLLOWED = frozenset({"recorder_start", "recorder_stop", "retention", "key"})
-_SORTED = 1024  # claims of the history that are held at a time
-_UNFIT = 64  # claims that don't fit the lines; one that holds is enough
 _BEYOND = 2**63
+_ORDERED = 1 << 20  # lines behind the first wrong one whose order is told
 _WRITERS = 100_000  # whose counts are held in memory
 
 _decode = msgspec.json.Decoder(Event).decode
@@ -61,19 +59,18 @@ class Reading:
     """One pass over the lines, which can go on when more have come."""
 
     def __init__(
-        self, folder: LogFolder, signed: int, claims: Iterator[Said], progress: Callable[[int], None] | None
+        self, folder: LogFolder, signed: int, wanted: Iterable[int], progress: Callable[[int], None] | None
     ) -> None:
-        """`signed` is as far as the tiles go; each of `claims` is compared with the tree at its size."""
+        """`signed` is as far as the tiles go; the roots at the sizes that are `wanted` are remembered."""
         self._folder = folder
         self._progress = progress
         self._tiles = _Leaves(folder, signed)
         self._frontier = Frontier()
         self._prev_hash = GENESIS_PREV_HASH
-        self._roots: dict[int, bytes] = {}
-        self._wanted: list[int] = []
-        self._claims = _InOrder(claims)
-        self._due = self._claims.size  # the next size at which there is something to do
-        self._at = (0, 0)  # segment and offset of the first line not read yet
+        self._roots = {0: self._frontier.root()}
+        self._wanted = sorted({size for size in wanted if size})  # a sorted list is a heap
+        self._due = self._wanted[0] if self._wanted else _BEYOND  # the next of them
+        self._at = (0, 0, 0)  # segment, offset and place of the first line not read yet, at the beginning of a block
         self.broken: Break | None = None
         self.off_tile: int | None = None
         self.open_calls: dict[str, int] = {}
@@ -87,7 +84,6 @@ class Reading:
         self.newest = ""  # the time of the last line
         self.hand_overs: list[HandOverEntry] = []
         self.deletions = Deletions()
-        self.unfit: list[Said] = []
 
     @property
     def entries(self) -> int:
@@ -100,7 +96,7 @@ class Reading:
                 heapq.heappush(self._wanted, size)
             elif size == self.entries:
                 self._roots[size] = self._frontier.root()
-        self._due = min([self._claims.size, *self._wanted[:1]])
+        self._due = self._wanted[0] if self._wanted else _BEYOND
 
     def root(self, size: int) -> bytes | None:
         """Return the root over the first `size` lines, if it was wanted and they were read."""
@@ -109,7 +105,7 @@ class Reading:
     def read(self, until: int | None = None) -> None:
         """Go on to the last line feed, or to `until` entries."""
         files = segment_files(self._folder)
-        segment, offset = self._at
+        segment, offset, _ = self._at
         before = sum(map(length_of, files[:segment]))
         try:
             for number in range(segment, len(files)):
@@ -123,11 +119,15 @@ class Reading:
                         raise Break("form", first, f"{files[number].name} is not named by its first entry, {first}")
                     first = None
                     offset += sum(map(len, lines)) + len(lines)
-                    self._at = (number, offset)
+                    self._at = (number, offset, self.entries)
                     if self._progress is not None:
                         self._progress(before + min(offset, length))
                     if len(lines) < len(block):
                         return
+                if first is not None and first_seq(files[number]) != first:
+                    raise Break(
+                        "form", first, f"{files[number].name} is empty, and not named by the next entry, {first}"
+                    )
                 offset = 0
                 before += length
         except Break as e:
@@ -198,15 +198,11 @@ class Reading:
         self.deletions.take(stone)
 
     def _remember(self) -> None:
-        """Keep the root that is wanted here, and compare it with what the log has signed here."""
+        """Keep the root that is wanted here."""
         size, root = self.entries, self._frontier.root()
         while self._wanted and self._wanted[0] <= size:
             self._roots[heapq.heappop(self._wanted)] = root
-        while self._claims.size <= size:
-            said = self._claims.take()
-            if said.size == size and said.root != root and len(self.unfit) < _UNFIT:
-                self.unfit.append(said)
-        self._due = min([self._claims.size, *self._wanted[:1]])
+        self._due = self._wanted[0] if self._wanted else _BEYOND
 
     def _follow(self, event: Event) -> None:
         if event.phase == "attempt":
@@ -225,15 +221,23 @@ class Reading:
             if "same_account" in event.detail:  # that of a service says nothing of who is wrapped
                 self.same_account = bool(event.detail["same_account"])
 
-    def order(self) -> list[int]:
-        """Return the seqs of all lines, in the order in which they stand; -1 for a line that is no event."""
-        seqs: list[int] = []
-        for file in segment_files(self._folder):
+    def order(self) -> "tuple[int, array[int]] | None":
+        """Return up to where lines are in order, and the seqs of those behind, as they stand; -1 for what is no event.
+
+        None where there are more than are held in memory.
+        """
+        seqs = array("q")
+        number, offset, place = self._at
+        for file in segment_files(self._folder)[number:]:
             try:
-                seqs.extend(_seq_of(line.data) for line in whole_lines(file))
+                for line in whole_lines(file, offset):
+                    if len(seqs) == _ORDERED:
+                        return None
+                    seqs.append(_seq_of(line.data))
             except NotVerified:
                 seqs.append(-1)  # it goes on without an end
-        return seqs
+            offset = 0
+        return place, seqs
 
     def remarks(self) -> list[str]:
         """Return what a reader should know besides the verdict."""
@@ -263,30 +267,6 @@ def _have(count: int, what: str) -> str:
     return f"1 {what} has" if count == 1 else f"{count} {what}s have"
 
 
-class _InOrder:
-    """Claims of the history, smallest size first. They mostly lie so; a thousand at a time are sorted."""
-
-    def __init__(self, claims: Iterator[Said]) -> None:
-        self._claims = claims
-        self._held: list[Said] = []
-        self._fill()
-
-    @property
-    def size(self) -> int:
-        """The size of the next claim, beyond any log where there is none."""
-        return self._held[0].size if self._held else _BEYOND
-
-    def take(self) -> Said:
-        """Return the next claim."""
-        said = heapq.heappop(self._held)
-        self._fill()
-        return said
-
-    def _fill(self) -> None:
-        for said in islice(self._claims, _SORTED - len(self._held)):
-            heapq.heappush(self._held, said)
-
-
 class _Leaves:
     """The leaf hashes that the tiles hold: a hint where to look, never a proof."""
 
@@ -314,9 +294,10 @@ class _Leaves:
 
 def _seq_of(data: bytes) -> int:
     try:
-        return read_seq(data)
+        seq = read_seq(data)
     except NotVerified:
         return -1
+    return max(-1, min(seq, _BEYOND - 1))
 
 
 def strict_event(data: bytes, seq: int) -> Event:

@@ -18,6 +18,7 @@ from onrecord.ledger.durable import disk_error, make_folder, replace_file
 from onrecord.ledger.messages import hash_of
 from onrecord.ledger.note import Checkpoint
 from onrecord.ledger.place import Home
+from onrecord.ledger.smallfile import MAX_STATE, read_small
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +75,7 @@ def keep(home: Home, kept: Kept) -> None:
 
 def _read(path: Path) -> Kept:
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=Kept)
+        kept = msgspec.json.decode(read_small(path, MAX_STATE), type=Kept)
         _ = kept.seen
     except (OSError, NotVerified, LedgerError, *UNREADABLE) as e:
         raise LedgerRefused(

@@ -17,21 +17,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from onrecord.errors import NotVerified
+from onrecord.ledger.epochs import Epochs, WrongEpoch, who_signed
 from onrecord.ledger.lines import CHUNK, MAX_LINE
 from onrecord.ledger.merkle import HASH_BYTES
-from onrecord.ledger.note import Checkpoint, UnknownSigner, Unsigned, VerifierKey
+from onrecord.ledger.note import MAX_NOTE, Checkpoint, UnknownSigner, Unsigned, VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.proof import HEADER, check_carried, parse_proof
 from onrecord.ledger.reading import strict_event
+from onrecord.ledger.sightings import Sightings
+from onrecord.ledger.smallfile import read_small
 from onrecord.ledger.sparse import (
     ANCHORS,
     MANIFEST,
     MAX_MANIFEST,
-    MAX_NOTE,
     ZIP_FOLDER,
     is_bundle,
-    read_at_most,
-    remark_on_signer,
     verify_bundle,
 )
 from onrecord.ledger.tiles import TILE_WIDTH
@@ -62,46 +62,54 @@ def verify_file(
     keys: Sequence[VerifierKey],
     *,
     outside: Sequence[Checkpoint] = (),
+    sightings: Sightings | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Return the verdict on a proof, or on a bundle in a zip or a folder; never better than *partial*.
 
-    `outside` and `progress` are as for `verify_bundle`. Raises NotVerified where `path` is none of
+    `outside`, `sightings` and `progress` are as for `verify_bundle`. Raises NotVerified where `path` is none of
     these, or a zip that is not unpacked, and OSError where it cannot be read.
     """
     if is_bundle(path):
-        return verify_bundle(LogFolder(path), keys, outside=outside, progress=progress)
+        return verify_bundle(LogFolder(path), keys, outside=outside, sightings=sightings, progress=progress)
     with path.open("rb") as file:
         start = file.read(len(HEADER))
     if start == HEADER.encode():
-        return _verify_proof(path, keys, outside)
+        seen = (sightings or Sightings()).judge_kept(keys)
+        return _verify_proof(path, keys, [*outside, *seen.views], seen.refused)
     if not zipfile.is_zipfile(path):
         raise NotVerified("this is neither a proof nor an evidence bundle")
     with unpacked(path) as folder:
-        return verify_bundle(folder, keys, outside=outside, progress=progress)
+        return verify_bundle(folder, keys, outside=outside, sightings=sightings, progress=progress)
 
 
 # proofs
 
 
-def _verify_proof(path: Path, keys: Sequence[VerifierKey], outside: Sequence[Checkpoint]) -> Report:
+def _verify_proof(
+    path: Path, keys: Sequence[VerifierKey], outside: Sequence[Checkpoint], refused: Sequence[str]
+) -> Report:
     seqs: tuple[int, ...] = ()
     try:
-        proof = parse_proof(read_at_most(path, MAX_PROOF))
+        proof = parse_proof(read_small(path, MAX_PROOF))
         seqs = (proof.index,)
         checkpoint = check_carried(proof, keys)
+        Epochs(keys, (), {}).check_newest(*who_signed(proof.note, keys))  # a proof holds no hand-over to follow
         event = strict_event(proof.extra, proof.index)
         if event.seq != proof.index:
             raise NotVerified(f"the entry at place {proof.index} claims to be another one")
     except Unsigned:
         return _refused("unsigned", "the checkpoint of the proof carries no signature", ())
+    except WrongEpoch as e:
+        return _refused("wrong key", e.reason, ())
     except UnknownSigner:
         reason = "the proof is not signed with the given key; a log whose key was replaced has several, one each line"
         return _refused("wrong key", reason, ())
     except NotVerified as e:
         return _refused("altered", f"the proof does not hold: {e}", seqs)
+    if refused:
+        raise NotVerified(refused[0])
     said = [f"entry {event.seq} is one of the {checkpoint.size} entries that were signed"]
-    said += remark_on_signer(proof.note, keys)
     for view in outside:
         where = f"a checkpoint kept outside, of {view.size} entries,"
         if (view.origin, view.size) != (checkpoint.origin, checkpoint.size):
@@ -153,7 +161,7 @@ def _unpack(packed: zipfile.ZipFile, scratch: Path) -> None:
         raise NotVerified(f"the zip holds {len(members)} files; {MAX_MEMBERS} is the most that are unpacked")
     left = MAX_UNPACKED
     for member in members:
-        if member.is_dir() and member.filename.startswith(f"{ZIP_FOLDER}/"):
+        if member.filename.startswith(f"{ZIP_FOLDER}/") and member.filename.endswith("/"):
             continue  # other programs name folders; those that are needed are made for what is in them
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise NotVerified("the zip is packed in a way that is not read here")

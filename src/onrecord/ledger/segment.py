@@ -6,11 +6,14 @@ read-only, which tells every process that has it open to go on with the next one
 in a segment that is not the last is on the device.
 
 Behind the last line lies a reserve that the file system has set aside. Ordinary lines don't use it.
-When the device is full it holds what must still be said: what was refused, and how calls ended.
+When the device is full it holds what must still be said: what was refused, and how calls ended. So the
+next segment has its reserve before the last one gives its own back; where there is no room for both,
+the last one grows longer than it should.
 
 Whoever writes holds the log's writer lock. This file knows lengths and no lines.
 """
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -38,14 +41,17 @@ _SEALED_MODE = 0o400
 class Segment:
     """One file of lines, open for appending if it is not sealed. Raises OSError where it cannot be opened."""
 
-    def __init__(self, path: Path, *, create: bool = False, reserve: int = RESERVE) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = False, reserve: int = RESERVE, lies_at: Path | None = None
+    ) -> None:
+        """Open it where it lies, if that is elsewhere than at `path`, where it belongs."""
         self.path = path
         self.first = first_seq(path)
         self.end = 0  # bytes, behind the last line that this process knows
         self.flushed = 0  # bytes that are known to be on the device
         self.low = False  # the reserve is all that is left
         self.spoiled = False  # a part of a line could not be taken back
-        self._fd = _open(path, create=create)
+        self._fd = _open(lies_at or path, create=create)
         self._room = 0  # bytes up to which ordinary lines have their blocks
         self._reserve = min(reserve, _device_bytes(self._fd) // _SHARE)
 
@@ -85,6 +91,10 @@ class Segment:
             return
         self.low = True
         raise LedgerFull(f"only the reserve is left on the device of {self.path}")
+
+    def keep_reserve(self) -> None:
+        """Have the reserve set aside, behind the last line. Raises OSError where there is no room for it."""
+        preallocate(self._fd, self.end, self._reserve)
 
     def write(self, data: bytes) -> None:
         """Append `data` whole, or not at all. Raises LedgerFull, LedgerUnwritable.
@@ -132,6 +142,8 @@ class Segment:
         """Take a seal back that no successor followed. Raises OSError."""
         os.fchmod(self._fd, FILE_MODE)
         self._room = 0
+        with contextlib.suppress(OSError):
+            self.keep_reserve()  # which the seal gave back
 
     def close(self) -> None:
         """Close the file."""
@@ -152,7 +164,43 @@ def create_segment(path: Path, reserve: int) -> Segment:
         segment.close()
         path.unlink()
         raise
+    with contextlib.suppress(OSError):
+        segment.keep_reserve()
     return segment
+
+
+def prepare_segment(path: Path, reserve: int) -> Segment:
+    """Create the next segment beside its place, with its reserve. Raises OSError where there is no room for both."""
+    scratch = _scratch_of(path)
+    scratch.unlink(missing_ok=True)  # of a process that died
+    segment = Segment(path, create=True, reserve=reserve, lies_at=scratch)
+    try:
+        segment.keep_reserve()
+    except OSError:
+        drop_segment(segment)
+        raise
+    return segment
+
+
+def place_segment(segment: Segment) -> None:
+    """Put a prepared segment into its place, durably. Raises OSError: then it is there all the same, or not at all."""
+    os.rename(_scratch_of(segment.path), segment.path)
+    try:
+        sync_folder(segment.path.parent)
+    except OSError:
+        segment.path.unlink()
+        raise
+
+
+def drop_segment(segment: Segment) -> None:
+    """Give up a prepared segment."""
+    segment.close()
+    with contextlib.suppress(OSError):
+        _scratch_of(segment.path).unlink(missing_ok=True)
+
+
+def _scratch_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.next")
 
 
 def flush_sealed(path: Path) -> None:

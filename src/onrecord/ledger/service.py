@@ -45,6 +45,7 @@ from onrecord.ledger.messages import (
 from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
 from onrecord.ledger.peer import may_act_as
 from onrecord.ledger.place import Home
+from onrecord.ledger.published import read_published
 from onrecord.ledger.receipt import Receipt
 from onrecord.ledger.sessions import Session, Sessions
 from onrecord.ledger.succession import Successions
@@ -124,7 +125,7 @@ class Service:
 
     def _published(self) -> Checkpoint | None:
         with suppress(OSError, NotVerified):
-            return open_checkpoint(self._folder.checkpoint.read_bytes(), self._vkeys)
+            return read_published(self._folder, self._vkeys)[1]
         return None
 
     # one message

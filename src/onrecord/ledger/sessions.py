@@ -29,6 +29,7 @@ from onrecord.ledger.appending import Hand
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
 from onrecord.ledger.lines import lines_from
 from onrecord.ledger.place import Home, LogFolder
+from onrecord.ledger.smallfile import MAX_STATE, read_small
 
 RETURN_S = 5.0  # how long a door whose connection broke may take to come back
 OPEN_CALLS = 4_096  # of one door; some 8 MB
@@ -196,10 +197,10 @@ def _claimed(path: Path) -> Session | None:
     try:
         if lock.try_acquire():
             lock.check_in_place()
-            saved = _saved.decode(path.read_bytes())
+            saved = _saved.decode(read_small(path, MAX_STATE))
             if saved.token and saved.wid == path.name:
                 return Session(Hand(saved.wid, saved.wseq), saved.uid, saved.token, saved.seq, lock)
-    except (OSError, LedgerMoved, *UNREADABLE):
+    except (OSError, LedgerMoved, NotVerified, *UNREADABLE):
         pass  # another recorder's, or cut off: whoever looks for dead recorders clears it up
     lock.close()
     return None

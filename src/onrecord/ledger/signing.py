@@ -25,8 +25,9 @@ from onrecord.errors import KeyFileError, LedgerError, LedgerRefused, NotVerifie
 from onrecord.ledger.durable import replace_file
 from onrecord.ledger.note import SignerKey, VerifierKey
 from onrecord.ledger.place import Home
+from onrecord.ledger.smallfile import MAX_KEYS, MAX_STATE, NotSmall, read_small
 
-_PREFIX = "PRIVATE+KEY+"
+PRIVATE = "PRIVATE+KEY+"
 _ED25519 = b"\x01"  # C2SP signed-note, signature types
 _SEED_BYTES = 32
 
@@ -136,7 +137,9 @@ def write_signers(path: Path, signers: Sequence[SignerKey]) -> None:
 def read_vkeys(path: Path) -> list[VerifierKey]:
     """Return the public keys in a file, one a line. Raises KeyFileError."""
     try:
-        lines = path.read_text(encoding="ascii").split("\n")
+        lines = read_small(path, MAX_KEYS).decode("ascii").split("\n")
+    except NotSmall as e:
+        raise KeyFileError(f"{path} is not a file of verifier keys: {e}") from e
     except OSError as e:
         raise KeyFileError(f"cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
     except UnicodeDecodeError as e:
@@ -164,30 +167,43 @@ def read_private(path: Path) -> bytes:
         mode = path.stat().st_mode
         if sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
             raise KeyFileError(f"{path} can be read by other accounts (mode {stat.S_IMODE(mode):04o}); chmod 600 it")
-        return path.read_bytes()
+        return read_small(path, MAX_STATE)
+    except NotSmall as e:
+        raise KeyFileError(f"{path} is not a key: {e}") from e
     except OSError as e:
         raise KeyFileError(f"cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
 
 
 def _parse_signer(text: str, path: Path) -> SignerKey:
-    if not text.startswith(_PREFIX):
-        raise KeyFileError(f"{path} is not a signing key: it does not begin with {_PREFIX}")
+    name, key_id, private = parse_private(text, path, kind=_ED25519)
     try:
-        name, key_id, encoded = text.removeprefix(_PREFIX).split("+", 2)
-        seed = base64.b64decode(encoded, validate=True)
-    except (ValueError, binascii.Error) as e:
-        raise KeyFileError(f"{path} is not a signing key of the form {_PREFIX}name+id+base64") from e
-    if seed[:1] != _ED25519 or len(seed) != 1 + _SEED_BYTES:
-        raise KeyFileError(f"{path} is not an Ed25519 key")
-    try:
-        signer = SignerKey(name=name, private=Ed25519PrivateKey.from_private_bytes(seed[1:]))
+        signer = SignerKey(name=name, private=private)
     except NotVerified as e:
         raise KeyFileError(f"{path}: {e}") from e
-    if signer.vkey.key_id.hex() != key_id:
-        raise KeyFileError(f"{path}: the id does not belong to the name and the key; was the name edited?")
+    check_key_id(signer.vkey.key_id, key_id, path)
     return signer
+
+
+def parse_private(text: str, path: Path, *, kind: bytes) -> tuple[str, str, Ed25519PrivateKey]:
+    """Return name, id in hex and key of what `path` spells as a private key of that kind. Raises KeyFileError."""
+    if not text.startswith(PRIVATE):
+        raise KeyFileError(f"{path} is not a signing key: it does not begin with {PRIVATE}")
+    try:
+        name, key_id, encoded = text.removeprefix(PRIVATE).split("+", 2)
+        seed = base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error) as e:
+        raise KeyFileError(f"{path} is not a signing key of the form {PRIVATE}name+id+base64") from e
+    if seed[:1] != kind or len(seed) != 1 + _SEED_BYTES:
+        raise KeyFileError(f"{path} is not an Ed25519 key of the kind that signs here")
+    return name, key_id, Ed25519PrivateKey.from_private_bytes(seed[1:])
+
+
+def check_key_id(found: bytes, key_id: str, path: Path) -> None:
+    """Raise KeyFileError unless the id in a key file is that of its name and key."""
+    if found.hex() != key_id:
+        raise KeyFileError(f"{path}: the id does not belong to the name and the key; was the name edited?")
 
 
 def _format_signer(signer: SignerKey) -> str:
     seed = base64.b64encode(_ED25519 + signer.private.private_bytes_raw()).decode()
-    return f"{_PREFIX}{signer.name}+{signer.vkey.key_id.hex()}+{seed}\n"
+    return f"{PRIVATE}{signer.name}+{signer.vkey.key_id.hex()}+{seed}\n"

@@ -15,19 +15,21 @@ root that was signed, by a key that the verifier brought or by one that such a k
 Nothing is held in memory but a tile a level and the hand-overs.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from onrecord.errors import NotVerified
-from onrecord.event.event import GENESIS_PREV_HASH, UNREADABLE, Event
+from onrecord.event.event import GENESIS_PREV_HASH, UNREADABLE
+from onrecord.ledger.epochs import BrokenChain, Epochs, HandOverEntry, WrongEpoch, hand_over_of, who_signed
+from onrecord.ledger.history import read_history
 from onrecord.ledger.lines import is_compressed, segment_files, torn_bytes, whole_lines
 from onrecord.ledger.merkle import HASH_BYTES, leaf_hash
 from onrecord.ledger.note import (
+    MAX_NOTE,
     Checkpoint,
     UnknownSigner,
     Unsigned,
@@ -38,8 +40,10 @@ from onrecord.ledger.note import (
 )
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.reading import Break, strict_event
+from onrecord.ledger.sightings import Sightings
+from onrecord.ledger.signed import closings_of
+from onrecord.ledger.smallfile import read_small
 from onrecord.ledger.tiles import TILE_WIDTH, RootedTiles, tile_path
-from onrecord.ledger.tree import Published
 from onrecord.ledger.verify import Report, Verdict
 
 MANIFEST = "bundle.json"
@@ -47,7 +51,6 @@ ANCHORS = "anchors.ndjson"
 ZIP_FOLDER = "evidence"  # what a zip of a bundle unpacks to
 FORMAT = 1
 MAX_MANIFEST = 4096  # bytes; one of ours takes some 100
-MAX_NOTE = 65536  # bytes; a note with one signature takes some 250
 
 _MAX_HANDOVERS = 100_000  # one an hour for eleven years; more are not held in memory
 
@@ -59,20 +62,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     origin: str
     size: Annotated[int, msgspec.Meta(ge=0)]
     entries: Annotated[int, msgspec.Meta(ge=0)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handover:
-    """That the entry at `seq` replaced the key `old` of a log by `new`.
-
-    `closed` says that `old` signed the tree that ends with this entry, so that `new` can be trusted
-    on its word.
-    """
-
-    seq: int
-    old: VerifierKey
-    new: VerifierKey
-    closed: bool = False
 
 
 class _Finding(Exception):
@@ -95,13 +84,15 @@ def verify_bundle(
     keys: Sequence[VerifierKey],
     *,
     outside: Sequence[Checkpoint] = (),
+    sightings: Sightings | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Return the verdict on the bundle in `folder`, never better than *partial*.
 
-    `outside` are checkpoints that were kept elsewhere, their signatures already checked; each that
-    the tiles of the bundle can tell of must fit. `progress` is called with the count of lines.
-    Raises OSError where a file cannot be read.
+    `outside` are checkpoints that were kept elsewhere, their signatures already checked, `sightings`
+    views whose signatures are not, those in the bundle among them; each that the tiles of the bundle
+    can tell of must fit. `progress` is called with the count of lines.
+    Raises NotVerified where a checkpoint that was kept is none of this log, OSError where a file cannot be read.
     """
     lines = _Lines(folder, progress)
     origin, size = "", 0
@@ -111,12 +102,15 @@ def verify_bundle(
         doubt = _doubt_about(note, keys)
         try:
             lines.read(claimed)
-            _check_signer(note, claimed, keys, lines.handovers())
+            trusted = _check_signer(note, keys, lines.hand_overs(), folder)
         except _Finding as e:
             raise (doubt or e) from None  # lines under a root that nobody vouches for show nothing
         origin, size = claimed.origin, claimed.size
         _check_count(lines.count, manifest)
-        remarks = [*remark_on_signer(note, keys), *_compare(lines.tiles, claimed, outside)]
+        seen = (sightings or Sightings()).judge(folder, trusted)
+        remarks = [*_compare(lines.tiles, claimed, [*outside, *seen.views]), *seen.remarks]
+        if seen.refused:
+            raise NotVerified(seen.refused[0])
     except _Finding as e:
         return Report(
             verdict=e.verdict,
@@ -144,7 +138,7 @@ def verify_bundle(
 
 def _read_manifest(folder: LogFolder) -> Manifest:
     try:
-        data = read_at_most(folder.path / MANIFEST, MAX_MANIFEST)
+        data = read_small(folder.path / MANIFEST, MAX_MANIFEST)
         manifest = msgspec.json.decode(data, type=Manifest)
     except FileNotFoundError:
         raise _Finding("altered", f"there is no {MANIFEST}") from None
@@ -165,7 +159,7 @@ def format_manifest(manifest: Manifest) -> bytes:
 def _read_checkpoint(folder: LogFolder, manifest: Manifest) -> tuple[bytes, Checkpoint]:
     """Return the note and what it says; nobody vouches for it yet."""
     try:
-        note = read_at_most(folder.checkpoint, MAX_NOTE)
+        note = read_small(folder.checkpoint, MAX_NOTE)
         claimed = parse_checkpoint(parse_note(note).text)
     except FileNotFoundError:
         raise _Finding("unsigned", "there is no checkpoint") from None
@@ -189,15 +183,6 @@ def _doubt_about(note: bytes, keys: Sequence[VerifierKey]) -> _Finding | None:
     return None
 
 
-def read_at_most(path: Path, limit: int) -> bytes:
-    """Return a file's bytes. Raises NotVerified where there are more than `limit`, and OSError."""
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise NotVerified(f"{path.name} holds more than {limit} bytes")
-    return data
-
-
 # what it proves
 
 
@@ -212,7 +197,7 @@ class _Lines:
         self._origin = ""
         self._seq = -1
         self._prev_hash = GENESIS_PREV_HASH  # that the entry after `_seq` must name
-        self._handovers: list[Handover] = []
+        self._hand_overs: list[HandOverEntry] = []
         self.count = 0
 
     def read(self, claimed: Checkpoint) -> None:
@@ -265,102 +250,40 @@ class _Lines:
             raise _Finding("altered", f"entry {seq} does not follow from the entry before it", seq)
         self._seq = seq
         self._prev_hash = leaf.hex()
-        if event.event_type == "key" and event.action == "rotate":
-            self._note_down(event)
+        hand_over = hand_over_of(event)
+        if hand_over is not None and len(self._hand_overs) < _MAX_HANDOVERS:
+            self._hand_overs.append(hand_over)
 
     def _read_tile(self, level: int, index: int, width: int) -> bytes:
         name = tile_path(level, index, width)
         try:
-            return read_at_most(self._folder.path / name, TILE_WIDTH * HASH_BYTES)
+            return read_small(self._folder.path / name, TILE_WIDTH * HASH_BYTES)
         except FileNotFoundError:
             raise NotVerified(f"{name} is missing") from None
 
-    def _note_down(self, event: Event) -> None:
-        try:
-            keys = [VerifierKey.parse(str(event.detail.get(name, ""))) for name in ("old_vkey", "new_vkey")]
-        except NotVerified:
-            return  # it hands nothing over
-        if all(key.name == self._origin for key in keys) and len(self._handovers) < _MAX_HANDOVERS:
-            self._handovers.append(Handover(seq=event.seq, old=keys[0], new=keys[1]))
-
-    def handovers(self) -> list[Handover]:
-        """Return the hand-overs among the lines, in the order of the log."""
-        found = {handover.seq + 1: handover for handover in self._handovers}
-        for published in _history(self._folder) if found else ():
-            handover = found.get(published.size)
-            if handover is not None and not handover.closed and self._closes(published, handover):
-                found[published.size] = replace(handover, closed=True)
-        return list(found.values())
-
-    def _closes(self, published: Published, handover: Handover) -> bool:
-        """Say whether `published` is the old key's signature under the tree that ends with the hand-over."""
-        size = handover.seq + 1
-        try:
-            said = open_checkpoint(published.note.encode(), [handover.old])
-            return (said.size, said.root) == (size, self.tiles.root(size))
-        except NotVerified:
-            return False
-
-
-def _history(folder: LogFolder) -> Iterator[Published]:
-    """Yield what can be read of the history of checkpoints."""
-    if folder.checkpoints.is_file():
-        with contextlib.suppress(NotVerified):
-            for line in whole_lines(folder.checkpoints):
-                with contextlib.suppress(*UNREADABLE):
-                    yield msgspec.json.decode(line.data, type=Published)
+    def hand_overs(self) -> list[HandOverEntry]:
+        """Return the hand-overs among the lines, in the order of the log, with the roots as far as the tiles tell."""
+        return [replace(each, root=_root_at(self.tiles, each.size) or b"") for each in self._hand_overs]
 
 
 # what that is worth
 
 
-def keys_for(size: int, keys: Sequence[VerifierKey], handovers: Sequence[Handover]) -> list[VerifierKey]:
-    """Return the keys whose signature counts under a tree of `size` leaves.
-
-    They are those of `keys`, oldest first, and those that the newest of them handed over to, without
-    those that had been replaced by then. To what an older one hands over is not believed: who stole
-    it after it was replaced would go on with a key of his own. `handovers` are proven, and in the
-    order of the log.
-    """
-    heirs = newest_of(keys)
-    counting = dict.fromkeys(keys)
-    for handover in handovers:
-        if handover.closed and handover.old in heirs:
-            heirs.append(handover.new)
-            counting[handover.new] = None
-        if handover.seq + 1 < size:
-            counting.pop(handover.old, None)
-    return list(counting)
-
-
-def newest_of(keys: Sequence[VerifierKey]) -> list[VerifierKey]:
-    """Return, of each log, the newest of its keys, which are given oldest first."""
-    return list({key.name: key for key in keys}.values())
-
-
-def remark_on_signer(note: bytes, keys: Sequence[VerifierKey]) -> list[str]:
-    """Return what is to be said of a checkpoint that an older key signed, and not the newest one."""
-    newest = newest_of(keys)
-    if _is_signed(note, newest) or not _is_signed(note, [key for key in keys if key not in newest]):
-        return []
-    return ["it is signed with an older key than the newest given; whoever got hold of that one could sign as much"]
-
-
-def _is_signed(note: bytes, keys: Sequence[VerifierKey]) -> bool:
+def _check_signer(
+    note: bytes, keys: Sequence[VerifierKey], hand_overs: Sequence[HandOverEntry], folder: LogFolder
+) -> Sequence[VerifierKey]:
+    """Return the keys that the log had, as far as can be told."""
+    epochs = Epochs(keys, hand_overs, closings_of(read_history(folder.checkpoints), hand_overs))
     try:
-        open_checkpoint(note, keys)
-    except NotVerified:
-        return False
-    return True
-
-
-def _check_signer(note: bytes, claimed: Checkpoint, keys: Sequence[VerifierKey], handovers: Sequence[Handover]) -> None:
-    counting = keys_for(claimed.size, keys, handovers)
-    try:
-        open_checkpoint(note, counting)
-    except UnknownSigner:
-        reason = "the checkpoint is signed with a key that had been replaced by then"
-        raise _Finding("wrong key", reason) from None
+        checkpoint, signers = who_signed(note, epochs.keys)
+        epochs.check(checkpoint, signers)
+        return epochs.keys
+    except BrokenChain as e:
+        raise _Finding("altered", e.reason, *e.seqs) from None
+    except WrongEpoch as e:
+        raise _Finding("wrong key", e.reason, *e.seqs) from None
+    except UnknownSigner as e:
+        raise _Finding("wrong key", f"the checkpoint is not signed with a key that counts: {e}") from None
     except NotVerified as e:
         raise _Finding("altered", f"the checkpoint is not what was signed: {e}") from None
 

@@ -20,6 +20,7 @@ from onrecord.ledger.keys import open_keys, read_keys, retire_signer
 from onrecord.ledger.ledger import Ledger
 from onrecord.ledger.place import Home
 from onrecord.ledger.signing import SigningKeys
+from onrecord.ledger.soundness import check_sound
 from onrecord.ledger.tree import Guard, read_checkpoint, read_guard
 
 
@@ -64,7 +65,7 @@ def reopen(home: Home, opening: Callable[[Predecessor], Redacted], *, log: str =
 
 def _refuse_if_sound(home: Home, log: str) -> None:
     try:
-        Ledger.open(home, read_keys(home, log).signer, log=log).close()
+        check_sound(home, log)
     except LedgerRefused:
         return
     raise LedgerRefused(f"{home.log(log).path} is sound and can be continued; a successor is for one that is not")

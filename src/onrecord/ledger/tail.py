@@ -24,6 +24,7 @@ from onrecord.ledger.lines import (
     MAX_LINE,
     blocks,
     compressed_form,
+    first_seq,
     is_compressed,
     offset_of,
     read_header,
@@ -33,7 +34,14 @@ from onrecord.ledger.lines import (
 from onrecord.ledger.merkle import leaf_hash
 from onrecord.ledger.note import Checkpoint
 from onrecord.ledger.place import LogFolder, segment_name
-from onrecord.ledger.segment import Segment, create_segment, flush_sealed
+from onrecord.ledger.segment import (
+    Segment,
+    create_segment,
+    drop_segment,
+    flush_sealed,
+    place_segment,
+    prepare_segment,
+)
 
 HEADER_BYTES = 512  # at most, of what the ledger sets on a line; it takes some 200
 _DAY_US = 24 * 60 * 60 * 1_000_000
@@ -86,12 +94,15 @@ class Tail:
         files = segment_files(self._folder)
         self.rotated = any(not is_compressed(path) for path in files[:-1])
         for path in files[max(0, segment_of(files, size)) :]:
+            offset = offset_of(path, self.size)
+            if not offset and first_seq(path) != self.size:
+                raise LedgerRefused(f"altered: {path} stands where no entry of this log belongs; run: onrecord verify")
             if path == files[-1] and not is_compressed(path):
                 self._segment = Segment(path, reserve=self._reserve_bytes)
                 self._entered = True
-                self._segment.end = offset_of(path, self.size)
+                self._segment.end = offset
                 return self.read_on()
-            self._take_all(blocks(path, offset_of(path, self.size)))
+            self._take_all(blocks(path, offset))
         self._segment = self._next()
         self._entered = True
         return self.read_on()
@@ -178,14 +189,26 @@ class Tail:
         old = self._segment
         if old.end < self._segment_bytes and (at_us // _DAY_US == self.last_us // _DAY_US or not old.end):
             return False
-        old.seal()
+        if old.low:
+            return False  # the reserve of the last one is what there is
         try:
-            self._segment = create_segment(self._folder.segments / segment_name(self.size), self._reserve_bytes)
+            new = prepare_segment(self._folder.segments / segment_name(self.size), self._reserve_bytes)
         except OSError:
-            if (self._folder.segments / segment_name(self.size)).exists():
+            return False  # no room for another file and its reserve: it grows longer than it should
+        try:
+            old.seal()
+        except OSError:
+            drop_segment(new)
+            raise
+        try:
+            place_segment(new)
+        except OSError:
+            drop_segment(new)
+            if new.path.exists():
                 raise
-            old.unseal()  # no room for another file: it grows longer than it should
+            old.unseal()
             return False
+        self._segment = new
         self._left.append(old)  # last: see `read_on`
         self.rotated = True
         return True

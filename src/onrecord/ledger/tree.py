@@ -20,12 +20,12 @@ import msgspec
 from onrecord.errors import LedgerRefused, NotVerified
 from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import FileLock, disk_error, make_folder, replace_file
-from onrecord.ledger.history import Published as Published  # noqa: PLC0414 - part of what this file hands on
-from onrecord.ledger.history import append_history, last_note, signer_of, thin
-from onrecord.ledger.note import Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
+from onrecord.ledger.history import append_history, last_note, last_notes, signer_of, thin
+from onrecord.ledger.note import MAX_NOTE, Checkpoint, SignerKey, open_checkpoint, sign_checkpoint
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.signing import SigningKeys
-from onrecord.ledger.tiles import EdgeTiles, tile_path
+from onrecord.ledger.smallfile import MAX_STATE, read_small
+from onrecord.ledger.tiles import TILE_WIDTH, EdgeTiles, tile_path
 
 HASH_BYTES = 32
 
@@ -46,11 +46,11 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
 def read_guard(path: Path) -> Guard | None:
     """Return the guard of a log, or None where there never was one. Raises LedgerRefused if unreadable."""
     try:
-        guard = msgspec.json.decode(path.read_bytes(), type=Guard)
+        guard = msgspec.json.decode(read_small(path, MAX_STATE), type=Guard)
         _ = guard.seen
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, *UNREADABLE) as e:
+    except (OSError, ValueError, NotVerified, *UNREADABLE) as e:
         raise LedgerRefused(
             f"the size guard {path} cannot be read: {e}; "
             "run onrecord verify PATH, and remove the guard if the log is whole"
@@ -75,8 +75,8 @@ def read_tile(folder: LogFolder, level: int, index: int, width: int) -> bytes:
     """
     for name in (tile_path(level, index, width), tile_path(level, index)):
         try:
-            data = (folder.path / name).read_bytes()
-        except OSError:
+            data = read_small(folder.path / name, TILE_WIDTH * HASH_BYTES)
+        except (OSError, NotVerified):
             continue
         if len(data) >= width * HASH_BYTES:
             return data[: width * HASH_BYTES]
@@ -178,8 +178,7 @@ class Tree:
         """Where the last signature is by another key, sign the same tree: so that no epoch is without a signature."""
         if self._signed_with is signer:
             return
-        note = last_note(self._folder.checkpoints)
-        closing = _ours(note, self._keys)
+        closing, note = _last_signed(self._folder, self._keys)
         if closing is None or signer_of(note.decode()) == signer.vkey.key_id:
             return
         if closing.size >= self.size:
@@ -241,7 +240,15 @@ def read_checkpoint(folder: LogFolder, keys: SigningKeys) -> Checkpoint | None:
 
 def read_last_signed(folder: LogFolder, keys: SigningKeys) -> Checkpoint | None:
     """Return the newest checkpoint of the history if it is ours and whole; it may not be published yet."""
-    return _ours(last_note(folder.checkpoints), keys)
+    return _last_signed(folder, keys)[0]
+
+
+def _last_signed(folder: LogFolder, keys: SigningKeys) -> tuple[Checkpoint | None, bytes]:
+    """Return the newest checkpoint of the history that is ours, and its note; what others wrote there hides nothing."""
+    for note in last_notes(folder.checkpoints):
+        if (checkpoint := _ours(note, keys)) is not None:
+            return checkpoint, note
+    return None, b""
 
 
 def _ours(note: bytes, keys: SigningKeys) -> Checkpoint | None:
@@ -253,8 +260,8 @@ def _ours(note: bytes, keys: SigningKeys) -> Checkpoint | None:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_small(path, MAX_NOTE)
+    except (OSError, NotVerified):
         return b""
 
 

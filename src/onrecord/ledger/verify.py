@@ -18,10 +18,12 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from onrecord.errors import NotVerified
-from onrecord.ledger.epochs import BrokenChain
+from onrecord.ledger import strays
+from onrecord.ledger.epochs import BrokenChain, OldKey
 from onrecord.ledger.note import BadSignature, Checkpoint, UnknownSigner, Unsigned, VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.reading import Reading
+from onrecord.ledger.sightings import Sightings
 from onrecord.ledger.signed import Claims, NoCheckpoint, Signed
 from onrecord.ledger.tree import Guard
 
@@ -50,7 +52,8 @@ class Report:
     `entries` counts the lines that were read as a log, `deleted` those of them that were deleted as
     the record says, `signed` those that the newest valid signature covers; `seqs` are the entries
     that the verdict is about, at most 100 of them; `newest` is when the last entry was written. Of a
-    part of a log, `proven` entries are proven, `of` as many as the log had.
+    part of a log, `proven` entries are proven, `of` as many as the log had. Of one that is intact, the
+    first `covered` entries are as somebody outside has seen them.
     """
 
     verdict: Verdict
@@ -66,6 +69,16 @@ class Report:
     same_account: bool = False
     proven: int = 0
     of: int = 0
+    covered: int = 0
+
+    @property
+    def headline(self) -> str:
+        """The verdict, and how far it reaches."""
+        if self.verdict == "partial":
+            return f"partial {self.proven} of {self.of}"
+        if self.verdict == "intact" and self.covered < self.entries:
+            return f"intact up to entry {self.covered - 1} of {self.entries - 1}"
+        return self.verdict
 
 
 def verify(
@@ -73,6 +86,7 @@ def verify(
     keys: Sequence[VerifierKey],
     *,
     outside: Sequence[Checkpoint] = (),
+    sightings: Sightings | None = None,
     guard: Guard | None = None,
     wait_s: float = 0.0,
     progress: Callable[[int], None] | None = None,
@@ -80,23 +94,34 @@ def verify(
     """Return the verdict on the log in `folder`.
 
     `keys` are those of the log, oldest first; one of them is enough, if the log names its successors.
-    `outside` are checkpoints that were kept elsewhere, their signatures already checked; `guard` is
-    what this host remembers of the log, where it is verified in place. `wait_s` is how long a
-    living recorder may take to sign its newest lines. `progress` is called with the count of bytes
-    that were read of the segments. Raises OSError where a file cannot be read.
+    `outside` are checkpoints that were kept elsewhere, their signatures already checked; `sightings` are
+    views whose signatures are not checked yet, and may be by keys that the log was handed over to.
+    `guard` is what this host remembers of the log, where it is verified in place. `wait_s` is how long
+    a living recorder may take to sign its newest lines. `progress` is called with the count of bytes
+    that were read of the segments. Raises NotVerified where nothing is wrong with the log and a
+    checkpoint that was kept is none of it; OSError where a file cannot be read.
     """
-    claims = Claims(folder)
-    outside = [view for view in outside if view.size]  # the empty tree is a view of nothing
-    reading = Reading(folder, claims.likely_size(keys), claims.history(), progress)
-    reading.want([*claims.sizes, *(view.size for view in outside), guard.size if guard else 0])
+    sightings = sightings or Sightings()
+    try:
+        claims = Claims(folder)
+        sizes = sightings.sizes(folder)
+    except NotVerified as e:
+        return Report(verdict="altered", reasons=(str(e),), entries=0, signed=0)
+    wanted = [*claims.sizes, *sizes, *(view.size for view in outside), guard.size if guard else 0]
+    reading = Reading(folder, claims.likely_size(keys), wanted, progress)
     reading.read()
-    signed = claims.weigh(keys, reading.hand_overs, reading.unfit)
-    if signed.checkpoint and reading.entries > signed.checkpoint.size and reading.broken is None and wait_s:
+    signed = claims.weigh(keys, reading.hand_overs, reading.root)
+    if signed.checkpoint and _is_behind(signed, reading) and reading.broken is None and wait_s:
         signed = _await_signature(folder, keys, reading, signed, wait_s)
-    verdict, reasons, seqs = _judge(_Evidence(signed, tuple(outside), guard), reading)
+    seen = sightings.judge(folder, signed.keys)
+    views = tuple(view for view in (*outside, *seen.views) if view.size)  # the empty tree is a view of nothing
+    twin = next((path.name for path in strays.twins(folder) if strays.differ(path)), "")
+    verdict, reasons, seqs = _judge(_Evidence(signed, views, guard, twin), reading)
+    if seen.refused and verdict in ("intact", "unanchored"):
+        raise NotVerified(seen.refused[0])
     return Report(
         verdict=verdict,
-        reasons=tuple(reasons + reading.remarks()),
+        reasons=(*reasons, *reading.remarks(), *strays.remarks(folder), *seen.remarks, *seen.refused),
         entries=reading.entries,
         signed=signed.checkpoint.size if signed.checkpoint else 0,
         deleted=reading.deletions.count,
@@ -106,7 +131,14 @@ def verify(
         torn_bytes=reading.torn,
         open_calls=len(reading.open_calls),
         same_account=reading.same_account,
+        covered=max(view.size for view in views) if verdict == "intact" else 0,
     )
+
+
+def _is_behind(signed: Signed, reading: Reading) -> bool:
+    """Say whether a living recorder has still to sign: what it wrote, or with the key that it was given."""
+    assert signed.checkpoint is not None
+    return reading.entries > signed.checkpoint.size or isinstance(signed.fault, OldKey)
 
 
 def _await_signature(
@@ -115,12 +147,19 @@ def _await_signature(
     """Return the first signature that covers all that was read, or the one before if none comes."""
     end = time.monotonic() + wait_s
     while time.monotonic() < end:
-        claims = Claims(folder)
-        newer = claims.weigh(keys, reading.hand_overs, reading.unfit)
-        if newer.checkpoint is not None and newer.checkpoint.size >= reading.entries:
-            reading.want([newer.checkpoint.size])
+        try:
+            claims = Claims(folder)
+        except NotVerified:
+            break
+        reading.want(claims.sizes)
+        newer = claims.weigh(keys, reading.hand_overs, reading.root)
+        if (
+            newer.checkpoint is not None
+            and newer.checkpoint.size >= reading.entries
+            and not isinstance(newer.fault, OldKey)
+        ):
             reading.read(until=newer.checkpoint.size)
-            return claims.weigh(keys, reading.hand_overs, reading.unfit)
+            return claims.weigh(keys, reading.hand_overs, reading.root)
         time.sleep(_POLL_S)
     return signed
 
@@ -133,6 +172,7 @@ class _Evidence:
     signed: Signed
     outside: tuple[Checkpoint, ...]
     guard: Guard | None
+    twin: str  # a segment that is there twice, with other lines
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -146,12 +186,14 @@ def _judge(evidence: _Evidence, reading: Reading) -> _Finding:
     """Return the gravest thing that is wrong; a view from outside is worth nothing before the rest holds."""
     for check in (
         _check_lines,
+        _check_twin,
         _check_signed,
         _check_history,
         _check_deletions,
         _check_epochs,
         _check_outside,
         _check_guard,
+        _check_newest_key,
         _check_tail,
     ):
         finding = check(evidence, reading)
@@ -160,11 +202,12 @@ def _judge(evidence: _Evidence, reading: Reading) -> _Finding:
     if not evidence.outside:
         advice = "no view from outside; see onrecord anchor, or keep a checkpoint elsewhere (--checkpoint FILE)"
         return "unanchored", [f"all {reading.entries} entries are validly signed; {advice}"], ()
-    return (
-        "intact",
-        [f"all {reading.entries} entries are validly signed, and fit every view from outside"],
-        (),
-    )
+    covered = max(view.size for view in evidence.outside)
+    said = f"all {reading.entries} entries are validly signed, and fit every view from outside"
+    if covered < reading.entries:
+        left = f"nobody outside stands by the {reading.entries - covered} behind them"
+        return "intact", [f"{said}: the newest is of the first {covered} entries, and {left}"], ()
+    return "intact", [said], ()
 
 
 def _check_lines(evidence: _Evidence, reading: Reading) -> _Finding | None:
@@ -179,7 +222,10 @@ def _check_lines(evidence: _Evidence, reading: Reading) -> _Finding | None:
             (),
         )
     if broken.kind == "order":
-        verdict, reason, seqs = _judge_order(reading.order())
+        order = reading.order()
+        if order is None:
+            return "altered", [broken.reason], (broken.seq,)
+        verdict, reason, seqs = _judge_order(*order)
         return verdict, [reason, broken.reason], seqs
     if broken.kind == "form":
         return "altered", [broken.reason], (broken.seq,)
@@ -191,12 +237,19 @@ def _check_lines(evidence: _Evidence, reading: Reading) -> _Finding | None:
     return "altered", [f"entry {off_tile} is not what was hashed", broken.reason], seqs
 
 
-def _judge_order(seqs: list[int]) -> tuple[Verdict, str, tuple[int, ...]]:
-    """Say whether lines that are out of order are all there."""
-    wrong = sorted(seq for place, seq in enumerate(seqs) if place != seq)
-    if sorted(seqs) == list(range(len(seqs))):
-        return "reordered", f"all {len(seqs)} entries are there, {len(wrong)} of them out of place", _some(wrong)
-    known = sorted({-1, *(seq for seq in seqs if seq >= 0)})
+def _check_twin(evidence: _Evidence, _: Reading) -> _Finding | None:
+    if not evidence.twin:
+        return None
+    return "altered", [f"{evidence.twin} is there in compressed form too, and that holds other lines"], ()
+
+
+def _judge_order(start: int, seqs: Sequence[int]) -> tuple[Verdict, str, tuple[int, ...]]:
+    """Say whether lines that are out of order from `start` on are all there."""
+    end = start + len(seqs)
+    wrong = sorted(seq for place, seq in enumerate(seqs, start) if place != seq >= 0)
+    if sorted(seqs) == list(range(start, end)):
+        return "reordered", f"all {end} entries are there, {len(wrong)} of them out of place", _some(wrong)
+    known = sorted({start - 1, *(seq for seq in seqs if seq >= start)})
     gaps = [range(seq + 1, following) for seq, following in pairwise(known) if following > seq + 1]
     if gaps:
         first = [seq for gap in gaps[:100] for seq in gap[:100]]  # a forger may claim a seq beyond any memory
@@ -269,9 +322,14 @@ def _check_history(evidence: _Evidence, _: Reading) -> _Finding | None:
 
 def _check_epochs(evidence: _Evidence, _: Reading) -> _Finding | None:
     fault = evidence.signed.fault
-    if fault is None:
+    if fault is None or isinstance(fault, OldKey):
         return None
     return "altered" if isinstance(fault, BrokenChain) else "wrong key", [fault.reason], fault.seqs
+
+
+def _check_newest_key(evidence: _Evidence, _: Reading) -> _Finding | None:
+    fault = evidence.signed.fault  # after the views: that the log was rolled back says more
+    return ("wrong key", [fault.reason], ()) if isinstance(fault, OldKey) else None
 
 
 def _check_deletions(evidence: _Evidence, reading: Reading) -> _Finding | None:

@@ -18,8 +18,9 @@ from typing import NamedTuple, TypeAlias
 from onrecord.errors import LedgerError, NotVerified
 from onrecord.ledger.lines import last_seq, leaf_of, lines_from, segment_files
 from onrecord.ledger.merkle import Frontier
-from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint
+from onrecord.ledger.note import Checkpoint, VerifierKey
 from onrecord.ledger.place import LogFolder
+from onrecord.ledger.published import read_published
 from onrecord.ledger.reading import strict_event
 from onrecord.ledger.tree import load_edge, read_guard
 from onrecord.ledger.verify import SIGNING_S, Report, verify
@@ -49,14 +50,12 @@ class Watcher:
         *,
         guard: Path | None = None,
         whole_s: float = WHOLE_S,
-        outside: Sequence[Checkpoint] = (),
     ) -> None:
         """`keys` gives the verifier's keys, oldest first, at each look; `guard` is the guard of this host."""
         self._folder = folder
         self._keys = keys
         self._guard = guard
         self._whole_s = whole_s
-        self._outside = list(outside)
         self._seen: _Seen | None = None
         self._whole_at = 0.0
         self.newest = ""  # when the newest entry was written
@@ -77,7 +76,7 @@ class Watcher:
     def _verify(self) -> Report:
         """Verify the whole log; what was seen of it is a view from outside, which it must extend."""
         files = _files(self._folder)
-        views = [*self._outside, self._seen.checkpoint] if self._seen else self._outside
+        views = [self._seen.checkpoint] if self._seen else []
         guard = read_guard(self._guard) if self._guard else None
         report = verify(self._folder, self._keys(), guard=guard, outside=views, wait_s=SIGNING_S)
         self._whole_at = time.monotonic() + self._whole_s
@@ -90,7 +89,7 @@ class Watcher:
         return report
 
     def _stand(self, files: "_Files") -> _Seen:
-        checkpoint = open_checkpoint(self._folder.checkpoint.read_bytes(), self._keys())
+        _, checkpoint = read_published(self._folder, self._keys())
         frontier = load_edge(self._folder, checkpoint).frontier()
         last = next(lines_from(self._folder, checkpoint.size - 1))
         return _Seen(checkpoint, frontier, leaf_of(last.data).hex(), files)
@@ -102,7 +101,7 @@ class Watcher:
             now = files.get(path)
             if now != was and (now is None or path != next(reversed(seen.files)) or now.bytes <= was.bytes):
                 raise NotVerified(f"{path} has changed")
-        newest = open_checkpoint(self._folder.checkpoint.read_bytes(), self._keys())
+        _, newest = read_published(self._folder, self._keys()[-1:])  # what an older key signs is for `verify`
         guard = read_guard(self._guard) if self._guard else None
         least = max(newest.size, guard.size if guard else 0)
         if newest.size < seen.checkpoint.size or last_seq(self._folder) + 1 < least:

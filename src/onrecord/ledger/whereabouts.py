@@ -14,10 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from onrecord.errors import KeyFileError
+from onrecord.errors import KeyFileError, NotVerified
 from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import replace_file
 from onrecord.ledger.place import Home
+from onrecord.ledger.smallfile import MAX_STATE, read_small
 
 SYSTEM_SOCKET = Path("/run/onrecord/recorder.sock")
 UNIT = "onrecord-recorder.service"
@@ -55,10 +56,10 @@ def read_moved(home: Home) -> Moved | None:
     """Return where the ledger of `home` went, or None where it is still there. Raises KeyFileError."""
     path = moved_file(home)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Moved)
+        return msgspec.json.decode(read_small(path, MAX_STATE), type=Moved)
     except (FileNotFoundError, NotADirectoryError):
         return None  # also where there can be no home at all: that is for others to say
-    except (OSError, *UNREADABLE) as e:
+    except (OSError, NotVerified, *UNREADABLE) as e:
         raise KeyFileError(f"cannot read where the ledger went: {path}: {type(e).__name__}") from e
 
 

@@ -27,7 +27,8 @@ from onrecord.version import __version__
 
 READ_S = 10.0  # without a byte
 CONNECTION_S = 60.0  # from first byte to last, however busy; a log comes back if it has more to say
-MAX_CONNECTIONS = 64  # each is a thread
+MAX_CONNECTIONS = 64  # each is a thread; the oldest makes way for a new one
+MAX_OF_A_PEER = 16  # the same, of one address
 
 _TEXT = "text/plain; charset=utf-8"
 _SIZE = "text/x.tlog.size"
@@ -42,7 +43,8 @@ class WitnessServer(ThreadingHTTPServer):
         """Listen on `address`, a host and a port; port 0 takes a free one. Raises OSError."""
         self.state = state
         self.say = say
-        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._open: dict[socket.socket, str] = {}  # by age: each connection, and whose it is
+        self._opening = threading.Lock()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
@@ -59,11 +61,16 @@ class WitnessServer(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread, or close it where too many are open."""
-        if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        """Serve a connection in a thread; where too many are open the oldest ends, of that peer or of all."""
+        peer = str(client_address[0])
+        with self._opening:
+            of_peer = [open_one for open_one, whose in self._open.items() if whose == peer]
+            too_many = of_peer if len(of_peer) >= MAX_OF_A_PEER else [*self._open][: len(self._open) // MAX_CONNECTIONS]
+            for oldest in too_many[:1]:
+                del self._open[oldest]
+                _shut(oldest)  # its thread sees the end, and ends
+            self._open[request] = peer
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve one connection, for so long and no longer."""
@@ -74,7 +81,8 @@ class WitnessServer(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             timer.cancel()
-            self._places.release()
+            with self._opening:
+                self._open.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a client that went away; a defect of ours is another matter."""

@@ -15,11 +15,10 @@ and all. What is on disk here is trusted; whoever can write it is the witness.
 """
 
 import os
-import stat
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -41,21 +40,21 @@ from onrecord.ledger.durable import (
 )
 from onrecord.ledger.merkle import EMPTY_ROOT
 from onrecord.ledger.note import (
+    MAX_NOTE,
     Checkpoint,
     VerifierKey,
     encode_base64,
     parse_checkpoint,
     parse_note,
     signature_line,
-    split_vkey,
     verify_note,
 )
+from onrecord.ledger.signing import PRIVATE, check_key_id, parse_private, read_private
+from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.submission import Inconsistent, Submission, judge, origin_of
 
 MAX_EVIDENCE = 1 << 20  # bytes a file; one contradiction is enough, and a log must not fill the disk
 
-_PREFIX = "PRIVATE+KEY+"
-_SEED_BYTES = 32
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -85,6 +84,7 @@ class WitnessState:
         self._logs = {origin: tuple(keys) for origin, keys in logs.items()}
         self._locks = {origin: threading.Lock() for origin in logs}
         self._time = TimeText()
+        self._is_new = False  # there was no key before
         try:
             make_folder(folder)
         except OSError as e:
@@ -133,11 +133,22 @@ class WitnessState:
             lock.acquire()  # never released: nothing is signed from here on
         self._lock.close()
 
+    def abandon(self) -> None:
+        """Close, and take away what was made in this life: for a witness that never got to serve."""
+        if self._is_new:
+            for path in (self._folder / "witness.key", self._folder / "witness.vkey"):
+                path.unlink(missing_ok=True)
+            for folder in (self._folder / "latest", self._folder / "evidence"):
+                with suppress(OSError):
+                    folder.rmdir()
+        self.close()
+
     # the key
 
     def _open(self, name: str) -> Cosigner:
         key_file, latest = self._folder / "witness.key", self._folder / "latest"
         if not key_file.exists() and not latest.exists():
+            self._is_new = True
             self._create(name or f"onrecord/{os.urandom(6).hex()}/witness")
         if not key_file.exists():
             raise KeyFileError(f"missing: {key_file}; restore it, or begin a new witness in another folder")
@@ -152,7 +163,7 @@ class WitnessState:
     def _create(self, name: str) -> None:
         cosigner = Cosigner(name=name, private=Ed25519PrivateKey.generate())
         seed = encode_base64(KIND + cosigner.private.private_bytes_raw())
-        text = f"{_PREFIX}{name}+{cosigner.vkey.key_id.hex()}+{seed}\n"
+        text = f"{PRIVATE}{name}+{cosigner.vkey.key_id.hex()}+{seed}\n"
         try:
             make_folder(self._folder / "evidence")
             replace_file(self._folder / "witness.key", text.encode(), durable=True)
@@ -169,9 +180,11 @@ class WitnessState:
         """
         path = self._latest_file(origin)
         try:
-            data = path.read_bytes()
+            data = read_small(path, MAX_NOTE)
         except FileNotFoundError:
             return None
+        except NotSmall as e:
+            raise LedgerRefused(f"{path} is not what this witness stored: {e}") from e
         except OSError as e:
             raise LedgerRefused(f"cannot read {path}: {os.strerror(e.errno or 0).lower()}") from e
         try:
@@ -194,7 +207,7 @@ class WitnessState:
             timestamp=self._time.of(now_us()),
             origin=latest.origin,
             reason=reason,
-            latest=ours.read_text("utf-8") if ours.exists() else "",
+            latest=read_small(ours, MAX_NOTE).decode() if ours.exists() else "",
             submitted=submission.note.decode(),
             old_size=submission.old_size,
             path=tuple(map(encode_base64, submission.path)),
@@ -224,20 +237,10 @@ def _hash(origin: str) -> str:
 
 
 def _read_key(path: Path) -> Cosigner:
+    name, key_id, private = parse_private(read_private(path).decode(errors="replace").strip(), path, kind=KIND)
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as e:
-        raise KeyFileError(f"cannot read {path}: {type(e).__name__}") from e
-    if sys.platform != "win32" and mode & 0o077:
-        raise KeyFileError(f"{path} can be read by other accounts (mode {mode:04o}); chmod 600 it")
-    try:
-        name, key_id, key = split_vkey(text.removeprefix(_PREFIX))
-        if not text.startswith(_PREFIX) or key[:1] != KIND or len(key) != 1 + _SEED_BYTES:
-            raise NotVerified("it has another form, or is a key of another kind")
-        cosigner = Cosigner(name=name, private=Ed25519PrivateKey.from_private_bytes(key[1:]))
+        cosigner = Cosigner(name=name, private=private)
     except NotVerified as e:
         raise KeyFileError(f"{path} is not the key of a witness: {e}") from e
-    if cosigner.vkey.key_id != key_id:
-        raise KeyFileError(f"{path}: the id does not belong to the name and the key; was the name edited?")
+    check_key_id(cosigner.vkey.key_id, key_id, path)
     return cosigner

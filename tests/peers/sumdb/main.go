@@ -73,7 +73,7 @@ func check(folder, keyFile string, seqs []string) (*found, error) {
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	log := &lines{ranges: map[int64][][2]int64{}}
+	log := &lines{ranges: map[int64][][2]int64{}, rules: map[int64]any{}}
 	if err := log.readAll(folder); err != nil {
 		return nil, err
 	}
@@ -135,9 +135,11 @@ type line struct {
 	Action    string `json:"action"`
 	Detail    struct {
 		Ranges [][2]int64 `json:"ranges"`
+		Rule   any        `json:"rule"`
 	} `json:"detail"`
 	Pruned *struct {
 		Leaf  string `json:"leaf"`
+		Rule  string `json:"rule"`
 		Entry int64  `json:"entry"`
 	} `json:"pruned"`
 }
@@ -150,6 +152,7 @@ type lines struct {
 	stored     []tlog.Hash
 	tombstones []line
 	ranges     map[int64][][2]int64 // of the deletion entry at a seq
+	rules      map[int64]any          // the same
 }
 
 func (l *lines) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
@@ -273,7 +276,7 @@ func (l *lines) take(data []byte) error {
 		return fmt.Errorf("entry %d does not follow from the line before it", l.count)
 	}
 	if said.EventType == "retention" && said.Action == "delete" {
-		l.ranges[l.count] = said.Detail.Ranges
+		l.ranges[l.count], l.rules[l.count] = said.Detail.Ranges, said.Detail.Rule
 	}
 	stored, err := tlog.StoredHashesForRecordHash(l.count, hash, l)
 	if err != nil {
@@ -292,13 +295,14 @@ func prevHash(seq int64, last tlog.Hash) string {
 	return fmt.Sprintf("%x", last[:])
 }
 
-// checkTombstones wants each deleted line named by a deletion entry behind it that was signed.
+// checkTombstones wants each deleted line named, with its rule, by a deletion entry behind it that was signed.
 func (l *lines) checkTombstones(signed int64) error {
 	for _, gone := range l.tombstones {
 		named := false
 		for _, each := range l.ranges[gone.Pruned.Entry] {
 			named = named || each[0] <= gone.Seq && gone.Seq <= each[1]
 		}
+		named = named && gone.Pruned.Rule == l.rules[gone.Pruned.Entry]
 		if !named || gone.Pruned.Entry <= gone.Seq || gone.Pruned.Entry >= signed {
 			return fmt.Errorf("entry %d is gone, and no signed deletion entry names it", gone.Seq)
 		}

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What somebody tries who does not know the program yet, or whose terminal is not like ours."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.doors.session import ONRECORD, onrecord
+from tests.ledger.logs import PATIENCE_S, Log, entry, log_in
+
+from onrecord.cli.main import main
+from onrecord.config import account
+from onrecord.ledger.keys import open_keys
+from onrecord.ledger.keystore import Keystore
+from onrecord.ledger.ledger import Ledger
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    log = log_in(tmp_path / "home")
+    log.write(5)
+    return log
+
+
+def test_a_watch_over_nothing_says_so(tmp_path: Path) -> None:
+    for home in (tmp_path / "missing", tmp_path):
+        done = onrecord(home, "watch", "--once")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"there is no log in {home} yet: nothing was looked at" in done.stderr
+    assert not (tmp_path / "missing").exists()
+
+
+def test_to_end_a_log_that_was_never_begun_makes_nothing(tmp_path: Path) -> None:
+    done = onrecord(tmp_path / "home", "ledger", "reopen", "--reason", "curiosity")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no log in" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_person_is_found_by_name_in_the_tenant_of_the_settings(log: Log, tmp_path: Path) -> None:
+    keystore = Keystore(log.home, open_keys(log.home)[0].digest_key)
+    person = keystore.pseudonym(tenant="acme", source="os_account", subject=account())
+    ledger = log.open()
+    ledger.append(entry(7, user_id=person))
+    ledger.publish()
+    ledger.close()
+    log.home.config.write_text('tenant = "acme"\n')
+    shown = onrecord(log.home.path, "tail", "--user", account(), "--json")
+    assert [json.loads(line)["user_id"] for line in shown.stdout.splitlines()] == [person], shown.stderr
+    made = onrecord(log.home.path, "export", str(tmp_path / "out"), "--user", account(), "--json")
+    assert json.loads(made.stdout)["entries"] == 1
+    log.home.config.write_text('tenant = "other"\n')
+    missing = onrecord(log.home.path, "tail", "--user", "nobody-here")
+    assert (missing.returncode, "nobody-here of the tenant other" in missing.stderr) == (2, True)
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_what_it_can_show(log: Log) -> None:
+    for verb in (("tail",), ("show", "1"), ("verify",), ("doctor",)):
+        done = subprocess.run(
+            [*ONRECORD, *verb],
+            env=os.environ | {"ONRECORD_HOME": str(log.home.path), "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+            capture_output=True,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode in (0, 1)
+        assert b"Traceback" not in done.stderr
+        assert done.stdout.isascii()
+        assert done.stdout
+
+
+@pytest.mark.parametrize("verb", [("tail",), ("keys",), ("doctor",), ("verify", "--json"), ("show", "1")])
+def test_a_device_that_takes_nothing_is_one_line(log: Log, verb: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*ONRECORD, *verb],
+            env=os.environ | {"ONRECORD_HOME": str(log.home.path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE_S,
+        )
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert b"Exception" not in done.stderr
+    assert b"onrecord: standard output: no space left on device" in done.stderr
+
+
+def test_a_reader_that_had_enough_is_no_error(log: Log) -> None:
+    with subprocess.Popen(
+        [*ONRECORD, "show", "1"],
+        env=os.environ | {"ONRECORD_HOME": str(log.home.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "9" * 100])
+def test_a_number_beyond_any_log_asks_for_all_of_it(log: Log, number: str) -> None:
+    shown = onrecord(log.home.path, "tail", "-n", number)
+    assert (shown.returncode, len(shown.stdout.splitlines())) == (0, 6)
+
+
+@pytest.mark.parametrize("time", ["999999999d", "999999999h", "1", "-1s", "9" * 5000 + "s"])
+def test_a_time_beyond_any_patience_is_refused(log: Log, time: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONRECORD_HOME", str(log.home.path))
+    for option in ("--every", "--whole", "--anchor"):
+        with pytest.raises(SystemExit) as ended:
+            main(["watch", "--once", f"{option}={time}"])
+        assert ended.value.code == 2
+
+
+def test_the_doctor_looks_at_every_log(log: Log) -> None:
+    keys, _ = open_keys(log.home, "security")
+    ledger = Ledger.open(log.home, keys.signer, log="security")
+    ledger.append(entry())
+    ledger.publish()
+    ledger.close()
+    done = onrecord(log.home.path, "doctor")
+    assert done.returncode == 0
+    assert "security: unanchored, 2 entries" in done.stdout
+    file = log.home.log("security").first_segment
+    file.write_bytes(file.read_bytes().replace(b"report-0.txt", b"report-1.txt"))
+    done = onrecord(log.home.path, "doctor")
+    assert done.returncode == 1
+    assert "calls: unanchored" in done.stdout
+    assert "security: altered" in done.stdout
