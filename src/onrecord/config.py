@@ -34,7 +34,9 @@ from onrecord.ledger.writer import Writer
 from onrecord.recorder import Configuration, Recorder
 from onrecord.review import due_review
 from onrecord.rules.detection.detectors import builtin_detectors
+from onrecord.rules.detection.flagging import flagger
 from onrecord.rules.redact import Redactor
+from onrecord.screen import Screen
 from onrecord.settings import Loaded, Settings
 from onrecord.version import __version__
 
@@ -61,7 +63,8 @@ def build_recorder(
         remedy=way.remedy,
     )
     redactor = build_redactor(digest_key, loaded.settings)
-    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest)
+    screen = Screen(flagger(), loaded.settings.output.flags)
+    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest, screen=screen)
     recorder = Recorder(
         None,
         writer,
@@ -84,7 +87,8 @@ def _embedded(
     wid = os.urandom(8).hex()
     writer = _writer(home, loaded, keys, wid, say)
     redactor = build_redactor(keys.digest_key, loaded.settings)
-    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest)
+    screen = Screen(flagger(), loaded.settings.output.flags)
+    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest, screen=screen)
     recorder = Recorder(
         Presence(home, wid),
         writer,

@@ -23,7 +23,7 @@ NEAR = 400  # characters within which they count together
 _INVISIBLE = Pattern(rf"[{UNSEEN}\x{{E0100}}-\x{{E01EF}}\x{{FE00}}-\x{{FE0E}}]+|[{TAGS}]+")
 _ESCAPES = Pattern(
     r"(?:\x1b\[|\x{9B})[0-?]{0,64}[ -/]{0,8}[@-~]"
-    r"|(?:\x1b[\]PX^_]|\x{9D}|\x{90})[^\x07\x1b\x{9C}]*(?:\x07|\x1b\\|\x{9C})?|\x1b[ -/]{0,8}[0-~]"
+    r"|\x1b[\]PX^_][^\x07\x1b\x{9C}]*(?:\x07|\x1b\\|\x{9C})?|\x{9D}[0-9]{1,4};[^\x07\x1b\x{9C}]*(?:\x07|\x{9C})|\x1b[ -/]{0,8}[0-~]"
 )
 _COLOUR = Pattern(r"\A(?:\x1b\[|\x{9B})(?:[0-79]|[1-9][0-9]|10[0-7]|38[;:0-9]+|48[;:0-9]+|[;:0-9]*)?m\z")
 _CONCEALS = Pattern(r"\A(?:\x1b\[|\x{9B})(?:[0-9;:]*;)?8(?:;[0-9;:]*)?m\z")
@@ -45,7 +45,7 @@ def hidden(text: str) -> Iterator[tuple[int, int, str]]:
     if text.isascii() and "\x1b" not in text:
         return
     data = utf8(text)
-    if "\x1b" in text or "\x9b" in text or "\x9d" in text or "\x90" in text:
+    if "\x1b" in text or "\x9b" in text or "\x9d" in text:
         yield from ((a, b, ANSI) for a, b in escapes(text, data) if not _only_colour(text[a:b]))
     if not text.isascii():
         yield from ((a, b, UNICODE) for a, b in invisible(text, data))
