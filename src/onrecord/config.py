@@ -35,7 +35,9 @@ from onrecord.presidio import Presidio
 from onrecord.recorder import Configuration, Recorder
 from onrecord.review import due_review
 from onrecord.rules.detection.detectors import builtin_detectors
+from onrecord.rules.detection.flagging import flagger
 from onrecord.rules.redact import Redactor
+from onrecord.screen import Screen
 from onrecord.settings import Loaded, Settings
 from onrecord.version import __version__
 
@@ -62,7 +64,8 @@ def build_recorder(
         remedy=way.remedy,
     )
     redactor = build_redactor(digest_key, loaded.settings)
-    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest)
+    screen = Screen(flagger(), loaded.settings.output.flags)
+    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest, screen=screen)
     recorder = Recorder(
         None,
         writer,
@@ -85,7 +88,8 @@ def _embedded(
     wid = os.urandom(8).hex()
     writer = _writer(home, loaded, keys, wid, say)
     redactor = build_redactor(keys.digest_key, loaded.settings)
-    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest)
+    screen = Screen(flagger(), loaded.settings.output.flags)
+    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest, screen=screen)
     recorder = Recorder(
         Presence(home, wid),
         writer,

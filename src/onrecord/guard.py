@@ -39,6 +39,7 @@ from onrecord.ledger.appending import Appending, Durability, Pending
 from onrecord.ledger.clock import NowUs, now_us
 from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.redact import Redactor, Secrets
+from onrecord.screen import AS_IT_IS, Screen, Screened
 
 REMEMBERED = 10_000  # open rounds and traces; a client that opens more loses only the link between them
 
@@ -108,9 +109,13 @@ class Permit:
 class Delivery:
     """A result on its way to the caller."""
 
-    __slots__ = ("_fails_closed", "_ticket")
+    __slots__ = ("_fails_closed", "_ticket", "screened")
 
-    def __init__(self, ticket: Pending | None, *, fails_closed: bool = False) -> None:
+    def __init__(
+        self, ticket: Pending | None, *, fails_closed: bool = False, screened: Screened = AS_IT_IS
+    ) -> None:
+        """`screened` says what the caller gets."""
+        self.screened = screened
         self._ticket = ticket
         self._fails_closed = fails_closed
 
@@ -140,7 +145,9 @@ class Guard:
         *,
         policy_version: str,
         clock: NowUs = now_us,
+        screen: Screen | None = None,
     ) -> None:
+        self._screen = screen
         self._writer = writer
         self._redactor = redactor
         self._manifest = manifest
@@ -181,15 +188,18 @@ class Guard:
         A second end of the same call is recorded as a late answer, and changes nothing.
         """
         base = self._result_of(permit, result)
+        screened = AS_IT_IS if self._screen is None else self._screen.judge(permit.call, permit.treatment, result)
+        if self._screen is not None:
+            base = self._screen.told(base, permit.call, screened)
         entry = self._redactor.result(permit.attempt, permit.secrets, permit.call, permit.treatment, result, base)
         try:
             ticket = self._writer.append(entry, permit.treatment.result_durability, urgent=True)
-            return Delivery(ticket, fails_closed=permit.treatment.fails_closed)
+            return Delivery(ticket, fails_closed=permit.treatment.fails_closed, screened=screened)
         except LedgerError as e:
             self._writer.spool(entry)  # of any tier: it happened, and the record must say so when it can
             if permit.treatment.fails_closed:
                 raise _end_not_recorded(e) from e
-            return Delivery(None)
+            return Delivery(None, screened=screened)
 
     def refuse_message(self, base: Event, *, reason: str, size_bytes: int) -> None:
         """Record that a message with no single reading was not forwarded; `base` says on which connection."""
@@ -256,6 +266,7 @@ class Guard:
             policy_reason=NO_POLICY,
             policy_id="none",
             policy_version=self._policy_version,
+            suspicious_before=() if self._screen is None else self._screen.before(call.connection.session_id),
         )
 
     def _link(self, call: Call) -> tuple[str, int, str]:

@@ -25,7 +25,7 @@ from onrecord.ledger.place import Home
 from onrecord.ledger.post import check_url
 from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.witness import Witness
-from onrecord.rules.classify import ToolRule
+from onrecord.rules.classify import Output, ToolRule
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _UNITS_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -84,6 +84,12 @@ class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     names: bool = False
 
 
+class OutputSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[output]`: what is done with a result that looks as if it wanted to instruct the model."""
+
+    flags: Output = "annotate"
+
+
 class WitnessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[witness]]`: one that is asked to cosign checkpoints, and that counts when a log is verified."""
 
@@ -123,6 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ledger: LedgerSettings = LedgerSettings()
     recorder: RecorderSettings = RecorderSettings()
     redaction: RedactionSettings = RedactionSettings()
+    output: OutputSettings = OutputSettings()
     tool: tuple[ToolRule, ...] = ()
     witness: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings = TimestampSettings()

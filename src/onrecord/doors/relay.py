@@ -26,6 +26,7 @@ from onrecord.errors import EndNotRecorded, MessageRefused, NotRecorded
 from onrecord.event.call import Direction, Outcome, RequestId, Result
 from onrecord.guard import Delivery, Guard, Permit
 from onrecord.rules.redact import Redactor
+from onrecord.screen import Screened
 
 GRACE_S = 2.0  # how long a cancelled call may still answer before it is closed as cancelled
 REMEMBERED = 1_000  # closed calls whose late answers are still recognised
@@ -210,7 +211,8 @@ class Relay:
             side.asker.send(wire.error_line(call.request.id, wire.END_NOT_RECORDED, str(e)))
             return
         if not call.answered:  # a second answer would confuse who asked
-            side.asker.send(line if delivery.settled else lambda: _delivered(delivery, call.request.id, line))
+            shown = _shown(delivery.screened, call.request, response, line)
+            side.asker.send(shown if delivery.settled else lambda: _delivered(delivery, call.request.id, shown))
 
     def _end(self, call: _Open, status: Outcome, error_type: str) -> None:
         """Record the end of a call that the peer did not answer, or not readably."""
@@ -307,6 +309,16 @@ class Relay:
             "protocol_version": known.protocol_version,
         }
         self._guard.note(self._redactor.fact(event, {key: text for key, text in said.items() if text}))
+
+
+def _shown(screened: Screened, request: Request, response: Response, line: bytes) -> bytes:
+    """Return the line that the caller gets: the one that came, unless a policy wants another in its place."""
+    if screened.withheld:
+        modern = isinstance(response.result, dict) and "resultType" in response.result
+        return wire.withheld_line(request.id, screened.reason, tool=request.method == "tools/call", modern=modern)
+    if screened.body is None:
+        return line
+    return wire.changed_line(request.id, screened.body.open(), error=response.error is not None)
 
 
 def _delivered(delivery: Delivery, request_id: RequestId, line: bytes) -> bytes:

@@ -38,6 +38,7 @@ END_NOT_RECORDED: Final = -31002  # ran, but its end is not recorded: do not ret
 TIMED_OUT: Final = -31003  # no answer in time; it may still run
 SERVER_GONE: Final = -31004  # the server ended while the call was open; whether it took effect is unknown
 UNREADABLE_RESULT: Final = -31005  # ran, but the answer has no single reading
+OUTPUT_WITHHELD: Final = -31006  # ran, but a policy withholds what came back
 
 Object: TypeAlias = dict[str, Any]
 
@@ -248,3 +249,26 @@ def error_line(request_id: RequestId | None, code: int, message: str, **data: st
     if data:
         error["data"] = data
     return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}, separators=(",", ":")).encode() + b"\n"
+
+
+def withheld_line(request_id: RequestId, reason: str, *, tool: bool, modern: bool) -> bytes:
+    """Return the answer that stands for a withheld one: of a tool, an error that the model can read.
+
+    `modern` is for revisions in which a result says its type. `reason` must hold no value from outside.
+    """
+    text = f"it ran, do not retry; {reason}"
+    if not tool:
+        return error_line(request_id, OUTPUT_WITHHELD, text)
+    result: Object = {"content": [{"type": "text", "text": text}], "isError": True}
+    if modern:
+        result["resultType"] = "complete"
+    return _line({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
+def changed_line(request_id: RequestId, body: Json, *, error: bool) -> bytes:
+    """Return an answer whose body a policy changed."""
+    return _line({"jsonrpc": "2.0", "id": request_id, "error" if error else "result": body})
+
+
+def _line(message: Object) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"

@@ -140,5 +140,6 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         policy_id="",
         data_kinds=(),
         sensitive_fields=(),
+        suspicious_before=(),
         redaction_error=False,
     )

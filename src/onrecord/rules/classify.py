@@ -25,6 +25,7 @@ from onrecord.rules.words import LONGEST, listed, words
 
 Class: TypeAlias = Literal["low", "medium", "high", "critical"]
 Durability: TypeAlias = Literal["written", "flushed", "signed"]
+Output: TypeAlias = Literal["annotate", "strip", "block"]
 Source: TypeAlias = Literal["manifest", "annotations", "name", "default"]
 
 # What the verbs in a tool's name do that can't be taken back. Sending is here because what was sent
@@ -75,6 +76,7 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sensitive: tuple[str, ...] = ()
     sensitive_output: tuple[str, ...] = ()
     retention_class: str = ""
+    output: Output | None = None
 
     def __post_init__(self) -> None:
         for key in ("summary", "output_summary", "sensitive", "sensitive_output"):
@@ -114,6 +116,7 @@ class Treatment:
     sensitive: tuple[str, ...] = ()
     sensitive_output: tuple[str, ...] = ()
     source: Source = "default"
+    output: Output | None = None
 
     @property
     def attempt_durability(self) -> Durability:
@@ -154,6 +157,7 @@ def classify(call: Call, manifest: Manifest) -> Treatment:
         sensitive=tuple(text for rule in rules for text in rule.sensitive),
         sensitive_output=tuple(text for rule in rules for text in rule.sensitive_output),
         source=source,
+        output=_first([rule.output for rule in rules]),
     )
 
 

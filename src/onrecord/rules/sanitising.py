@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be done with a result in which something looks like an attack: note it, strip it, or withhold it.
+
+`annotate` changes nothing on the wire. `strip` takes out of each text what a person could not see and
+terminal sequences; phrases stay. `block` withholds a result that has any flag. Flags are no proof, so
+only a policy asks for the latter two. Nothing is judged safe here.
+"""
+
+from onrecord.event.call import Json
+from onrecord.rules.detection.flagging import UNCHECKED, Flagger
+from onrecord.rules.detection.hidden import stripped
+from onrecord.rules.outcome import is_binary
+
+NODES = 50_000  # values of one result that are looked at
+
+
+class Ambiguous(ValueError):
+    """Two keys of one object would be the same when stripped."""
+
+
+def signals(body: Json, flagger: Flagger) -> tuple[str, ...]:
+    """Return which flags the texts of a result have, sorted; `unchecked` where it is too large to look at all of it."""
+    texts: list[str] = []
+    waiting: list[Json] = [body]
+    for _ in range(NODES):
+        if not waiting:
+            break
+        node = waiting.pop()
+        if isinstance(node, str):
+            texts.append(node)
+        elif isinstance(node, dict):
+            texts.extend(node)
+            waiting.extend(child for key, child in reversed(node.items()) if not is_binary(node, key))
+        elif isinstance(node, list):
+            waiting.extend(reversed(node))
+    names = flagger.names("\n".join(texts))
+    return tuple(sorted({*names, UNCHECKED})) if waiting else names
+
+
+def without_hidden(body: Json) -> Json:
+    """Return a result without hidden characters and terminal sequences in its texts; encoded bytes stay.
+
+    Raises Ambiguous.
+    """
+    if isinstance(body, str):
+        return stripped(body)
+    if isinstance(body, list):
+        return [without_hidden(child) for child in body]
+    if isinstance(body, dict):
+        clean = {stripped(k): child if is_binary(body, k) else without_hidden(child) for k, child in body.items()}
+        if len(clean) != len(body):
+            raise Ambiguous("two keys are the same but for hidden characters")
+        return clean
+    return body

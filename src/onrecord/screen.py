@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at each result on its way to the caller, decides what the caller gets, and remembers for its session.
+
+Where nothing asks for more, a result passes as it came and its event says which flags it has. The
+calls of a session that come after a flagged result carry the ids of the latest such calls: what the
+model does next may be its doing. This memory is bounded, and holds no value from a result.
+
+A result that could not be looked at is flagged `unchecked`, and withheld where flags withhold.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from threading import Lock
+
+from msgspec.structs import replace
+
+from onrecord.event.call import Call, Json, Raw, Result
+from onrecord.event.event import Event
+from onrecord.rules.classify import Output, Treatment
+from onrecord.rules.detection.flagging import UNCHECKED, Flagger
+from onrecord.rules.sanitising import Ambiguous, signals, without_hidden
+
+LATEST = 8  # flagged calls of one session that later ones name
+SESSIONS = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Screened:
+    """What was seen in a result, and what the caller gets: it as it is, `body` in its place, or nothing of it."""
+
+    flags: tuple[str, ...] = ()
+    withheld: bool = False
+    body: Raw | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the caller gets something else than came."""
+        return self.withheld or self.body is not None
+
+    @property
+    def reason(self) -> str:
+        """Why nothing of it is handed on, in words of our own."""
+        return f"the output was withheld: flagged {', '.join(self.flags)}"
+
+
+AS_IT_IS = Screened()
+
+
+class Screen:
+    """What every result of one process passes. Threads may share it."""
+
+    def __init__(self, flagger: Flagger, output: Output) -> None:
+        """`output` holds where no rule about the tool says otherwise."""
+        self._flagger = flagger
+        self._output: Output = output
+        self._lock = Lock()
+        self._seen: OrderedDict[str, deque[str]] = OrderedDict()  # session → the latest flagged calls
+
+    def judge(self, call: Call, treatment: Treatment, result: Result) -> Screened:
+        """Return what is seen in `result`, and what is to be handed on."""
+        body = result.body.open()
+        if body is None:
+            return AS_IT_IS
+        output = self._output if treatment.output is None else treatment.output
+        try:
+            flags = signals(body, self._flagger)
+            if call.direction == "client_to_server" and output != "annotate":
+                return _acted_on(body, flags, output)
+        except Ambiguous:
+            return Screened(flags=("hidden-unicode",), withheld=True)
+        except Exception:  # noqa: BLE001  # whatever went wrong, it was not looked at
+            return Screened(flags=(UNCHECKED,), withheld=output != "annotate")
+        return Screened(flags=flags) if flags else AS_IT_IS
+
+    def told(self, base: Event, call: Call, screened: Screened) -> Event:
+        """Return `base`, the event of a result, with what was seen, and remember it for the session."""
+        if screened.flags:
+            with self._lock:
+                latest = self._seen.setdefault(base.session_id or call.connection.session_id, deque(maxlen=LATEST))
+                self._seen.move_to_end(base.session_id or call.connection.session_id)
+                if base.call_id not in latest:
+                    latest.append(base.call_id)
+                if len(self._seen) > SESSIONS:
+                    self._seen.popitem(last=False)
+        return replace(
+            base,
+            output_source="server" if call.direction == "client_to_server" else "client",
+            output_sanitised=True if screened.changed else None,
+            suspicious_signals=screened.flags,
+            policy_decision="deny" if screened.withheld else "",
+            policy_reason=screened.reason if screened.withheld else "",
+        )
+
+    def before(self, session_id: str) -> tuple[str, ...]:
+        """Return the latest calls of a session whose output was flagged, oldest first."""
+        with self._lock:
+            return tuple(self._seen.get(session_id, ()))
+
+
+def _acted_on(body: Json, flags: tuple[str, ...], output: Output) -> Screened:
+    if output == "block":
+        return Screened(flags=flags, withheld=True) if flags else AS_IT_IS
+    clean = without_hidden(body)
+    return Screened(flags=flags, body=Raw(clean) if clean != body else None)
