@@ -242,10 +242,7 @@ def _opened(path: Path) -> Generator[IO[bytes]]:
     except OSError as e:
         raise OnRecordError(f"{path}: cannot be read: {os.strerror(e.errno or 0).lower()}") from e
     with file:
-        try:
-            yield file
-        except IsADirectoryError:
-            raise OnRecordError(f"{path}: is a folder") from None
+        yield file
 
 
 def _rule_text(path: Path) -> RuleText:
