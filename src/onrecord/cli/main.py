@@ -45,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="onrecord",
         description="The audit layer for MCP: every call on the record, redacted, chained, signed.",
-        epilog="ONRECORD_HOME names the folder of ledger and keys (default: the platform's data folder).",
+        epilog="ONRECORD_HOME names the folder of ledger and keys (default: the platform's data folder), "
+        "ONRECORD_CACHE that of compiled rules (default: its cache folder).",
     )
     parser.add_argument("--version", action="version", version=f"onrecord {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
