@@ -14,9 +14,11 @@ def main() -> None:
     sweeper = CredSweeper()
 
     def find(text: str) -> list[tuple[int, int, str]]:
+        sweeper.credential_manager.set_credentials(sweeper.file_scan(StringContentProvider(text.split("\n"))))
+        sweeper.post_processing(None)  # the model
         values = {
             line.value
-            for candidate in sweeper.file_scan(StringContentProvider(text.split("\n")))
+            for candidate in sweeper.credential_manager.get_credentials()
             for line in candidate.line_data_list
             if line.value
         }
