@@ -7,10 +7,14 @@ import subprocess
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.doors.session import ONRECORD
-from tests.rules.calls import AWS, CARD, GITHUB, PRIVATE_KEY, STRIPE
+from tests.rules.calls import AWS, CARD, DETECTORS, GITHUB, PRIVATE_KEY, STRIPE
+
+from onrecord.cli.masking import masked_whole
+from onrecord.rules.detection.finding import Finding
+from onrecord.rules.detection.labels import masks
 
 OWN_RULE = """
 [[rule]]
@@ -202,15 +206,40 @@ def test_ten_mebibytes_take_seconds_at_most():
     assert time.monotonic() - began < 60
 
 
-@given(st.lists(st.text(max_size=60) | st.sampled_from([GITHUB, STRIPE, AWS, CARD, "password=hunter22"]), max_size=12))
-@settings(max_examples=15)
-def test_findings_lie_in_order_within_the_text(pieces):
+PIECES = st.lists(
+    st.text(max_size=20)
+    | st.sampled_from(
+        [GITHUB, STRIPE, AWS, CARD, "password=hunter22", "Basic dXNlcjpwYXNz", "token", ": ", "=", "-u ", "+"]
+    ),
+    max_size=12,
+)
+
+
+@given(PIECES)
+def test_the_findings_are_all_that_is_masked_and_nothing_is_left_to_find(pieces):
     text = "".join(pieces)
-    (row,) = answers({"id": 0, "text": text})
+    shown, findings = masked_whole(DETECTORS, text, low=False)
     ends = 0
-    for finding in row["findings"]:
-        assert ends <= finding["start"] < finding["end"] <= len(text)
-        ends = finding["end"]
+    for finding in findings:
+        assert ends <= finding.start < finding.end <= len(text)
+        ends = finding.end
+    assert shown == masks(text, findings)
+    assert masked_whole(DETECTORS, shown, low=False) == (shown, [])
+
+
+def test_what_masking_brings_together_is_found_where_it_stood():
+    class Twice:
+        """Finds `b`, and `c` once it follows a label."""
+
+        def find(self, text, *, low):
+            places = [(i, i + 1) for i, char in enumerate(text) if char == "b"]
+            at = text.find("]c")
+            places += [(at, at + 2)] if at >= 0 else []
+            return [Finding(start, end, "x", "r", "secret") for start, end in places]
+
+    shown, findings = masked_whole(Twice(), "a b bc d", low=False)  # pyright: ignore[reportArgumentType]
+    assert [(finding.start, finding.end) for finding in findings] == [(2, 3), (4, 6)]
+    assert shown == "a [REDACTED:x] [REDACTED:x] d"
 
 
 # --fields

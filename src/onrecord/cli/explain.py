@@ -21,6 +21,8 @@ _MOST = 20  # matches that came to nothing, that are shown
 # What finds things and is no rule.
 _OTHERS = {
     "assignment": "the value of a name that announces a secret (password, apiKey, X-Auth-Token)",
+    "randomness": "drawn at random by its looks, after a word that announces a key",
+    "unannounced": "drawn at random by its looks, and assigned to something",
     "overflow": "more matches than can be looked at; all of the text is withheld",
 }
 

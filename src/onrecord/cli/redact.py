@@ -21,13 +21,13 @@ from typing import IO
 from onrecord import compiled
 from onrecord.cli.explain import explain, list_rules
 from onrecord.cli.fields import Fields
+from onrecord.cli.masking import masked_whole
 from onrecord.cli.terminal import say
 from onrecord.compiled import RuleText
 from onrecord.errors import ConfigError, OnRecordError
 from onrecord.event.call import Json
-from onrecord.rules.detection.detectors import Detectors, masked
+from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.finding import Finding
-from onrecord.rules.detection.labels import masks
 from onrecord.rules.echo import FOUND, Secrets
 from onrecord.rules.marks import has_marks
 
@@ -83,24 +83,15 @@ class _Text:
         if data is None:
             return f"{_TOO_LONG}\n".encode()
         text = data.decode("utf-8", "surrogateescape")
-        findings = _found(self._detectors, text, low=self._low)
+        shown, findings = masked_whole(self._detectors, text, low=self._low)
         if not findings and not self._secrets:
             return data
         for finding in findings:
             if finding.kind == "secret":
                 self._secrets.add(text[finding.start : finding.end], finding.label, FOUND)
-        shown = self._secrets.masked(_shown(self._detectors, text, findings, low=self._low))
+        shown = self._secrets.masked(shown)
         lines = "\n" * (text.count("\n") - shown.count("\n"))
         return (shown + lines).encode("utf-8", "surrogateescape")
-
-
-def _found(detectors: Detectors, text: str, *, low: bool) -> list[Finding]:
-    return [finding for finding in detectors.find(text, low=low) if finding.kind != "flag"]
-
-
-def _shown(detectors: Detectors, text: str, findings: list[Finding], *, low: bool) -> str:
-    """Return `text` with `findings` masked, and what masking brought together."""
-    return masked(detectors, masks(text, findings), low=low) if findings else text
 
 
 def _passages(lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
@@ -150,10 +141,10 @@ class _Rows:
         text = value.get("text") if isinstance(value, dict) else None
         if not isinstance(value, dict) or not isinstance(text, str):
             raise _BadLine('is not an object with a "text"')
-        findings = _found(self._detectors, text, low=self._low)
+        shown, findings = masked_whole(self._detectors, text, low=self._low)
         return {
             "id": value.get("id"),
-            "redacted": _shown(self._detectors, text, findings, low=self._low),
+            "redacted": shown,
             "findings": [_said(finding) for finding in findings],
             "flags": output_flags(self._detectors, text),
         }
