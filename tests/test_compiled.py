@@ -24,7 +24,7 @@ needs_hyperscan = pytest.mark.skipif(not has_hyperscan(), reason="hyperscan is n
 
 SAMPLE = Path(__file__).parent / "vectors" / "redaction" / "sample.jsonl"
 # Of all rules a compilation takes half a minute; of these, a second. Read by each interpreter as it starts.
-FEW_RULES = "import onrecord.rules.detection.detectors as d; d.BUILTIN = ('secrets.toml',)"
+FEW_RULES = "import onrecord.rules.detection.detectors as d; d.BUILTIN = ('personal.toml',)"
 NONE_HERE = "import sys; sys.modules['hyperscan'] = None\n"  # an import of it fails
 OWN_RULE = """
 [[rule]]
