@@ -34,6 +34,7 @@ from onrecord.ledger.durable import make_folder, open_private, replace_file
 from onrecord.rules.detection import gate as gates
 from onrecord.rules.detection import rule as reading
 from onrecord.rules.detection.detectors import Detectors, builtin_rules, builtin_texts, expressions
+from onrecord.rules.detection.finding import Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.rule import Rule, prove, read_rules
 from onrecord.version import __version__
@@ -76,7 +77,12 @@ class _NotBelieved(Exception):
     """What is kept can't be used; the message says why."""
 
 
-def ready(added: Sequence[RuleText] = (), environ: Mapping[str, str] = os.environ) -> Ready:
+def ready(
+    added: Sequence[RuleText] = (),
+    environ: Mapping[str, str] = os.environ,
+    *,
+    recognisers: Sequence[Recogniser] = (),
+) -> Ready:
     """Return the detectors that ship with this package, and those of the rules in `added`.
 
     Takes milliseconds where this was done before. Raises ConfigError where a rule of `added` fails.
@@ -95,7 +101,7 @@ def ready(added: Sequence[RuleText] = (), environ: Mapping[str, str] = os.enviro
             with suppress(OSError, LedgerError, _NotBelieved):
                 _keep(folder, name, kept)
     rules, digest = (kept.rules, kept.digest) if kept else builtin_rules()
-    detectors = _joined(rules, digest, gate, added)
+    detectors = _joined(rules, digest, gate, added, recognisers)
     return Ready(detectors, "keywords", why) if gate is None else Ready(detectors, "hyperscan")
 
 
@@ -288,38 +294,42 @@ def _make(folder: Path) -> None:
 # rules that somebody added
 
 
-def _joined(rules: Sequence[Rule], digest: str, gate: Gate | None, added: Sequence[RuleText]) -> Detectors:
+def _joined(
+    rules: Sequence[Rule],
+    digest: str,
+    gate: Gate | None,
+    added: Sequence[RuleText],
+    recognisers: Sequence[Recogniser],
+) -> Detectors:
     """Return the detectors of `rules`, which `gate` searches for, and of those added. Raises ConfigError."""
     if not added:
-        return Detectors(rules, digest=digest, gate=gate)
+        return Detectors(rules, digest=digest, gate=gate, recognisers=recognisers)
     more = [rule for where, text in added for rule in read_rules(text, where)]
     prove(more)
     known = {rule.id for rule in rules}
     if twice := sorted(known & {rule.id for rule in more}):
         raise ConfigError(f"detector rule '{twice[0]}' is one that ships with this package; use another id")
     digest = _digest([digest.encode(), *(text.encode() for _, text in added)])
-    if gate is None:
-        return Detectors([*rules, *more], digest=digest)
-    return Detectors([*rules, *more], digest=digest, gate=_Beside(gate, len(rules), more))
+    every = [*rules, *more]
+    beside = _Beside(gate, expressions(rules), expressions(every)) if gate else None
+    return Detectors(every, digest=digest, gate=beside, recognisers=recognisers)
 
 
 class _Beside:
-    """A gate for the rules of this package, and one beside it for those that were added after them."""
+    """A gate for the expressions of this package, and one beside it for those that were added."""
 
-    def __init__(self, gate: Gate, count: int, added: Sequence[Rule]) -> None:
+    def __init__(self, gate: Gate, known: Sequence[Expression], every: Sequence[Expression]) -> None:
+        """`gate` knows the places of expressions in `known`; `hits` says those in `every`."""
+        places = {expression: i for i, expression in enumerate(every)}
         self._gate = gate
-        self._count = count
-        self._shift = len(added)
-        self._added = KeywordGate([Expression(rule.regex, rule.keywords) for rule in added])
+        self._known = [places[expression] for expression in known]
+        self._new = sorted(set(range(len(every))) - set(self._known))
+        self._added = KeywordGate([every[i] for i in self._new])
 
     def hits(self, data: bytes) -> list[int]:
-        """See `Gate`: first the rules of this package, then the added ones, then what is no rule."""
-        found = self._gate.hits(data)
-        more = [self._count + i for i in self._added.hits(data)]
-        if not more and (not found or found[-1] < self._count):
-            return found
-        ours = [i for i in found if i < self._count]
-        return [*ours, *more, *(i + self._shift for i in found if i >= self._count)]
+        """See `Gate`."""
+        found = [self._known[i] for i in self._gate.hits(data)]
+        return sorted({*found, *(self._new[i] for i in self._added.hits(data))})
 
 
 if __name__ == "__main__":
