@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings that hold for every test: no timing limits on properties, one async backend."""
+"""Settings that hold for every test: no timing limits on properties, one async backend, a cache of our own."""
+
+import os
 
 import pytest
 from hypothesis import settings
@@ -14,3 +16,11 @@ settings.load_profile("onrecord")
 def anyio_backend() -> str:
     """Run async tests on asyncio, as the SDK's servers are run."""
     return "asyncio"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled rules from one run to the next, and out of the user's own cache."""
+    assert config.cache is not None
+    folder = config.cache.mkdir("onrecord")
+    folder.chmod(0o700)
+    os.environ["ONRECORD_CACHE"] = str(folder)

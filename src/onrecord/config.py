@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from onrecord import compiled
 from onrecord.errors import ConfigError, KeyFileError, LedgerError, OnRecordError
 from onrecord.event.call import Actor
 from onrecord.event.event import Event
@@ -34,7 +35,6 @@ from onrecord.ledger.writer import Writer
 from onrecord.presidio import Presidio
 from onrecord.recorder import Configuration, Recorder
 from onrecord.review import due_review
-from onrecord.rules.detection.detectors import builtin_detectors
 from onrecord.rules.detection.flagging import flagger
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screen
@@ -193,7 +193,7 @@ def review_when_due(home: Home, loaded: Loaded, say: Callable[[str], None]) -> N
 def build_redactor(digest_key: bytes, settings: Settings) -> Redactor:
     """Return the redactor that `settings` ask for. Raises ConfigError where they ask for what is not installed."""
     recognisers = [Presidio()] if settings.redaction.names else []
-    detectors = builtin_detectors(recognisers=recognisers)
+    detectors = compiled.ready(recognisers=recognisers).detectors
     return Redactor(digest_key=digest_key, detectors=detectors, cut=settings.redaction.cut)
 
 

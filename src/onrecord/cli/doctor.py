@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from onrecord import compiled
 from onrecord.cli.terminal import print_json
 from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
@@ -99,6 +100,13 @@ def _check_settings(home: Home) -> Iterator[Finding]:
 
 
 def _check_redaction(home: Home) -> Iterator[Finding]:
+    searching = compiled.ready()
+    if searching.gate == "hyperscan":
+        text = f"{len(searching.detectors.rules)} rules, compiled for hyperscan, in {compiled.cache_folder()}"
+        yield Finding("ok", "detectors", text)
+    else:
+        text = f"{len(searching.detectors.rules)} rules, searched by keywords: same findings, slower; {searching.why}"
+        yield Finding("ok", "detectors", text)
     shown = build_redactor(os.urandom(32), load(home).settings).text(f"token {_CANARY} end")
     if _CANARY in shown:
         yield Finding("fail", "redaction", "a planted secret was not found")

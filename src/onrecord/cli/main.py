@@ -69,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="onrecord",
         description="The audit layer for MCP: every call on the record, redacted, chained, signed.",
-        epilog="ONRECORD_HOME names the folder of ledger and keys (default: the platform's data folder).",
+        epilog="ONRECORD_HOME names the folder of ledger and keys (default: the platform's data folder), "
+        "ONRECORD_CACHE that of compiled rules (default: its cache folder).",
     )
     parser.add_argument("--version", action="version", version=f"onrecord {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_ledger,
         _add_anchor,
         _add_witness,
+        _add_redact,
     ):
         add(verbs)
     return parser
@@ -316,6 +318,37 @@ def _add_witness(verbs: _Verbs) -> None:
         help="public key of a log, or its file; repeatable, also for keys of one log",
     )
     parser.add_argument("--name", default="", metavar="NAME", help="of a new witness, as witness.example.com/w1")
+
+
+def _add_redact(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "redact", "mask secrets and personal data in text, as the record would", "redact")
+    parser.description = (
+        "A filter: text comes in, and goes out with a label in place of each finding, line for line. Exit code 2: a "
+        "line or a file could not be read, and the message says which; what came before it was written."
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="(default: standard input, which is also -)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--fields", action="store_true", help="each line is JSON, and stays JSON; names tell of values")
+    how.add_argument(
+        "--explain", nargs="?", const="", metavar="TEXT", help="say what is found in TEXT, or in the input, and why"
+    )
+    how.add_argument("--list-rules", action="store_true", help="say which rules there are, and where they come from")
+    parser.add_argument(
+        "--json", action="store_true", help='lines of {"id", "text"} in; out, what is found in each, and where'
+    )
+    parser.add_argument(
+        "--schema", type=Path, metavar="FILE", help="a JSON Schema that marks sensitive values; goes with --fields"
+    )
+    parser.add_argument(
+        "--class",
+        dest="classification",
+        choices=["low", "medium", "high", "critical"],
+        default="medium",
+        help="low leaves personal data that is not sensitive by itself; the others find alike (default: medium)",
+    )
+    parser.add_argument(
+        "--rules", action="append", default=[], type=Path, metavar="FILE", help="rules of your own, in TOML; repeatable"
+    )
 
 
 if __name__ == "__main__":

@@ -254,11 +254,16 @@ def masked(detectors: "Detectors", text: str, *, low: bool = False) -> str:
     return f"[WITHHELD:{OVERFLOW}]"
 
 
+def builtin_texts() -> dict[str, str]:
+    """Return the files of rules that ship with this package, by name."""
+    return {name: files("onrecord.rules").joinpath(name).read_text(encoding="utf-8") for name in BUILTIN}
+
+
 def builtin_rules() -> tuple[tuple[Rule, ...], str]:
     """Return the rules that ship with this package, and a digest of them; tests prove them, not each start."""
-    texts = [files("onrecord.rules").joinpath(name).read_text(encoding="utf-8") for name in BUILTIN]
-    rules = tuple(rule for name, text in zip(BUILTIN, texts, strict=True) for rule in read_rules(text, name))
-    return rules, hashlib.sha256("".join(texts).encode()).hexdigest()
+    texts = builtin_texts()
+    rules = tuple(rule for name, text in texts.items() for rule in read_rules(text, name))
+    return rules, hashlib.sha256("".join(texts.values()).encode()).hexdigest()
 
 
 def builtin_detectors(blob: bytes | None = None, recognisers: Sequence[Recogniser] = ()) -> Detectors:

@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord redact`: what goes in comes out, line for line, without what must not be seen."""
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.doors.session import ONRECORD
+from tests.rules.calls import AWS, CARD, DETECTORS, GITHUB, PRIVATE_KEY, STRIPE
+
+from onrecord.cli.masking import masked_whole
+from onrecord.rules.detection.finding import Finding
+from onrecord.rules.detection.labels import masks
+
+OWN_RULE = """
+[[rule]]
+id = "acme-badge"
+label = "acme-badge"
+class = "pii"
+regex = '\\bACME-[0-9]{6}\\b'
+keywords = ["acme-"]
+positive = [["ACME-", "123456"]]
+negative = [["ACME-12"]]
+"""
+
+
+def redact(*arguments, given: bytes | str = b"", env=None):
+    """Run the filter over bytes or text."""
+    data = given.encode() if isinstance(given, str) else given
+    return subprocess.run(
+        [*ONRECORD, "redact", *map(str, arguments)],
+        input=data,
+        capture_output=True,
+        env={**os.environ, **(env or {})},
+        timeout=100,
+    )
+
+
+def answers(*rows, arguments=()):
+    """Return what `--json` answers to rows, each an object or a raw line."""
+    lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
+    done = redact("--json", *arguments, given=b"\n".join(lines) + b"\n")
+    assert (done.returncode, done.stderr) == (0, b"")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def values(*lines, arguments=()):
+    """Return what `--fields` makes of JSON values."""
+    done = redact("--fields", *arguments, given="".join(f"{json.dumps(line)}\n" for line in lines))
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+# text
+
+
+@pytest.mark.requirement("B1")
+def test_findings_become_labels_and_everything_else_passes_byte_for_byte():
+    before = b"\x1b[1mstart\xff\xfe\x00\r\n\r\nno end\tof line \xed\xa0\x80\n"
+    done = redact(given=before + f"push {GITHUB} now".encode())
+    assert done.stdout == before + b"push [REDACTED:github-token] now"
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_lines_of_a_private_key_become_a_label_and_empty_lines():
+    text = f"before\n{PRIVATE_KEY}\nafter\n"
+    assert redact(given=text).stdout == b"before\n[REDACTED:private-key]\n\n\nafter\n"
+    cut_off = PRIVATE_KEY.rpartition("\n")[0]
+    assert redact(given=f"{cut_off}\nIt goes on.\n").stdout == b"[REDACTED:private-key]\n\nIt goes on.\n"
+    talk = "-----BEGIN RSA PRIVATE" + " KEY-----\nis how such a file begins, and we go on.\n"
+    assert redact(given=talk).stdout.endswith(b"\nis how such a file begins, and we go on.\n")
+
+
+def test_what_was_found_once_is_masked_in_every_line_that_follows():
+    done = redact(given="password=tr0ub4dor&3x\nthe log repeats tr0ub4dor&3x\n")
+    assert b"tr0ub4dor" not in done.stdout
+    assert done.stdout.count(b"\n") == 2
+
+
+def test_a_line_is_answered_before_the_next_one_comes():
+    child = subprocess.Popen([*ONRECORD, "redact"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin
+    assert child.stdout
+    with child:
+        for word in (b"one", b"two"):
+            child.stdin.write(word + b"\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == word + b"\n"
+        child.stdin.close()
+    assert child.returncode == 0
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    child = subprocess.Popen(
+        [*ONRECORD, "redact"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdin
+    assert child.stdout
+    assert child.stderr
+    with child:
+        child.stdout.close()
+        try:
+            child.stdin.write(b"line\n" * 200_000)
+            child.stdin.flush()
+        except BrokenPipeError:
+            pass
+        try:
+            child.stdin.close()
+        except BrokenPipeError:
+            pass
+        assert child.stderr.read() == b""
+    assert child.returncode == 0
+
+
+def test_files_are_read_one_after_the_other(tmp_path):
+    (tmp_path / "a").write_text(f"{GITHUB}\n")
+    (tmp_path / "b").write_text("plain\n")
+    done = redact(tmp_path / "a", "-", tmp_path / "b", given="between\n")
+    assert done.stdout == b"[REDACTED:github-token]\nbetween\nplain\n"
+    for wrong, said in ((tmp_path / "none", "no such file"), (tmp_path, "directory")):
+        done = redact(wrong)
+        assert done.returncode == 2
+        assert said in done.stderr.decode()
+        assert b"Traceback" not in done.stderr
+
+
+# --json
+
+
+@pytest.mark.requirement("B1")
+def test_each_line_is_answered_in_order_with_spans_in_code_points():
+    text = f"häl😀 {GITHUB} and someone@example.test"
+    first, second = answers({"id": "a", "text": text}, {"id": 2, "text": "nothing here"})
+    assert first["id"] == "a"
+    assert first["redacted"] == "häl😀 [REDACTED:github-token] and [REDACTED:email]"
+    assert [text[one["start"] : one["end"]] for one in first["findings"]] == [GITHUB, "someone@example.test"]
+    assert [(one["label"], one["class"], one["rule"]) for one in first["findings"]] == [
+        ("github-token", "secret", "github"),
+        ("email", "pii", "email"),
+    ]
+    assert second == {"id": 2, "redacted": "nothing here", "findings": [], "flags": []}
+
+
+def test_lines_do_not_know_of_each_other():
+    _, second = answers({"id": 1, "text": "password=tr0ub4dor3x"}, {"id": 2, "text": "say tr0ub4dor3x"})
+    assert second["findings"] == []
+
+
+def test_the_class_low_leaves_what_is_spared_for_it():
+    mail = {"id": 1, "text": f"someone@example.test {GITHUB}"}
+    (low,) = answers(mail, arguments=("--class", "low"))
+    assert low["redacted"] == "someone@example.test [REDACTED:github-token]"
+    for other in ("medium", "high", "critical"):
+        (shown,) = answers(mail, arguments=("--class", other))
+        assert shown["redacted"] == "[REDACTED:email] [REDACTED:github-token]"
+
+
+def test_strange_texts_are_answered_as_they_came():
+    strange = ["\ud800", "\ud83d\ude00 \udc00", "\x00\x00", "\x1b[31m", "\u202e", "", "ʇxǝʇ \U000e0041 \ufeff", "a\nb"]
+    lines = [f'{{"id":{i},"text":{json.dumps(text)}}}'.encode() for i, text in enumerate(strange)]
+    assert [row["redacted"] for row in answers(*lines)] == [json.loads(json.dumps(text)) for text in strange]
+    (row,) = answers(b'{"id":1,"text":"\\ud800 ' + GITHUB.encode() + b' \\udfff"}')
+    assert (row["findings"][0]["start"], row["findings"][0]["end"]) == (2, 2 + len(GITHUB))
+
+
+def test_blank_lines_are_passed_over_and_other_keys_too():
+    (only,) = answers(b"", b"  ", {"text": "x", "more": [1]}, b"")
+    assert only["id"] is None
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"id": 1, hunter2', "is not JSON"),
+        (b'["hunter2"]', 'not an object with a "text"'),
+        (b'{"id": "hunter2", "text": 5}', 'not an object with a "text"'),
+        (b'{"id": "hunter2", "text": NaN}', "number"),
+        (b'{"id": 1, "text": "hunter2\xff"}', "is not UTF-8"),
+        (b"[" * 100_000, "nested too deep"),
+        (b'{"id": ' + b"9" * 5000 + b', "text": "hunter2"}', "number"),
+        (b'{"id": 1e999, "text": "hunter2"}', "can't be redacted"),
+    ],
+)
+def test_a_line_that_is_none_ends_the_filter_and_is_named_by_its_number_alone(line, said):
+    done = redact("--json", given=b'{"id": 1, "text": "fine"}\n\n' + line + b'\n{"id": 3, "text": ""}\n')
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 1  # what came before is answered
+    error = done.stderr.decode()
+    assert error.startswith("onrecord: line 3 ")
+    assert said in error
+    assert error.count("\n") == 1
+    assert "hunter2" not in error
+
+
+def test_ten_mebibytes_take_seconds_at_most():
+    size = 10 << 20
+    texts = ["a" * size, f"{GITHUB} " * (size // 41), "\\" * size, '"' * size, "9" * size]
+    began = time.monotonic()
+    rows = answers(*({"id": i, "text": text} for i, text in enumerate(texts)))
+    assert len(rows) == len(texts)
+    assert all(GITHUB not in row["redacted"] for row in rows)
+    assert time.monotonic() - began < 60
+
+
+PIECES = st.lists(
+    st.text(max_size=20)
+    | st.sampled_from(
+        [GITHUB, STRIPE, AWS, CARD, "password=hunter22", "Basic dXNlcjpwYXNz", "token", ": ", "=", "-u ", "+"]
+    ),
+    max_size=12,
+)
+
+
+@given(PIECES)
+def test_the_findings_are_all_that_is_masked_and_nothing_is_left_to_find(pieces):
+    text = "".join(pieces)
+    shown, findings = masked_whole(DETECTORS, text, low=False)
+    ends = 0
+    for finding in findings:
+        assert ends <= finding.start < finding.end <= len(text)
+        ends = finding.end
+    assert shown == masks(text, findings)
+    assert masked_whole(DETECTORS, shown, low=False) == (shown, [])
+
+
+def test_what_masking_brings_together_is_found_where_it_stood():
+    class Twice:
+        """Finds `b`, and `c` once it follows a label."""
+
+        def find(self, text, *, low):
+            places = [(i, i + 1) for i, char in enumerate(text) if char == "b"]
+            at = text.find("]c")
+            places += [(at, at + 2)] if at >= 0 else []
+            return [Finding(start, end, "x", "r", "secret") for start, end in places]
+
+    shown, findings = masked_whole(Twice(), "a b bc d", low=False)  # pyright: ignore[reportArgumentType]
+    assert [(finding.start, finding.end) for finding in findings] == [(2, 3), (4, 6)]
+    assert shown == "a [REDACTED:x] [REDACTED:x] d"
+
+
+# --fields
+
+
+@pytest.mark.requirement("B2")
+def test_names_tell_of_values_and_the_output_is_json_of_the_same_shape():
+    value = {
+        "user": "ann",
+        "password": "hunter22",
+        "count": 3,
+        "none": None,
+        "yes": True,
+        "deep": {"list": ["say hunter22", GITHUB, 4111111111111111, 1.5]},
+        GITHUB: "by its key",
+    }
+    (shown,) = values(value)
+    assert shown == {
+        "user": "ann",
+        "password": "[REDACTED:password]",
+        "count": 3,
+        "none": None,
+        "yes": True,
+        "deep": {"list": ["say [REDACTED:password]", "[REDACTED:github-token]", "[REDACTED:card-number]", 1.5]},
+        "[REDACTED:github-token]": "by its key",
+    }
+
+
+@pytest.mark.requirement("B2")
+def test_what_a_schema_marks_is_masked_and_its_echoes_too(tmp_path):
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"properties": {"room": {"x-sensitive": true}, "tags": {"items": {"writeOnly": true}}}}')
+    (shown,) = values({"room": "blue", "tags": ["one", "four"], "say": "the blue four"}, arguments=("--schema", schema))
+    assert shown["room"] == "[REDACTED:sensitive]"
+    assert set(shown["tags"]) == {"[REDACTED:sensitive]"}
+    assert "blue" not in shown["say"]
+    assert "four" not in shown["say"]
+
+
+def test_a_schema_that_is_none_or_marks_nothing_is_said(tmp_path):
+    schema = tmp_path / "schema.json"
+    for text, said, code in (("[]", "JSON Schema", 2), ("{", "is not JSON", 2), ("{}", "marks nothing", 0)):
+        schema.write_text(text)
+        done = redact("--schema", schema, given="{}\n")
+        assert (done.returncode, said in done.stderr.decode()) == (code, True)
+
+
+def test_keys_that_look_alike_once_masked_are_kept_apart():
+    (shown,) = values({GITHUB: 1, "ghp_" + "oTher0" * 6: 2})
+    assert sorted(shown.values()) == [1, 2]
+
+
+def test_long_texts_and_odd_numbers_come_out_whole():
+    long = "word " * 30_000
+    (shown,) = values({"text": f"{long}{GITHUB}", "key " * 100: 1})
+    assert shown == {"text": f"{long}[REDACTED:github-token]", "key " * 100: 1}
+    done = redact("--fields", given='{"a": 1e999, "b": -0.0, "c": 123456789012345678901234567890}\n')
+    assert json.loads(done.stdout)["a"] == "[WITHHELD:number]"
+    deep = "[" * 500 + f'"{GITHUB}"' + "]" * 500
+    done = redact("--fields", given=f"{deep}\n")
+    assert (done.returncode, GITHUB in done.stdout.decode()) == (0, False)
+
+
+# rules
+
+
+def test_rules_of_ones_own_are_used_beside_those_of_the_package(tmp_path):
+    rules = tmp_path / "own.toml"
+    rules.write_text(OWN_RULE)
+    done = redact("--rules", rules, given=f"badge ACME-654321 of {GITHUB}, password=hunter22\n")
+    assert done.stdout == b"badge [REDACTED:acme-badge] of [REDACTED:github-token], password=[REDACTED:password]\n"
+    listed = redact("--rules", rules, "--list-rules", "--json").stdout.splitlines()
+    assert json.loads(listed[-1]) == {
+        "id": "acme-badge",
+        "label": "acme-badge",
+        "class": "pii",
+        "licence": "",
+        "source": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("[0-9]{6}", "(?=x)"), "not an RE2 expression"),
+        (("ACME-12", "ACME-123456"), "negative test string 1"),
+        (('"ACME-", "123456"', '"no"'), "positive test string 1"),
+        (('keywords = ["acme-"]\n', ""), "needs keywords"),
+        (('id = "acme-badge"', 'id = "github"'), "ships with this package"),
+        (("[[rule]]", "[[rule"), "own.toml"),
+    ],
+)
+def test_a_rule_that_is_wrong_is_named_with_what_is_wrong(tmp_path, change, said):
+    rules = tmp_path / "own.toml"
+    rules.write_text(OWN_RULE.replace(*change))
+    done = redact("--rules", rules, given="x\n")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_explain_says_which_rule_and_why_and_shows_no_value():
+    done = redact("--explain", f"\x1b[2Jkey {GITHUB} pin password=hunter22 card 4111 1111 1111 1112")
+    said = done.stdout.decode()
+    assert "rule      github" in said
+    assert "rule      assignment" in said
+    assert "match card, but not its check (card)" in said
+    assert "hunter22" not in said
+    assert GITHUB not in said
+    assert "\x1b" not in said
+    assert redact("--explain", given=f"key {GITHUB}\n").stdout.decode().count("rule      github") == 1
+    assert "nothing" in redact("--explain", "plain words").stdout.decode()
+
+
+def test_options_that_do_not_go_together_are_refused():
+    for wrong in (("--json", "--fields"), ("--fields", "--explain", "x"), ("--class", "none")):
+        done = redact(*wrong)
+        assert (done.returncode, done.stdout) == (2, b"")
