@@ -185,8 +185,8 @@ def _entity(text: str, at: int) -> tuple[int, str]:
     return at, ""
 
 
-INLINE = "a|abbr|b|big|br|code|del|em|font|i|ins|kbd|mark|s|small|span|strike|strong|sub|sup|tt|u|var|wbr"
-TAG = rf"(?i)(?:</?(?:{INLINE})(?:[\s/][^<>]{{0,300}})?>|<!--[^<>]{{0,200}}-->|<!\[CDATA\[|\]\]>)"
+_INLINE = "a|abbr|b|big|br|code|del|em|font|i|ins|kbd|mark|s|small|span|strike|strong|sub|sup|tt|u|var|wbr"
+TAG = rf"(?i)(?:</?(?:{_INLINE})(?:[\s/][^<>]{{0,300}})?>|<!--[^<>]{{0,200}}-->|<!\[CDATA\[|\]\]>)"
 _ESCAPE = r"(?:\x1b|\^\[|\\(?:u001[bB]|x1[bB]|033|e)|\\\\(?:u001[bB]|x1[bB]|033|e))"
 CONTROL = (
     rf"(?:{_ESCAPE}\[[0-?]{{0,40}}[ -/]{{0,4}}[@-~]|\x1b\][^\x07\x1b]{{0,300}}(?:\x07|\x1b\\)|\x1b[ -/]?[0-Z\\^-~]"

@@ -25,6 +25,7 @@ MOST_MATCHES = 2_000  # in one slice, and as many in all and one for each `DENSE
 DENSEST = 50
 ROUNDS = 3  # what masking brings together may look like a secret; after this the text is withheld
 SLICE = 4_096  # characters that are searched at once
+LONG_SLICE = 32_768  # characters that are searched for signs of encoding at once
 OVERLAP = 768  # characters that two slices share, so that a token lies whole in one of them
 LONGEST = 65_536  # characters of a token that begins in one slice and goes on past its end
 REPEATED = 8  # least characters of a value that is looked for elsewhere in its text
@@ -61,8 +62,6 @@ class Detectors:
         self._rules = [Ready(rule) for rule in rules]
         self._gate = gate or KeywordGate(expressions(rules))
         self._sought: list[list[int]] = _by_expression(rules)
-        self._rare = len(self._sought) + 3  # numbers of the expressions for signs of encoding
-        self._common = self._rare + len(views.RARE)
 
     @classmethod
     def read(cls, text: str) -> "Detectors":
@@ -96,22 +95,17 @@ class Detectors:
     def _searched(self, text: str, *, low: bool, encoded: bool) -> "tuple[list[Finding], views.Signs] | None":
         """Return what is found in `text` as it is, and the signs that it is encoded; None where that is too much."""
         found: list[Finding] = []
-        signs: views.Signs = {}
         room = MOST_MATCHES + len(text) // DENSEST
-        for base, piece in _slices(text):
+        for base, piece in _slices(text, SLICE):
             data = utf8(piece)
             hits = self._gate.hits(data)
-            if not encoded:
-                rare = any(self._rare <= hit < self._common for hit in hits)
-                common = bool(hits) and hits[-1] >= self._common
-                views.note(signs, data, base, base + len(piece), rare=rare, common=common)
             if hits:
                 matches = self._matches(data, hits, low=low, encoded=encoded)
                 room -= len(matches or ())
                 if matches is None or room < 0:
                     return None
                 found.extend(_confirmed(text, data, base, matches))
-        return found, signs
+        return found, {} if encoded else _signs(text)
 
     def _matches(self, data: bytes, hits: Sequence[int], *, low: bool, encoded: bool) -> "list[_Match] | None":
         """Return the byte spans that rules match, a rule's or of what is no rule; None where they are too many."""
@@ -142,7 +136,7 @@ _Match = tuple[Ready | str, int, int]
 def expressions(rules: Sequence[Rule]) -> list[Expression]:
     """Return what a gate must look for: what the rules look for, each once, then what is no rule."""
     of_rules = dict.fromkeys(map(expression_of, rules))
-    of_text = (_TELLING, randomness.NEAR, randomness.ASSIGNED, *views.RARE, *views.COMMON)
+    of_text = (_TELLING, randomness.NEAR, randomness.ASSIGNED)
     return [*of_rules, *map(Expression, of_text)]
 
 
@@ -154,13 +148,21 @@ def _by_expression(rules: Sequence[Rule]) -> list[list[int]]:
     return list(sought.values())
 
 
-def _slices(text: str) -> Iterator[tuple[int, str]]:
-    """Yield `text` in pieces that overlap, each with where it begins."""
-    if len(text) <= SLICE:
+def _slices(text: str, size: int) -> Iterator[tuple[int, str]]:
+    """Yield `text` in pieces of `size` characters that overlap, each with where it begins."""
+    if len(text) <= size:
         yield 0, text
         return
-    for at in range(0, len(text) - OVERLAP, SLICE - OVERLAP):
-        yield at, text[at : at + SLICE]
+    for at in range(0, len(text) - OVERLAP, size - OVERLAP):
+        yield at, text[at : at + size]
+
+
+def _signs(text: str) -> views.Signs:
+    """Return the signs that `text` is encoded."""
+    signs: views.Signs = {}
+    for base, piece in _slices(text, LONG_SLICE):
+        views.note(signs, utf8(piece), base, base + len(piece))
+    return signs
 
 
 def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iterator[Finding]:

@@ -79,7 +79,10 @@ def lists(data: bytes, edits: Edits) -> None:
 # content
 
 _KEY = r"(?:text|content|delta|data|partial_json|output|chunk|message|value|body|arguments|stdout|token)"
-BLOCK = r"""["'] ?\}[\s,{}\[\]data:]{2,24}["'](?:type|text|index|id|delta|content|role|choices|data|message)["']"""
+BLOCK = (
+    r"""["'] ?\}[\s,{}\[\]data:]{2,24}["'](?:type|text|delta|content|role|choices|data|message)["']"""
+    r"""|\}\s{1,4}data: ?\{["'](?:id|index)["']"""
+)
 _BETWEEN_BLOCKS = (
     rf"""["'][^"'{{}}]{{0,20}}\}}[^"']{{0,40}}(?:["'][A-Za-z_.-]{{1,24}}["']\s*:\s*(?:["'][^"'{{}}]{{0,80}}["']"""
     rf"""|[0-9A-Za-z.-]{{1,20}}|\{{|\[)?[\s,{{}}\[\]]{{0,40}}|data:\s?[\[{{]?|event:[ \w.]{{0,40}}\n){{0,12}}"""
@@ -187,6 +190,7 @@ CELLS = r"(?m)^[0-7]{7}((?: {3}[!-~]| {2}\\[0abfnrtv]| [0-7]{3}| {4}){2,16})[ \t
 def dumps(data: bytes, edits: Edits) -> None:
     """Read what xxd, hexdump and od print, a line of sixteen bytes after the other."""
     lines = list(_DUMPED.spans(data))
+    begins = {start for start, _ in lines}
     for (start, end), (first, last) in zip(lines, _DUMPED.spans(data, 1), strict=True):
         digits = data[first:last].replace(b" ", b"")
         raw = bytes.fromhex(digits[: len(digits) & ~1].decode())
@@ -195,7 +199,7 @@ def dumps(data: bytes, edits: Edits) -> None:
             raw = b"".join(raw[i : i + 2][::-1] for i in range(0, len(raw), 2))
         if sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in raw) * 4 < len(raw) * 3:
             continue
-        edits.add(start, end + (data[end : end + 1] == b"\n"), raw.strip(b"\0").decode("latin-1"))
+        edits.add(start, end + (end + 1 in begins), raw.strip(b"\0").decode("latin-1"))
 
 
 def cells(data: bytes, edits: Edits) -> None:

@@ -21,8 +21,12 @@ _ELEMENT = Pattern(rf"(?is)<[a-z][a-z0-9-]*\s[^<>]*style\s*=[^<>]{{0,300}}?(?:{_
 _ATTRIBUTE = Pattern(
     r"""(?is)<[a-z][a-z0-9-]*\s[^<>]*?\b(?:hidden|aria-hidden\s*=\s*["']?true)\b[^<>]*>\s*([^<]{12,1000})"""
 )
-_COMMENT = Pattern(r"(?s)<!--(.{8,1000}?)(?:-->|\z)|(?m)^\[(?://|comment|_)\]:\s*(?:#|<>)\s*[(\"'](.{8,1000}?)[)\"']\s*$")
-_TITLE = Pattern(r"""(?is)<[a-z][^<>]*\s(?:alt|title|aria-label|data-[a-z-]+|content)\s*=\s*(?:"([^"]{20,1000})"|'([^']{20,1000})')""")
+_COMMENT = Pattern(
+    r"(?s)<!--(.{8,1000}?)(?:-->|\z)|(?m)^\[(?://|comment|_)\]:\s*(?:#|<>)\s*[(\"'](.{8,1000}?)[)\"']\s*$"
+)
+_TITLE = Pattern(
+    r"""(?is)<[a-z][^<>]*\s(?:alt|title|aria-label|data-[a-z-]+|content)\s*=\s*(?:"([^"]{20,1000})"|'([^']{20,1000})')"""
+)
 
 _SPEAKS = Pattern(
     r"(?i)\b(?:you|your|yours|ignor\w+|disregard|forget|assistant|language model|password|send|reveal|forward|instruct\w*"

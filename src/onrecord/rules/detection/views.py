@@ -140,26 +140,13 @@ _RARE = tuple(
     if not form.literal and n not in (_LOOKALIKES, _FORM) and n not in _COMMON
 )
 _SIGNS = {n: form.sign for n, form in _FORMS}
-# What a gate looks for, sign by sign: each occurs wherever its sign does, and most are the sign itself.
-_SHORTER = {
-    decoding.TAG: rf"(?i)</?(?:{decoding.INLINE})[\s/>]|<!--|<!\[CDATA\[|\]\]>",
-    decoding.CONTROL: r"\x1b|\^\[|\\(?:u001[bB]|x1[bB]|033|e)\[|\[[0-9]{1,2}(?:;[0-9]{1,3}){0,4}m|\[[0-2]?K|\x08",
-    joins.DUMPED: r"(?m)^[ \t]{0,8}(?:0x)?[0-9a-fA-F]{4,8}:?[ \t]+[0-9a-fA-F]{2}",
-    runs.UUENCODED: r"(?m)^begin [0-7]{3,4} ",
-    runs.TEXT_32: r"[A-Z2-7]{16}|[a-z2-7]{16}",
-}
-RARE = tuple(_SHORTER.get(_SIGNS[n], _SIGNS[n]) for n, _ in _RARE)
-COMMON = tuple(_SIGNS[n] for n in _COMMON)
 _ANY_RARE = Pattern("|".join(f"(?:{_SIGNS[n]})" for n, _ in _RARE))
-_ANY_COMMON = Pattern("|".join(f"(?:{sign})" for sign in COMMON))
+_ANY_COMMON = Pattern("|".join(f"(?:{_SIGNS[n]})" for n in _COMMON))
 _LOOKALIKE, _FORM_SIGN = Pattern(lookalikes.TRIGGER), Pattern(decoding.FORM)
 
 
-def note(signs: Signs, data: bytes, start: int, end: int, *, rare: bool, common: bool) -> None:
-    """Add to `signs` those that `data` has, which is UTF-8 of `text[start:end]`.
-
-    `rare` and `common` say whether any of `RARE` and of `COMMON` could occur in it.
-    """
+def note(signs: Signs, data: bytes, start: int, end: int) -> None:
+    """Add to `signs` those that `data` has, which is UTF-8 of `text[start:end]`."""
     for number, literal, pattern in _BY_LITERAL:
         if literal in data and (pattern is None or pattern.occurs(data)):
             _add(signs, number, start, end)
@@ -167,13 +154,13 @@ def note(signs: Signs, data: bytes, start: int, end: int, *, rare: bool, common:
                 _add(signs, _FORM, start, end)
     if (not data.isascii() or b"\0" in data) and _LOOKALIKE.occurs(data):
         _add(signs, _LOOKALIKES, start, end)
-    if rare:
+    if _ANY_RARE.occurs(data):
         for first, last in _around(_ANY_RARE, data):
             piece = data[max(0, first - 64) : last + 64] if last - first < len(data) else data
             for number, pattern in _RARE:
                 if pattern.occurs(piece):
                     _add(signs, number, start + max(0, first - MARGIN), min(end, start + last + MARGIN))
-    if common:
+    if _ANY_COMMON.occurs(data):
         for first, last in _around(_ANY_COMMON, data):
             for number in _COMMON:
                 _add(signs, number, start + max(0, first - SCRAP), min(end, start + last + SCRAP))
