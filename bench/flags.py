@@ -25,7 +25,7 @@ def main() -> None:
     data, *folders = [word for word in sys.argv[1:] if word != "-v"]
     for line in Path(data).read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        about = row["label"], row["kind"] if row["label"] else row["kind"].partition(":")[0]
+        about = row["label"], row["kind"] if row["label"] else row["kind"].partition(":")[0] + ":all"
         hits = flags(row["text"])
         for key in (about, (row["label"], "all"), (row["label"], row["kind"].partition(":")[0])):
             total[key] += 1
@@ -57,7 +57,9 @@ def _folder(folder: Path, *, verbose: bool) -> None:
             first = found[0]
             print(file, first.rule_id, ascii(text[first.start : first.end][:120]))
     seconds = time.perf_counter() - started
-    print(f"{folder}: {hits} of {count} documents, {1000 * hits / max(1, count):.2f} per 1,000, {size / seconds / 1e6:.1f} MB/s")
+    print(
+        f"{folder}: {hits} of {count} documents, {1000 * hits / max(1, count):.2f} per 1,000, {size / seconds / 1e6:.1f} MB/s"
+    )
     print("  ", rules.most_common(12))
 
 

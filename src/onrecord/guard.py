@@ -111,9 +111,7 @@ class Delivery:
 
     __slots__ = ("_fails_closed", "_ticket", "screened")
 
-    def __init__(
-        self, ticket: Pending | None, *, fails_closed: bool = False, screened: Screened = AS_IT_IS
-    ) -> None:
+    def __init__(self, ticket: Pending | None, *, fails_closed: bool = False, screened: Screened = AS_IT_IS) -> None:
         """`screened` says what the caller gets."""
         self.screened = screened
         self._ticket = ticket

@@ -198,7 +198,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     output_source: Annotated[str, _about("where the result comes from; always untrusted")] = ""
     output_sanitised: Annotated[bool | None, _about("whether it was changed before the model saw it")] = None
     suspicious_signals: Annotated[Texts, _about("what looked like an attack in it; flags, never proof")] = ()
-    suspicious_before: Annotated[Texts, _about("calls of this session, the latest, whose output was flagged before")] = ()
+    suspicious_before: Annotated[
+        Texts, _about("calls of this session, the latest, whose output was flagged before")
+    ] = ()
     late: Annotated[bool, _about("the answer came after the call was closed")] = False
 
     # what changed

@@ -21,8 +21,12 @@ _ELEMENT = Pattern(rf"(?is)<[a-z][a-z0-9-]*\s[^<>]*style\s*=[^<>]{{0,300}}?(?:{_
 _ATTRIBUTE = Pattern(
     r"""(?is)<[a-z][a-z0-9-]*\s[^<>]*?\b(?:hidden|aria-hidden\s*=\s*["']?true)\b[^<>]*>\s*([^<]{12,1000})"""
 )
-_COMMENT = Pattern(r"(?s)<!--(.{8,1000}?)(?:-->|\z)|(?m)^\[(?://|comment|_)\]:\s*(?:#|<>)\s*[(\"'](.{8,1000}?)[)\"']\s*$")
-_TITLE = Pattern(r"""(?is)<[a-z][^<>]*\s(?:alt|title|aria-label|data-[a-z-]+|content)\s*=\s*(?:"([^"]{20,1000})"|'([^']{20,1000})')""")
+_COMMENT = Pattern(
+    r"(?s)<!--(.{8,1000}?)(?:-->|\z)|(?m)^\[(?://|comment|_)\]:\s*(?:#|<>)\s*[(\"'](.{8,1000}?)[)\"']\s*$"
+)
+_TITLE = Pattern(
+    r"""(?is)<[a-z][^<>]*\s(?:alt|title|aria-label|data-[a-z-]+|content)\s*=\s*(?:"([^"]{20,1000})"|'([^']{20,1000})')"""
+)
 
 _SPEAKS = Pattern(
     r"(?i)\b(?:you|your|yours|ignor\w+|disregard|forget|assistant|language model|password|send|reveal|forward|instruct\w*"
@@ -43,12 +47,15 @@ def hidden_html(text: str) -> Iterator[tuple[int, int, str]]:
         return
     data = utf8(text)
     spans: list[tuple[int, int]] = []
-    for pattern, groups, speaks in (
-        (_ELEMENT, (1,), _SPEAKS),
-        (_ATTRIBUTE, (1,), _ADDRESSES),
-        (_COMMENT, (1, 2), _ADDRESSES),
-        (_TITLE, (1, 2), _ADDRESSES),
+    lowered = data.lower()
+    for literals, pattern, groups, speaks in (
+        ((b"style",), _ELEMENT, (1,), _SPEAKS),
+        ((b"hidden",), _ATTRIBUTE, (1,), _ADDRESSES),
+        ((b"<!--", b"]: #", b"]: <>", b"]:#"), _COMMENT, (1, 2), _ADDRESSES),
+        ((b"alt", b"title", b"aria-label", b"data-", b"content"), _TITLE, (1, 2), _ADDRESSES),
     ):
+        if not any(literal in lowered for literal in literals):
+            continue
         for group in groups:
             for start, end in pattern.spans(data, group):
                 words = data[start:end].split()
