@@ -25,7 +25,7 @@ def main() -> None:
     data, *folders = [word for word in sys.argv[1:] if word != "-v"]
     for line in Path(data).read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        about = row["label"], row["kind"] if row["label"] else row["kind"].partition(":")[0]
+        about = row["label"], row["kind"] if row["label"] else row["kind"].partition(":")[0] + ":all"
         hits = flags(row["text"])
         for key in (about, (row["label"], "all"), (row["label"], row["kind"].partition(":")[0])):
             total[key] += 1

@@ -16,6 +16,7 @@ from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.place import Home
 from onrecord.ledger.signing import key_file, verifier_file
 from onrecord.ledger.successor import Predecessor, reopen
+from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder, load
 
 
@@ -47,7 +48,7 @@ def ledger(options: Namespace) -> int:
     if options.json:
         print_json({"ended": old.origin, "entries": old.size, "kept_as": old.kept_as})
     else:
-        print(f"ended {old.origin} at {old.size} entries; kept as {old.kept_as}")
+        print(neutral(f"ended {old.origin} at {old.size} entries; kept as {old.kept_as}"))
     say("the successor has a new key; give it to whoever verifies: onrecord keys")
     return 0
 

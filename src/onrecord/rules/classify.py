@@ -144,6 +144,7 @@ def classify(call: Call, manifest: Manifest) -> Treatment:
     rules = [rule for rule in manifest if rule.matches(server, call.name)] if manifest else []
     tier, source = _tier(call, rules)
     classes: list[Class | None] = [rule.classification for rule in rules]
+    outputs: list[Output | None] = [rule.output for rule in rules]
     classification: Class = _first(classes) or "medium"
     retention = _first([rule.retention_class or None for rule in rules])
     if not rules:
@@ -157,7 +158,7 @@ def classify(call: Call, manifest: Manifest) -> Treatment:
         sensitive=tuple(text for rule in rules for text in rule.sensitive),
         sensitive_output=tuple(text for rule in rules for text in rule.sensitive_output),
         source=source,
-        output=_first([rule.output for rule in rules]),
+        output=_first(outputs),
     )
 
 

@@ -23,7 +23,8 @@ NEAR = 400  # characters within which they count together
 _INVISIBLE = Pattern(rf"[{UNSEEN}\x{{E0100}}-\x{{E01EF}}\x{{FE00}}-\x{{FE0E}}]+|[{TAGS}]+")
 _ESCAPES = Pattern(
     r"(?:\x1b\[|\x{9B})[0-?]{0,64}[ -/]{0,8}[@-~]"
-    r"|\x1b[\]PX^_][^\x07\x1b\x{9C}]*(?:\x07|\x1b\\|\x{9C})?|\x{9D}[0-9]{1,4};[^\x07\x1b\x{9C}]*(?:\x07|\x{9C})|\x1b[ -/]{0,8}[0-~]"
+    r"|\x1b[\]PX^_][^\x07\x1b\x{9C}]*(?:\x07|\x1b\\|\x{9C})?"
+    r"|\x{9D}[0-9]{1,4};[^\x07\x1b\x{9C}]*(?:\x07|\x{9C})|\x1b[ -/]{0,8}[0-~]"
 )
 _COLOUR = Pattern(r"\A(?:\x1b\[|\x{9B})(?:[0-79]|[1-9][0-9]|10[0-7]|38[;:0-9]+|48[;:0-9]+|[;:0-9]*)?m\z")
 _CONCEALS = Pattern(r"\A(?:\x1b\[|\x{9B})(?:[0-9;:]*;)?8(?:;[0-9;:]*)?m\z")
@@ -46,7 +47,7 @@ def hidden(text: str) -> Iterator[tuple[int, int, str]]:
         return
     data = utf8(text)
     if "\x1b" in text or "\x9b" in text or "\x9d" in text:
-        yield from ((a, b, ANSI) for a, b in escapes(text, data) if not _only_colour(text[a:b]))
+        yield from ((a, b, ANSI) for a, b in escapes(data) if not _only_colour(text[a:b]))
     if not text.isascii():
         yield from ((a, b, UNICODE) for a, b in invisible(text, data))
         yield from ((a, b, HOMOGLYPH) for a, b in _homoglyphs(text, data))
@@ -57,7 +58,7 @@ def stripped(text: str) -> str:
     if text.isascii() and "\x1b" not in text:
         return text
     data = utf8(text)
-    spans = sorted([*escapes(text, data), *invisible(text, data)])
+    spans = sorted([*escapes(data), *invisible(text, data)])
     pieces: list[str] = []
     at = 0
     for start, end in spans:
@@ -66,8 +67,8 @@ def stripped(text: str) -> str:
     return "".join([*pieces, text[at:]]) if spans else text
 
 
-def escapes(text: str, data: bytes) -> list[tuple[int, int]]:
-    """Return where terminal sequences stand in `text`; `data` is it in UTF-8."""
+def escapes(data: bytes) -> list[tuple[int, int]]:
+    """Return where terminal sequences stand in a text; `data` is it in UTF-8."""
     return _places(data, _ESCAPES)
 
 
@@ -88,7 +89,7 @@ def invisible(text: str, data: bytes) -> list[tuple[int, int]]:
     doubtful: list[tuple[int, int]] = []
     for start, end in _places(data, _INVISIBLE):
         run = text[start:end]
-        if _certain(text, start, end, run):
+        if _certain(text, start, run):
             certain.append((start, end))
         elif not _needed(text, start, end, run):
             doubtful.append((start, end))
@@ -99,7 +100,7 @@ def invisible(text: str, data: bytes) -> list[tuple[int, int]]:
     return sorted(certain)
 
 
-def _certain(text: str, start: int, end: int, run: str) -> bool:
+def _certain(text: str, start: int, run: str) -> bool:
     """Say whether a run can only be there to hide something."""
     if "\U000e0000" <= run[0] <= "\U000e007f":
         flag = start and text[start - 1] == "\U0001f3f4" and run[-1] == "\U000e007f" and len(run) <= 8
@@ -150,9 +151,7 @@ def _homoglyphs(text: str, data: bytes) -> Iterator[tuple[int, int]]:
             last += 1
         word = text[first:last]
         odd = [char for char in word if not char.isascii()]
-        if len(word) > _TWO_LETTERS and all(char in _TWINS for char in odd) and word[0].islower() == word[-1].islower():
-            found.append((first, last))
-        elif len(word) > _TWO_LETTERS and len(odd) > 1 and sum(char in _TWINS for char in odd) == len(odd):
+        if len(word) > _TWO_LETTERS and all(char in _TWINS for char in odd):
             found.append((first, last))
     if len(found) > 1 or (found and len(text) < NEAR):
         yield from found
