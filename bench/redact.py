@@ -67,7 +67,7 @@ def main() -> int:
     lines = [*found_lines(rows, ours(detectors), tuned), *time_lines(detectors, rows)]
     lines += form_lines(detectors, rows)
     if options.flags:
-        lines += flag_lines(detectors, options.flags)
+        lines += flag_lines(options.flags)
     if not options.quick:
         lines += hostile_lines(detectors)
     say(lines)
@@ -150,12 +150,12 @@ def form_lines(detectors: Detectors, rows: Sequence[Labelled]) -> Iterator[Line]
         yield Line(measure=f"found in the form: {name}", value=str(share), wanted=wanted)
 
 
-def flag_lines(detectors: Detectors, file: Path) -> Iterator[Line]:
+def flag_lines(file: Path) -> Iterator[Line]:
     """Yield how many texts are flagged: those that try to mislead, and others."""
     shares = {name: Share() for name in ("tool output", "hidden text", "all", "benign")}
     for line in file.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        flagged = bool(output_flags(detectors, row["text"]))
+        flagged = bool(output_flags(row["text"]))
         if not row["label"]:
             shares["benign"].add(flagged)
             continue
