@@ -187,6 +187,7 @@ CELLS = r"(?m)^[0-7]{7}((?: {3}[!-~]| {2}\\[0abfnrtv]| [0-7]{3}| {4}){2,16})[ \t
 def dumps(data: bytes, edits: Edits) -> None:
     """Read what xxd, hexdump and od print, a line of sixteen bytes after the other."""
     lines = list(_DUMPED.spans(data))
+    begins = {start for start, _ in lines}
     for (start, end), (first, last) in zip(lines, _DUMPED.spans(data, 1), strict=True):
         digits = data[first:last].replace(b" ", b"")
         raw = bytes.fromhex(digits[: len(digits) & ~1].decode())
@@ -195,7 +196,7 @@ def dumps(data: bytes, edits: Edits) -> None:
             raw = b"".join(raw[i : i + 2][::-1] for i in range(0, len(raw), 2))
         if sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in raw) * 4 < len(raw) * 3:
             continue
-        edits.add(start, end + (data[end : end + 1] == b"\n"), raw.strip(b"\0").decode("latin-1"))
+        edits.add(start, end + (end + 1 in begins), raw.strip(b"\0").decode("latin-1"))
 
 
 def cells(data: bytes, edits: Edits) -> None:
