@@ -148,7 +148,8 @@ def _unpacked(raw: bytes, edits: Edits) -> bytes:
         rest = unpacker.decompress(unpacker.unconsumed_tail, edits.inflated) if unpacker.unconsumed_tail else b""
     except zlib.error:
         return b""
-    if unpacker.unconsumed_tail:
+    edits.inflated -= len(rest)
+    if unpacker.unconsumed_tail or edits.inflated < 1:  # for zlib, a limit of 0 is none
         raise TooMany
     return head + rest
 
