@@ -17,7 +17,7 @@ from onrecord.rules import names
 from onrecord.rules.detection import assignment, columns, randomness, views
 from onrecord.rules.detection.finding import Finding, Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
-from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
+from onrecord.rules.detection.labels import OVERFLOW, StandIn, label_only, masks, placeholders
 from onrecord.rules.detection.rule import Ready, Rule, expression_of, prove, read_rules
 from onrecord.rules.pattern import Offsets, utf8
 
@@ -241,13 +241,13 @@ def _repeated(text: str, found: list[Finding]) -> list[Finding]:
     return _settled(text, [*found, *more]) if len(more) > len(values) else found
 
 
-def masked(detectors: "Detectors", text: str, *, low: bool = False) -> str:
+def masked(detectors: "Detectors", text: str, *, low: bool = False, stand_in: StandIn = label_only) -> str:
     """Return `text` with everything masked that can be found in it, and in what masking leaves."""
     for _ in range(ROUNDS):
         findings = detectors.find(text, low=low)
         if not findings:
             return text
-        text = masks(text, findings)
+        text = masks(text, findings, stand_in)
     return f"[WITHHELD:{OVERFLOW}]"
 
 
