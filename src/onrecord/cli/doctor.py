@@ -15,7 +15,8 @@ from onrecord.cli.terminal import print_json
 from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
 from onrecord.ledger.keys import read_keys, read_verifiers
-from onrecord.ledger.place import Home
+from onrecord.ledger.lines import Line, lines_from, segment_files
+from onrecord.ledger.place import Home, LogFolder
 from onrecord.ledger.presence import count_living
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
@@ -99,11 +100,19 @@ def _check_settings(home: Home) -> Iterator[Finding]:
 
 
 def _check_redaction(home: Home) -> Iterator[Finding]:
-    shown = build_redactor(os.urandom(32), load(home).settings).text(f"token {_CANARY} end")
+    shown = build_redactor(os.urandom(32), load(home)).text(f"token {_CANARY} end")
     if _CANARY in shown:
         yield Finding("fail", "redaction", "a planted secret was not found")
     else:
         yield Finding("ok", "redaction", f"a planted secret becomes: {shown}")
+    failed = sum(b'"redaction_error":true' in line.data for line in _lines(home.log()))
+    if failed:
+        yield Finding("warn", "redaction", f"it failed for {failed} events, whose values are withheld")
+
+
+def _lines(folder: LogFolder) -> Iterator[Line]:
+    if segment_files(folder):
+        yield from lines_from(folder)
 
 
 def _check_ledger(home: Home) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ def ledger(options: Namespace) -> int:
     home = home_folder()
     loaded = load(home)
     keys, _ = open_keys(home)  # an ending that was broken off may have left none
-    redactor = build_redactor(keys.digest_key, loaded.settings)
+    redactor = build_redactor(keys.digest_key, loaded)
     person = Keystore(home, keys.digest_key).pseudonym(
         tenant=loaded.settings.tenant, source="os_account", subject=account()
     )

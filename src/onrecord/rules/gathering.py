@@ -20,8 +20,12 @@ _KEYS = 3  # names before a text
 _KEY = 64  # characters of each
 
 Keys: TypeAlias = tuple[str, ...]
-_Waiting: TypeAlias = tuple[Json, int, Keys]
+_Place: TypeAlias = tuple[str, str, str]  # what stands before a text there, before a key of two more, of one more
+_Waiting: TypeAlias = tuple[Json, int, _Place]
 Run: TypeAlias = list[tuple[int, str]]  # texts of blocks that follow each other, each with its index
+
+
+_ROOT: _Place = ("", "", "")
 
 
 def context(keys: Keys) -> str:
@@ -31,7 +35,7 @@ def context(keys: Keys) -> str:
 
 def under(keys: Keys, key: str) -> Keys:
     """Return the keys of what stands under `key` in what stands under `keys`; an index is no name."""
-    if key.isdecimal():
+    if not key or (key[0] <= "9" and key.isdecimal()):
         return keys
     return (*keys[-_KEYS + 1 :], key if len(key) <= _KEY else key[-_KEY:])
 
@@ -49,40 +53,54 @@ def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False, 
     short numbers are not.
     """
     least = -1 if numbers else LONG_NUMBER
-    waiting: list[_Waiting] = [(value, 0, ())]
+    waiting: list[_Waiting] = [(value, 0, _ROOT)]
     for _ in range(NODES):
         if not waiting:
             return sum(map(len, texts)) <= room
-        node, depth, keys = waiting.pop()
+        node, depth, place = waiting.pop()
         if depth > DEEPEST or len(texts) > NODES:
             return False
         if isinstance(node, dict):
-            texts.extend(key if key.isascii() else _normal(key) for key in node)
-            children = _named(node, keys, binary=binary)
-        elif isinstance(node, list):
+            _gather_object(node, depth, place, texts, waiting, binary=binary, least=least)
+            continue
+        if isinstance(node, list):
             texts.extend("".join(text for _, text in run) for run in block_runs(node))
-            children = [(keys, child) for child in node]
-        else:
-            children = [(keys, node)]
-        for inner, child in children:
+        before = place[0]
+        for child in node if isinstance(node, list) else (node,):
             if isinstance(child, str):
-                texts.append(context(inner) + child)
+                texts.append(before + child)
             elif isinstance(child, dict | list):
-                waiting.append((child, depth + 1, inner))
+                waiting.append((child, depth + 1, place))
             elif isinstance(child, int | float) and abs(child) > least:
-                texts.append(context(inner) + digits(child))
+                texts.append(before + digits(child))
     return False
 
 
-def _named(node: dict[str, Json], keys: Keys, *, binary: bool) -> list[tuple[Keys, Json]]:
-    """Return the children of an object that stands under `keys`, each with its own."""
-    told = name_of_value(node)
+def _gather_object(
+    node: dict[str, Json],
+    depth: int,
+    place: _Place,
+    texts: list[str],
+    waiting: list[_Waiting],
+    *,
+    binary: bool,
+    least: int,
+) -> None:
+    here, two, last = place
+    texts.extend(key if key.isascii() else _normal(key) for key in node)
+    told = name_of_value(node) if "value" in node else ""
     encoded = binary and ("blob" in node or "data" in node)
-    return [
-        (under(keys, told if told and key == "value" else key), child)
-        for key, child in node.items()
-        if not (encoded and isinstance(child, str) and is_binary(node, key))
-    ]
+    for key, child in node.items():
+        name = told if told and key == "value" else key
+        if name[:1] <= "9" or len(name) > _KEY:  # an index, perhaps, or too long
+            name = "" if name.isdecimal() else name[-_KEY:]
+        if isinstance(child, str):
+            if not (encoded and is_binary(node, key)):
+                texts.append(f"{two}{name}: {child}" if name else here + child)
+        elif isinstance(child, dict | list):
+            waiting.append((child, depth + 1, (f"{two}{name}: ", f"{last}{name}.", f"{name}.") if name else place))
+        elif isinstance(child, int | float) and abs(child) > least:
+            texts.append((f"{two}{name}: " if name else here) + digits(child))
 
 
 def block_runs(node: Json) -> list[Run]:

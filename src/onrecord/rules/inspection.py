@@ -18,7 +18,7 @@ from onrecord.rules.argv import secret_words
 from onrecord.rules.detection import checks
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.finding import Finding, Kind
-from onrecord.rules.detection.labels import OVERFLOW
+from onrecord.rules.detection.labels import OVERFLOW, cut, label_only
 from onrecord.rules.echo import Place, Secrets, readable, replaced
 from onrecord.rules.gathering import (
     DEEPEST,
@@ -286,12 +286,13 @@ class Inspection:
         """
         self._nodes -= HOLD
         kind, named = kind_of(label), label or SENSITIVE
-        alone = value if isinstance(value, str) else ""
-        self.held[path] = self.handling.stand_in(named, kind, alone)
+        texts = self._texts(value)
+        single = not isinstance(value, dict | list) and texts
+        self.held[path] = self.handling.stand_in(named, kind, texts[0]) if single else label_only(named)
         self.fields[path] = None
         if label:
             self.kinds[label] = None
-        for text in self._texts(value):
+        for text in texts:
             if marked or text.lower() not in checks.STANDS_IN:
                 self._remember(text, named, kind, echo.MARKED)
             self.unplaced |= 0 < len(text.strip()) < echo.MARKED
@@ -389,14 +390,3 @@ def _at(value: Json, place: Sequence[str]) -> Json:
         else:
             value = value[int(token)] if isinstance(value, list) else None
     return value
-
-
-def cut(text: str, limit: int) -> str:
-    """Return at most `limit` characters of `text`; a label that stands for a value is never cut in two."""
-    if len(text) <= limit:
-        return text
-    kept = text[: limit - 1]
-    opened = kept.rfind("[")
-    if opened > kept.rfind("]") and text.startswith(("[REDACTED:", "[WITHHELD:"), opened):
-        kept = kept[:opened]
-    return f"{kept}…"

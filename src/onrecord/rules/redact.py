@@ -26,11 +26,12 @@ from onrecord.rules.argv import secret_words
 from onrecord.rules.called import hexadecimal, names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.detection.detectors import Detectors, masked
+from onrecord.rules.detection.labels import cut
 from onrecord.rules.digests import Digests
 from onrecord.rules.disclosure import Disclosure, disclosed, without_values
 from onrecord.rules.echo import Secrets, readable
 from onrecord.rules.gathering import gathered
-from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection, cut
+from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
 from onrecord.rules.neutral import neutral
 from onrecord.rules.pattern import utf8
 from onrecord.rules.pointer import Tokens

@@ -11,8 +11,9 @@ import msgspec
 
 from onrecord.event.call import Json
 from onrecord.rules import pointer
+from onrecord.rules.detection.labels import cut
 from onrecord.rules.gathering import LONG_NUMBER, digits
-from onrecord.rules.inspection import BINARY, Inspection, cut
+from onrecord.rules.inspection import BINARY, Inspection
 from onrecord.rules.outcome import is_binary
 from onrecord.rules.pointer import Tokens
 

@@ -45,3 +45,14 @@ def masks(text: str, findings: Iterable[Finding], stand_in: StandIn = label_only
         at = finding.end
     pieces.append(text[at:])
     return "".join(pieces)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return at most `limit` characters of `text`; a label that stands for a value is never cut in two."""
+    if len(text) <= limit:
+        return text
+    kept = text[: limit - 1]
+    opened = kept.rfind("[")
+    if opened > kept.rfind("]") and text.startswith(("[REDACTED:", "[WITHHELD:"), opened):
+        kept = kept[:opened]
+    return f"{kept}…"
