@@ -49,7 +49,7 @@ def said(arguments: Json, with_: Redactor, **rule: Any) -> Any:
 # tags
 
 
-@pytest.mark.requirement("B3")
+@pytest.mark.requirement("B1")
 @pytest.mark.parametrize("classification", CLASSES)
 def test_the_same_value_has_the_same_tag_in_every_carrier_and_class(classification: str) -> None:
     tag = redactor().tag(GITHUB, "github-token")
@@ -72,7 +72,7 @@ def test_a_tag_depends_on_key_tenant_and_value_and_on_nothing_else() -> None:
     assert by("b").tag(STRIPE, tenant="a") == tag
 
 
-@pytest.mark.requirement("B3")
+@pytest.mark.requirement("B1")
 def test_what_few_values_could_be_has_no_tag_unless_the_settings_ask_for_one() -> None:
     given = {"card": CARD, "password": SHORT, "key": GITHUB}
 

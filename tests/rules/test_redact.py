@@ -526,8 +526,8 @@ class Broken(Detectors):
             raise RuntimeError(f"cannot read {text}")
         return super().find(text, low=low, encoded=encoded)
 
-    def suspect(self, data: bytes) -> bool:
-        return b"poison" in data or super().suspect(data)
+    def suspect(self, data: bytes, *, encoded: bool = False) -> bool:
+        return b"poison" in data or super().suspect(data, encoded=encoded)
 
 
 @pytest.mark.requirement("B6")

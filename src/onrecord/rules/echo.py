@@ -18,7 +18,9 @@ from urllib.parse import quote, quote_plus
 
 from ahocorasick_rs import AhoCorasick
 
-from onrecord.rules.detection.labels import placeholders
+from onrecord.rules.detection import views
+from onrecord.rules.detection.finding import Finding
+from onrecord.rules.detection.labels import OVERFLOW, label_only, placeholders
 from onrecord.rules.pattern import utf8
 
 FOUND = 8  # least characters of a value that a detector found, to be looked for elsewhere
@@ -79,18 +81,34 @@ class Secrets:
         """Return `text` with each value of at least `least` characters replaced by what stands in for it."""
         return replaced(text, self.places(text, least))
 
-    def occur(self, text: str, least: int = MARKED) -> bool:
+    def occur(self, text: str, least: int = MARKED, *, decoded: bool = True) -> bool:
         """Say whether any value of at least `least` characters stands in `text`, labels aside."""
-        return bool(self.places(text, least))
+        return bool(self.places(text, least, decoded=decoded))
 
-    def places(self, text: str, least: int = MARKED) -> list[Place]:
+    def places(self, text: str, least: int = MARKED, *, decoded: bool = True) -> list[Place]:
         """Return where values of at least `least` characters stand in `text`, in order, without overlaps.
 
-        A lone surrogate in `text` reads as `?`.
+        With `decoded`, those in what `text` says when it is decoded as well. A lone surrogate in `text`
+        reads as `?`.
         """
         if not self._stand_ins:
             return []
         text = readable(text)
+        found = self._written(text, least)
+        signs = _signs(text) if decoded else None
+        if signs:
+            seen = views.searched(text, [], signs, lambda view: (self._in_view(view, least), _signs(view)))
+            if seen is None:  # more than may be decoded
+                return [Place(0, len(text), label_only(OVERFLOW))]
+            found.extend(Place(finding.start, finding.end, finding.label) for finding in seen)
+        return apart(found, placeholders(text)) if found else found
+
+    def _in_view(self, view: str, least: int) -> list[Finding]:
+        places = apart(self._written(view, least))
+        return [Finding(place.start, place.end, place.stand_in, "echo", "secret") for place in places]
+
+    def _written(self, text: str, least: int) -> list[Place]:
+        """Return where a form of a value stands in `text`."""
         found: list[Place] = []
         runs: dict[frozenset[str], Place] = {}
         for form, start in self._occurrences(text):
@@ -100,7 +118,7 @@ class Secrets:
             found.append(form.at(text, start))
             if form.run:
                 runs[form.run] = found[-1]  # the next form in it has nothing to add
-        return apart(found, placeholders(text)) if found else found
+        return found
 
     def _occurrences(self, text: str) -> "Iterator[tuple[_Form, int]]":
         """Yield each form that stands in `text`, and where."""
@@ -117,6 +135,12 @@ class Secrets:
             while start >= 0:
                 yield form, start
                 start = text.find(form.text, start + len(form.text))
+
+
+def _signs(text: str) -> views.Signs:
+    signs: views.Signs = {}
+    views.note(signs, utf8(text), 0, len(text), rare=True, common=True)
+    return signs
 
 
 def readable(text: str) -> str:

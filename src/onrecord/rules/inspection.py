@@ -115,7 +115,7 @@ class Inspection:
         if path in self.held:
             return
         self._nodes -= 1
-        if self._nodes < 0 or len(path) > DEEPEST:
+        if self._nodes < 0 or len(path) > DEEPEST or self._late():
             self._refuse(path)
         elif isinstance(value, str):
             self._scan(value, path, keys)
@@ -134,7 +134,7 @@ class Inspection:
         told = names.label_of(name) if name else ""  # {"name": "API_KEY", "value": …}
         for key, child in value.items():
             place = (*path, key)
-            if self._nodes < 0:
+            if self._nodes < 0 or self._late():
                 self._refuse(path)
                 return
             if self.binary and isinstance(child, str) and is_binary(value, key):
@@ -182,9 +182,6 @@ class Inspection:
     # texts
 
     def _scan(self, text: str, path: Tokens, keys: Keys) -> None:
-        if self._late():
-            self._refuse(path)
-            return
         size = min(len(text), LEAF, self.room)
         self.room -= size
         if size < len(text):
@@ -207,9 +204,13 @@ class Inspection:
         """Return where what `findings` name is to be replaced in `text`, and remember all of it."""
         places: list[Place] = []
         for finding in findings:
-            value = text[finding.start : finding.end]
-            places.append(Place(finding.start, finding.end, self.handling.stand_in(finding.label, finding.kind, value)))
+            written = text[finding.start : finding.end]
+            value = finding.value or written
+            stand_in = self.handling.stand_in(finding.label, finding.kind, value)
+            places.append(Place(finding.start, finding.end, stand_in))
             self._remember(value, finding.label, finding.kind, echo.FOUND)
+            if finding.value and finding.label != OVERFLOW:
+                self.secrets.add(written, stand_in, echo.FOUND)
             if finding.label != OVERFLOW:
                 self.kinds[finding.label] = None
         return places
@@ -375,7 +376,7 @@ class Inspection:
 
 def _moved(finding: Finding, by: int) -> Finding:
     start, end = max(0, finding.start + by), finding.end + by
-    return Finding(start, end, finding.label, finding.rule_id, finding.kind, finding.view)
+    return Finding(start, end, finding.label, finding.rule_id, finding.kind, finding.view, finding.value)
 
 
 def _holds(value: Json) -> bool:

@@ -71,9 +71,9 @@ def _emptied(event: Event, *names: str) -> Event:
 
 def _is_clean(event: Event, body: bytes, secrets: Secrets, detectors: Detectors) -> bool:
     low = event.data_classification == "low"
-    if detectors.suspect(body) and detectors.find(body.decode(), low=low, encoded=True):
+    if detectors.suspect(body, encoded=True) and detectors.find(body.decode(), low=low, encoded=True):
         return False
-    return not secrets or not any(secrets.occur(text, FOUND) for text in _outside(event))
+    return not secrets or not any(secrets.occur(text, FOUND, decoded=False) for text in _outside(event))
 
 
 def _outside(event: Event) -> Iterator[str]:

@@ -41,7 +41,7 @@ def masks(text: str, findings: Iterable[Finding], stand_in: StandIn = label_only
     at = 0
     for finding in findings:
         pieces.append(text[at : finding.start])
-        pieces.append(stand_in(finding.label, finding.kind, text[finding.start : finding.end]))
+        pieces.append(stand_in(finding.label, finding.kind, finding.value or text[finding.start : finding.end]))
         at = finding.end
     pieces.append(text[at:])
     return "".join(pieces)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from onrecord.errors import ConfigError
 from onrecord.rules import names
-from onrecord.rules.detection.detectors import Detectors, Recogniser, builtin_detectors, builtin_rules
+from onrecord.rules.detection.detectors import Detectors, builtin_detectors, builtin_rules
+from onrecord.rules.detection.finding import Recogniser
 from onrecord.rules.detection.rule import Rule, prove, read_rules
 
 
