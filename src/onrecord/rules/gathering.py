@@ -58,7 +58,7 @@ def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False, 
         if not waiting:
             return sum(map(len, texts)) <= room
         node, depth, place = waiting.pop()
-        if depth > DEEPEST or len(texts) > NODES:
+        if depth > DEEPEST or len(texts) + (len(node) if isinstance(node, dict | list) else 0) > NODES:
             return False
         if isinstance(node, dict):
             _gather_object(node, depth, place, texts, waiting, binary=binary, least=least)

@@ -158,7 +158,7 @@ class Inspection:
             if len(words) == 2 and names.label_of(words[0]):
                 secret[1] = (0, names.label_of(words[0]))  # ["Authorization", "…"]
         for i, child in enumerate(value):
-            if self._nodes < 0:
+            if self._nodes < 0 or self._late():
                 self._refuse(path)
                 return
             place = (*path, str(i))
