@@ -78,7 +78,7 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[redaction]`: how much of a long text stays, what is looked for, what is done with it, and how long it may take."""
+    """`[redaction]`: how much of a long text stays, what is looked for, what is done with it, and for how long."""
 
     cut: int = 100
     names: bool = False

@@ -32,9 +32,7 @@ def read_own(text: str, where: str, others: Sequence[Rule] = ()) -> tuple[Rule, 
     return rules
 
 
-def detectors_with(
-    rules: Sequence[Rule], texts: Sequence[str], recognisers: Sequence[Recogniser] = ()
-) -> Detectors:
+def detectors_with(rules: Sequence[Rule], texts: Sequence[str], recognisers: Sequence[Recogniser] = ()) -> Detectors:
     """Return the detectors of this package with `rules` before theirs; `texts` are those of the rules' files."""
     if not rules:
         return builtin_detectors(recognisers=recognisers)
