@@ -29,14 +29,15 @@ from typing import Literal, NamedTuple
 import msgspec
 import platformdirs
 
-from onrecord.errors import ConfigError, LedgerError
+from onrecord.errors import LedgerError
 from onrecord.ledger.durable import make_folder, open_private, replace_file
 from onrecord.rules.detection import gate as gates
 from onrecord.rules.detection import rule as reading
 from onrecord.rules.detection.detectors import Detectors, builtin_rules, builtin_texts, expressions
 from onrecord.rules.detection.finding import Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
-from onrecord.rules.detection.rule import Rule, prove, read_rules
+from onrecord.rules.detection.own import read_own
+from onrecord.rules.detection.rule import Rule
 from onrecord.version import __version__
 
 FORMAT = b"onrecord compiled rules 1\n"  # the first line of a kept file
@@ -304,13 +305,11 @@ def _joined(
     """Return the detectors of `rules`, which `gate` searches for, and of those added. Raises ConfigError."""
     if not added:
         return Detectors(rules, digest=digest, gate=gate, recognisers=recognisers)
-    more = [rule for where, text in added for rule in read_rules(text, where)]
-    prove(more)
-    known = {rule.id for rule in rules}
-    if twice := sorted(known & {rule.id for rule in more}):
-        raise ConfigError(f"detector rule '{twice[0]}' is one that ships with this package; use another id")
+    more: list[Rule] = []
+    for where, text in added:
+        more.extend(read_own(text, where, more))
     digest = _digest([digest.encode(), *(text.encode() for _, text in added)])
-    every = [*rules, *more]
+    every = [*more, *rules]
     beside = _Beside(gate, expressions(rules), expressions(every)) if gate else None
     return Detectors(every, digest=digest, gate=beside, recognisers=recognisers)
 

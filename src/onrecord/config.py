@@ -3,6 +3,7 @@
 
 import getpass
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -35,10 +36,13 @@ from onrecord.ledger.writer import Writer
 from onrecord.presidio import Presidio
 from onrecord.recorder import Configuration, Recorder
 from onrecord.review import due_review
+from onrecord.rules.actions import check_actions
+from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.flagging import flagger
+from onrecord.rules.detection.own import labels
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screen
-from onrecord.settings import Loaded, Settings
+from onrecord.settings import Loaded
 from onrecord.version import __version__
 
 
@@ -63,7 +67,7 @@ def build_recorder(
         deadline_s=loaded.settings.ledger.append_deadline_s,
         remedy=way.remedy,
     )
-    redactor = build_redactor(digest_key, loaded.settings)
+    redactor = build_redactor(digest_key, loaded)
     screen = Screen(flagger(), loaded.settings.output.flags)
     guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest, screen=screen)
     recorder = Recorder(
@@ -87,7 +91,7 @@ def _embedded(
     keys, created = open_keys(home)
     wid = os.urandom(8).hex()
     writer = _writer(home, loaded, keys, wid, say)
-    redactor = build_redactor(keys.digest_key, loaded.settings)
+    redactor = build_redactor(keys.digest_key, loaded)
     screen = Screen(flagger(), loaded.settings.output.flags)
     guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest, screen=screen)
     recorder = Recorder(
@@ -165,7 +169,7 @@ def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Map
     )
     ledger = Ledger.open(home, keys.signer, log=log, deadline_s=settings.ledger.append_deadline_s)
     try:
-        ledger.append(build_redactor(keys.digest_key, settings).fact(event, outside))
+        ledger.append(build_redactor(keys.digest_key, loaded).fact(event, outside))
         ledger.publish()
     finally:
         ledger.close()
@@ -190,11 +194,41 @@ def review_when_due(home: Home, loaded: Loaded, say: Callable[[str], None]) -> N
         say(f"the daily review is not on the record: {e}")
 
 
-def build_redactor(digest_key: bytes, settings: Settings) -> Redactor:
-    """Return the redactor that `settings` ask for. Raises ConfigError where they ask for what is not installed."""
-    recognisers = [Presidio()] if settings.redaction.names else []
-    detectors = compiled.ready(recognisers=recognisers).detectors
-    return Redactor(digest_key=digest_key, detectors=detectors, cut=settings.redaction.cut)
+def build_redactor(digest_key: bytes, loaded: Loaded) -> Redactor:
+    """Return the redactor that the settings ask for. Raises ConfigError for rules or actions that can't be had."""
+    settings, redaction = loaded.settings, loaded.settings.redaction
+    detectors = _detectors(loaded)
+    try:
+        known = labels(detectors)
+        check_actions(redaction.actions, "redaction.actions", known)
+        for rule in settings.tool:
+            check_actions(rule.actions, f"tool '{rule.tool}': actions", known)
+    except ConfigError as e:
+        raise ConfigError(f"{loaded.path}: {e}") from e
+    return Redactor(
+        digest_key=digest_key,
+        detectors=detectors,
+        cut=redaction.cut,
+        actions=redaction.actions,
+        tenant=settings.tenant,
+        clock=time.monotonic_ns,
+        deadline_ns=redaction.deadline_ns,
+    )
+
+
+def _detectors(loaded: Loaded) -> Detectors:
+    """Return the detectors of this package, and those of the files that the settings name. Raises ConfigError."""
+    base = loaded.path.parent if loaded.path else Path()
+    added: list[compiled.RuleText] = []
+    for number, name in enumerate(loaded.settings.redaction.rules, 1):
+        file, where = base / name, f"{loaded.path}: redaction.rules {number}"
+        try:
+            added.append(compiled.RuleText(str(file), file.read_text(encoding="utf-8")))
+        except OSError as e:
+            raise ConfigError(f"{where}: cannot read {file}: {os.strerror(e.errno or 0).lower()}") from e
+        except UnicodeDecodeError as e:
+            raise ConfigError(f"{where}: {file} is not UTF-8") from e
+    return compiled.ready(added, recognisers=[Presidio()] if loaded.settings.redaction.names else []).detectors
 
 
 def build_anchor_plan(loaded: Loaded) -> AnchorPlan:

@@ -128,6 +128,10 @@ class Recorder:
                     closed += 1
         return closed
 
+    def _withheld(self) -> dict[str, dict[str, int]]:
+        """Return how many events redaction withheld more of than it should have to, where there are any."""
+        return {"redaction": dict(self.redactor.counts)} if self.redactor.counts else {}
+
     def stop(self, reason: str, calls: int) -> None:
         """Record the stop, and make all of it durable and signed. Says what could not be."""
         event = replace(
@@ -135,7 +139,7 @@ class Recorder:
             event_id=self.guard.new_id(),
             event_type="recorder_stop",
             action="stop",
-            detail={"reason": reason, "calls": calls},
+            detail={"reason": reason, "calls": calls, **self._withheld()},
         )
         self.guard.note(self.redactor.fact(event, {}))
         try:

@@ -25,6 +25,7 @@ from onrecord.ledger.place import Home
 from onrecord.ledger.post import check_url
 from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.witness import Witness
+from onrecord.rules.actions import check_actions, check_cut
 from onrecord.rules.classify import Output, ToolRule
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -78,10 +79,23 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[redaction]`: how much of a long text stays, and whether names and places are looked for."""
+    """`[redaction]`: how much of a long text stays, what is looked for, what is done with it, and for how long."""
 
     cut: int = 100
     names: bool = False
+    rules: tuple[str, ...] = ()  # files, seen from the folder of onrecord.toml
+    actions: dict[str, str | dict[str, str]] = {}
+    deadline: str = "500ms"
+
+    @property
+    def deadline_ns(self) -> int:
+        return int(_measure(self.deadline, _UNITS_S, "redaction.deadline") * 1e9)
+
+    def check(self) -> None:
+        """Raise ConfigError for what can't work, whatever rules there are."""
+        check_cut(self.cut, "redaction.cut")
+        check_actions(self.actions, "redaction.actions")
+        _ = self.deadline_ns
 
 
 class OutputSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -176,6 +190,7 @@ def load(home: Home, path: Path | None = None) -> Loaded:
         settings = msgspec.convert(fields, Settings)
         for table in (settings.run, settings.ledger):
             _check_measures(table)
+        settings.redaction.check()
         settings.timestamp.check()
         for number, witness in enumerate(settings.witness, 1):
             witness.built(f"witness {number}")

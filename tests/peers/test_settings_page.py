@@ -21,10 +21,15 @@ def settings() -> dict[str, object]:
     for field in msgspec.structs.fields(Settings):
         inner = LISTS.get(field.name, field.type)
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            found |= {f"{field.name}.{one.name}": one.default for one in msgspec.structs.fields(inner)}
+            found |= {f"{field.name}.{one.name}": default_of(one) for one in msgspec.structs.fields(inner)}
         else:
-            found[field.name] = field.default
+            found[field.name] = default_of(field)
     return found
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> object:
+    """Return the default of a field, made where it is one that could be changed."""
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 def test_every_setting_is_on_the_page_and_no_other() -> None:

@@ -16,7 +16,8 @@ from onrecord.cli.terminal import print_json
 from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
 from onrecord.ledger.keys import own_verifiers, read_keys
-from onrecord.ledger.place import LOGS, Home
+from onrecord.ledger.lines import Line, lines_from, segment_files
+from onrecord.ledger.place import LOGS, Home, LogFolder
 from onrecord.ledger.presence import count_living
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
@@ -107,11 +108,19 @@ def _check_redaction(home: Home) -> Iterator[Finding]:
     else:
         text = f"{len(searching.detectors.rules)} rules, searched by keywords: same findings, slower; {searching.why}"
         yield Finding("ok", "detectors", text)
-    shown = build_redactor(os.urandom(32), load(home).settings).text(f"token {_CANARY} end")
+    shown = build_redactor(os.urandom(32), load(home)).text(f"token {_CANARY} end")
     if _CANARY in shown:
         yield Finding("fail", "redaction", "a planted secret was not found")
     else:
         yield Finding("ok", "redaction", f"a planted secret becomes: {shown}")
+    failed = sum(b'"redaction_error":true' in line.data for line in _lines(home.log()))
+    if failed:
+        yield Finding("warn", "redaction", f"it failed for {failed} events, whose values are withheld")
+
+
+def _lines(folder: LogFolder) -> Iterator[Line]:
+    if segment_files(folder):
+        yield from lines_from(folder)
 
 
 def _check_ledger(home: Home) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ def ledger(options: Namespace) -> int:
     if not _has_begun(home):
         raise OnRecordError(f"there is no log in {home.path} yet: nothing to end; begin with: onrecord run -- COMMAND…")
     keys, _ = open_keys(home)  # an ending that was broken off may have left none
-    redactor = build_redactor(keys.digest_key, loaded.settings)
+    redactor = build_redactor(keys.digest_key, loaded)
     person = Keystore(home, keys.digest_key).pseudonym(
         tenant=loaded.settings.tenant, source="os_account", subject=account()
     )

@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_run,
         _add_tail,
         _add_show,
+        _add_tag,
         _add_verify,
         _add_watch,
         _add_prove,
@@ -135,6 +136,9 @@ def _add_tail(verbs: _Verbs) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on as events come")
     parser.add_argument("--user", metavar="NAME", help="only of this person; an account name or a pseudonym")
     parser.add_argument("--tool", metavar="TOOL", help="only of this tool")
+    parser.add_argument(
+        "--tag", metavar="TAG", help="only where a value with this tag was withheld (see: onrecord tag)"
+    )
     _add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
@@ -144,6 +148,15 @@ def _add_show(verbs: _Verbs) -> None:
     parser.add_argument("which", metavar="SEQ|EVENT_ID|CALL_ID")
     _add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
+
+
+def _add_tag(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "tag", "print the tag that a value has on the record", "tag")
+    parser.description = (
+        "Reads the value from standard input, never from the command line, which others can see. "
+        "Then: onrecord tail --tag TAG"
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
 
 
 def _add_verify(verbs: _Verbs) -> None:

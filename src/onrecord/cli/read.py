@@ -30,14 +30,15 @@ def tail(options: Namespace) -> int:
     home = home_folder()
     folder = _log_of(home, options.log)
     user = pseudonym(home, options.user) if options.user else ""
-    accessed(home, "tail", log=options.log, user=user, tool=options.tool or "")
-    filtered = user or options.tool
+    tag = options.tag or ""
+    accessed(home, "tail", log=options.log, user=user, tool=options.tool or "", tag=tag)
+    filtered = user or options.tool or tag
     following = last_seq(folder) + 1  # the first seq that was not read yet
     wanted = min(options.lines, sys.maxsize)
     newest: deque[tuple[Line, Event]] = deque(maxlen=wanted)
     for line, event in _events(folder, 0 if filtered else max(0, following - wanted)):
         following = event.seq + 1
-        if _wanted(event, user, options.tool):
+        if _wanted(event, user, options.tool, tag):
             newest.append((line, event))
     for line, event in newest:
         _print(line, event, as_json=options.json)
@@ -48,7 +49,7 @@ def tail(options: Namespace) -> int:
             raise OnRecordError(f"the log in {folder.path} is smaller than it was; run: onrecord verify")
         for line, event in _events(folder, following):
             following = event.seq + 1
-            if _wanted(event, user, options.tool):
+            if _wanted(event, user, options.tool, tag):
                 _print(line, event, as_json=options.json)
         sys.stdout.flush()
     return 0
@@ -113,8 +114,10 @@ def _event(line: Line, folder: LogFolder) -> Event:
         raise OnRecordError(f"{folder.path}, byte {line.offset} of its segment: {e}; run: onrecord verify") from e
 
 
-def _wanted(event: Event, user: str, tool: str | None) -> bool:
-    return (not user or event.user_id == user) and (not tool or event.tool_name == tool)
+def _wanted(event: Event, user: str, tool: str | None, tag: str) -> bool:
+    if (user and event.user_id != user) or (tool and event.tool_name != tool):
+        return False
+    return not tag or any(tag in (each, each.rpartition("#")[2]) for each in event.value_tags)
 
 
 def _print(line: Line, event: Event, *, as_json: bool) -> None:

@@ -215,6 +215,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     # how it was treated
     redaction_policy: Annotated[str, _about("name@version of the rules that were applied")] = ""
     sensitive_fields: Annotated[Texts, _about("JSON Pointers of what was withheld")] = ()
+    value_tags: Annotated[Texts, _about("label and keyed tag of values withheld: the same value has the same tag")] = ()
     redaction_error: Annotated[bool, _about("redaction failed, so the values are withheld")] = False
     retention_class: Annotated[str, _about("which retention rule applies")] = ""
 

@@ -139,6 +139,7 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         policy_reason="",
         policy_id="",
         data_kinds=(),
+        value_tags=(),
         sensitive_fields=(),
         suspicious_before=(),
         redaction_error=False,

@@ -17,9 +17,11 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from onrecord.errors import ConfigError
 from onrecord.event.call import Call
 from onrecord.event.event import EventType
 from onrecord.rules import pointer
+from onrecord.rules.actions import check_actions
 from onrecord.rules.pattern import glob, utf8
 from onrecord.rules.words import LONGEST, listed, words
 
@@ -64,7 +66,8 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `server` is matched with the name of the server in this recorder's configuration, `tool` with
     the name of the tool or prompt, or the URI of the resource. Pointers are JSON Pointers (RFC
     6901) in which the token `*` stands for any key or index: `summary` and `sensitive` into the
-    arguments, `output_summary` and `sensitive_output` into `structuredContent`.
+    arguments, `output_summary` and `sensitive_output` into `structuredContent`. `actions` says what is
+    done with what is found (see `actions.py`).
     """
 
     server: str = "*"
@@ -75,6 +78,7 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     output_summary: tuple[str, ...] | None = None
     sensitive: tuple[str, ...] = ()
     sensitive_output: tuple[str, ...] = ()
+    actions: dict[str, str] = {}
     retention_class: str = ""
     output: Output | None = None
 
@@ -82,6 +86,10 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for key in ("summary", "output_summary", "sensitive", "sensitive_output"):
             for text in getattr(self, key) or ():
                 _check_pointer(text, f"tool '{self.tool}': {key}")
+        try:
+            check_actions(self.actions, f"tool '{self.tool}': actions")
+        except ConfigError as e:
+            raise ValueError(str(e)) from e  # msgspec says where in the file
 
     def matches(self, server: str, tool: str) -> bool:
         """Say whether this rule speaks about `tool` of `server`."""
@@ -115,6 +123,7 @@ class Treatment:
     output_summary: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     sensitive_output: tuple[str, ...] = ()
+    actions: tuple[tuple[str, str], ...] = ()
     source: Source = "default"
     output: Output | None = None
 
@@ -157,6 +166,7 @@ def classify(call: Call, manifest: Manifest) -> Treatment:
         output_summary=_first([rule.output_summary for rule in rules]) or (),
         sensitive=tuple(text for rule in rules for text in rule.sensitive),
         sensitive_output=tuple(text for rule in rules for text in rule.sensitive_output),
+        actions=tuple({key: rule.actions[key] for rule in reversed(rules) for key in rule.actions}.items()),
         source=source,
         output=_first(outputs),
     )

@@ -2,35 +2,43 @@
 """One walk over the values of a call that finds what must be withheld, and remembers where it lies.
 
 Withheld is what a schema or the manifest marks, what stands under a telling name, and what a
-detector finds in any text, key or long number. Every limit fails closed: what lies too deep, comes
-too late or was not looked at is withheld with `[WITHHELD:budget]`, and text that was looked at only
-in part shows nothing from near where the looking ended.
+detector finds in any text, key or long number, or in texts that follow each other. Every limit fails
+closed: what lies too deep, comes too late or was not looked at is withheld with `[WITHHELD:budget]`,
+and text that was looked at only in part shows nothing from near where the looking ended.
 
-Most calls hold nothing of the kind. `gathered` collects their texts so that one search can say so,
-and no walk is needed. Nothing here is written down: `summary.py` shows what this file allows.
+Nothing here is written down: `summary.py` shows what this file allows.
 """
 
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from onrecord.event.call import Json
 from onrecord.rules import echo, names, pointer
+from onrecord.rules.actions import Handling, kind_of, tag_of
 from onrecord.rules.argv import secret_words
 from onrecord.rules.detection import checks
 from onrecord.rules.detection.detectors import Detectors, masked
-from onrecord.rules.detection.finding import Finding
-from onrecord.rules.detection.labels import OVERFLOW, masks
-from onrecord.rules.echo import Secrets
+from onrecord.rules.detection.finding import Finding, Kind
+from onrecord.rules.detection.labels import OVERFLOW, cut, label_only
+from onrecord.rules.echo import Place, Secrets, readable, replaced
+from onrecord.rules.gathering import (
+    DEEPEST,
+    LONG_NUMBER,
+    NODES,
+    Keys,
+    block_runs,
+    context,
+    digits,
+    name_of_value,
+    under,
+)
 from onrecord.rules.outcome import is_binary
 from onrecord.rules.pattern import utf8
 from onrecord.rules.pointer import Tokens
+from onrecord.rules.splits import Part, joints
 
-NODES = 50_000  # values of one event that are looked at
 HOLD = 8  # what withholding one value counts, in values looked at
-DEEPEST = 64  # levels
 LEAF = 65_536  # characters of one text
 MARGIN = 512  # characters of a token that may begin where the looking ends
-LONG_NUMBER = 99_999_999  # past this a number may be one of a card or a person
 KEY = 128  # characters of a key that are shown
 NAME_WINDOW = 4_096  # characters of a name that are looked at; far fewer are shown
 
@@ -40,80 +48,59 @@ UNPLACED = "[WITHHELD:marked]"
 SENSITIVE = "sensitive"  # label of what is marked and whose name says nothing
 
 
-def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False) -> bool:
-    """Append each key, text and long number in `value` to `texts`; return whether that was all of it.
-
-    `room` is in characters. With `binary`, encoded bytes in MCP content are left out.
-    """
-    waiting: list[tuple[Json, int]] = [(value, 0)]
-    for _ in range(NODES):
-        if not waiting:
-            return sum(map(len, texts)) <= room
-        node, depth = waiting.pop()
-        if depth > DEEPEST or len(texts) > NODES:
-            return False
-        children: Iterable[Json]
-        if isinstance(node, dict):
-            texts.extend(key if key.isascii() else _normal(key) for key in node)
-            children = node.values()
-            if binary and ("blob" in node or "data" in node):
-                children = [child for key, child in node.items() if not is_binary(node, key)]
-        else:
-            children = node if isinstance(node, list) else (node,)
-        for child in children:
-            if isinstance(child, str):
-                texts.append(child)
-            elif isinstance(child, dict | list):
-                waiting.append((child, depth + 1))
-            elif isinstance(child, int) and not -LONG_NUMBER <= child <= LONG_NUMBER:
-                texts.append(_digits(child))
+def _never() -> bool:
     return False
-
-
-def _normal(key: str) -> str:
-    """Return a key as it is, and as `names` reads it."""
-    return f"{key}\n{unicodedata.normalize('NFKC', key)}"
-
-
-def _digits(number: float) -> str:
-    """Return a number as text; of one that no card or person has, only that it is long."""
-    return str(number) if -(10**40) < number < 10**40 else "0" * 41
-
-
-def tidy(text: str) -> str:
-    """Return `text` with lone surrogates, which no file can hold, as `?`."""
-    return text if text.isascii() else utf8(text).decode()
 
 
 class Inspection:
     """What is to be withheld in the values of one event."""
 
-    def __init__(self, detectors: Detectors, secrets: Secrets, *, low: bool, room: int, binary: bool = False) -> None:
+    def __init__(
+        self,
+        detectors: Detectors,
+        secrets: Secrets,
+        handling: Handling,
+        *,
+        low: bool,
+        room: int,
+        binary: bool = False,
+        late: Callable[[], bool] | None = None,
+    ) -> None:
         """`room` is in characters of all texts together; `low` spares what class low spares.
 
-        With `binary`, encoded bytes in MCP content are withheld without a look.
+        With `binary`, encoded bytes in MCP content are withheld without a look. Once `late` says so, what
+        was not looked at yet is withheld.
         """
         self._detectors = detectors
+        self.handling = handling
         self._low = low
         self.room = room
+        self._late = late or _never
         self._nodes = NODES
         self.binary = binary
         self.secrets = secrets
         self.held: dict[Tokens, str] = {}
-        self.found: dict[Tokens, list[Finding]] = {}
+        self.found: dict[Tokens, list[Place]] = {}
         self.seen: dict[Tokens, int] = {}  # characters looked at, of texts that were not looked at whole
         self.kinds: dict[str, None] = {}
+        self.tags: dict[str, None] = {}
         self.fields: dict[Tokens, None] = {}
         self.unplaced = False  # a marked value is too short to be looked for elsewhere
         self.whole = True  # every text was plain: nothing to withhold anywhere
+        self.spent = False  # a limit was reached
         self._clean: set[str] = set()  # names and keys in which nothing was found
+        self._splits: list[tuple[list[Part], str]] = []  # texts that follow each other, and what is between them
 
     def inspect(self, root: str, value: Json, marks: Iterable[Tokens] = ()) -> None:
         """Look at all of `value`, which lies under `root`; `marks` are places in it, without `root`."""
         self.whole = False
         for place in marks:  # first, so that their echoes are known wherever they come
             self._hold((root, *place), _at(value, place), names.label_of(place[-1]) if place else "", marked=True)
-        self._visit(value, (root,))
+        self._visit(value, (root,), ())
+        for parts, glue in self._splits:  # last, so that every value is known
+            for run in joints(parts):
+                self._scan_run(run, glue)
+        self._splits = []
 
     def inspect_names(self, texts: Iterable[str]) -> None:
         """Look at names that a client or server gave; `name` shows them."""
@@ -124,29 +111,31 @@ class Inspection:
         for text in listed:
             self._scan_name(text)
 
-    def _visit(self, value: Json, path: Tokens) -> None:
+    def _visit(self, value: Json, path: Tokens, keys: Keys) -> None:
         if path in self.held:
             return
         self._nodes -= 1
-        if self._nodes < 0 or len(path) > DEEPEST:
-            self.held[path] = BUDGET
-            self.secrets.complete = False
+        if self._nodes < 0 or len(path) > DEEPEST or self._late():
+            self._refuse(path)
         elif isinstance(value, str):
-            self._scan(value, path)
+            self._scan(value, path, keys)
         elif isinstance(value, dict):
-            self._visit_object(value, path)
+            self._visit_object(value, path, keys)
         elif isinstance(value, list):
-            self._visit_array(value, path)
-        elif isinstance(value, int) and not -LONG_NUMBER <= value <= LONG_NUMBER:
-            self._scan(_digits(value), path)
+            self._visit_array(value, path, keys)
+        elif isinstance(value, int | float):
+            if abs(value) > LONG_NUMBER:
+                self._scan(digits(value), path, keys)
+            elif self.secrets and self.secrets.occur(digits(value)):
+                self.fields[path] = None
 
-    def _visit_object(self, value: dict[str, Json], path: Tokens) -> None:
-        name = value.get("name", value.get("key"))
-        told = names.label_of(name) if isinstance(name, str) else ""  # {"name": "API_KEY", "value": …}
+    def _visit_object(self, value: dict[str, Json], path: Tokens, keys: Keys) -> None:
+        name = name_of_value(value)
+        told = names.label_of(name) if name else ""  # {"name": "API_KEY", "value": …}
         for key, child in value.items():
             place = (*path, key)
-            if self._nodes < 0:
-                self.held[path] = BUDGET
+            if self._nodes < 0 or self._late():
+                self._refuse(path)
                 return
             if self.binary and isinstance(child, str) and is_binary(value, key):
                 self.held[place] = BINARY
@@ -159,9 +148,9 @@ class Inspection:
             if label and _holds(child):
                 self._hold(place, child, label, marked=False)
             else:
-                self._visit(child, place)
+                self._visit(child, place, under(keys, name if name and key == "value" else key))
 
-    def _visit_array(self, value: list[Json], path: Tokens) -> None:
+    def _visit_array(self, value: list[Json], path: Tokens, keys: Keys) -> None:
         words = [item for item in value if isinstance(item, str)]
         secret: dict[int, tuple[int, str]] = {}
         if len(words) == len(value) <= KEY:
@@ -169,51 +158,126 @@ class Inspection:
             if len(words) == 2 and names.label_of(words[0]):
                 secret[1] = (0, names.label_of(words[0]))  # ["Authorization", "…"]
         for i, child in enumerate(value):
-            if self._nodes < 0:
-                self.held[path] = BUDGET
+            if self._nodes < 0 or self._late():
+                self._refuse(path)
                 return
             place = (*path, str(i))
-            self._visit(child, place)
+            self._visit(child, place, keys)
             if i in secret and isinstance(child, str):
-                self._note(place, child, Finding(secret[i][0], len(child), secret[i][1], "argv", "secret"))
+                self._note(place, child, *secret[i])
+        if len(words) == len(value) > 1:
+            self._splits.append(([Part((*path, str(i)), 0, text) for i, text in enumerate(words)], "\n"))
+        for run in block_runs(value):
+            self._splits.append(([Part((*path, str(i), "text"), 0, text) for i, text in run], ""))
 
-    def _note(self, place: Tokens, text: str, finding: Finding) -> None:
-        """Add a finding that runs to the end of `text`."""
-        kept = [other for other in self.found.get(place, []) if other.end <= finding.start]
-        self.found[place] = [*kept, finding]
-        self._remember(text[finding.start : finding.end], finding.label, echo.MARKED)
+    def _note(self, place: Tokens, text: str, start: int, label: str) -> None:
+        """Add a finding that runs from `start` to the end of `text`."""
+        value = text[start:]
+        kept = [other for other in self.found.get(place, []) if other.end <= start]
+        self.found[place] = [*kept, Place(start, len(text), self.handling.stand_in(label, "secret", value))]
+        self._remember(value, label, "secret", echo.MARKED)
+        self.kinds[label] = None
         self.fields[place] = None
 
-    def _scan(self, text: str, path: Tokens) -> None:
+    # texts
+
+    def _scan(self, text: str, path: Tokens, keys: Keys) -> None:
         size = min(len(text), LEAF, self.room)
         self.room -= size
         if size < len(text):
             self.seen[path] = size
+            self.spent = True
             text = text[:size]
-        findings = self._detectors.find(text, low=self._low)
-        if findings:
-            self.found[path] = findings
+        places = self._places(self._found(text, context(keys)), text)
+        if places:
+            self.found[path] = places
             self.fields[path] = None
-            for finding in findings:
-                self._remember(text[finding.start : finding.end], finding.label, echo.FOUND)
         elif self.secrets and self.secrets.occur(text):
             self.fields[path] = None
+
+    def _found(self, text: str, before: str) -> list[Finding]:
+        """Return what is found in `text` where `before` stands before it."""
+        findings = self._detectors.find(before + text, low=self._low)
+        return [_moved(finding, -len(before)) for finding in findings if finding.end > len(before)]
+
+    def _places(self, findings: Sequence[Finding], text: str) -> list[Place]:
+        """Return where what `findings` name is to be replaced in `text`, and remember all of it."""
+        places: list[Place] = []
+        for finding in findings:
+            written = text[finding.start : finding.end]
+            value = finding.value or written
+            stand_in = self.handling.stand_in(finding.label, finding.kind, value)
+            places.append(Place(finding.start, finding.end, stand_in))
+            self._remember(value, finding.label, finding.kind, echo.FOUND)
+            if finding.value and finding.label != OVERFLOW:
+                self.secrets.add(written, stand_in, echo.FOUND)
+            if finding.label != OVERFLOW:
+                self.kinds[finding.label] = None
+        return places
+
+    def _scan_run(self, parts: list[Part], glue: str) -> None:
+        """Look at texts that follow each other as one text; of what is split over them each part is replaced."""
+        if self._late():
+            for part in parts:
+                self._refuse(part.path)
+            return
+        text = glue.join(part.text for part in parts)
+        if len(text) > min(LEAF, self.room):
+            for part in parts:  # that many pieces: nobody can say what they make together
+                self._refuse(part.path)
+            return
+        self.room -= len(text)
+        findings = self._detectors.find(text, low=self._low)
+        if glue:  # lines, each of which was looked at; only what begins in one and ends in another is new
+            findings = [finding for finding in findings if glue in text[finding.start : finding.end]]
+        places = [*self._places(findings, text), *self.secrets.places(text)]
+        at = 0
+        for part in parts:
+            self._add_places(part, at, places, last=len(text))
+            at += len(part.text) + len(glue)
+
+    def _add_places(self, part: Part, at: int, places: Iterable[Place], last: int) -> None:
+        """Note what of `places` lies in `part`, which stands at `at` in a longer text that ends at `last`."""
+        mine: list[Place] = []
+        for place in places:
+            start, end = max(place.start - at, 0), min(place.end - at, len(part.text))
+            if start < end:
+                open_end = place.end == last and part.cut
+                mine.append(Place(part.start + start, part.full if open_end else part.start + end, place.stand_in))
+        if mine:
+            self.found[part.path] = echo.apart([*self.found.get(part.path, []), *mine])
+            self.fields[part.path] = None
 
     def _scan_name(self, text: str) -> bool:
         """Look at a name or key; return whether there is anything in it."""
         if text in self._clean:
             return False
-        findings = self._detectors.find(text[:NAME_WINDOW], low=self._low)
-        for finding in findings:
-            self._remember(text[finding.start : finding.end], finding.label, echo.FOUND)
+        window = text[:NAME_WINDOW]
+        findings = self._detectors.find(window, low=self._low)
+        self._places(findings, window)
         if not findings and len(text) <= NAME_WINDOW:
             self._clean.add(text)
         return bool(findings)
 
-    def _remember(self, value: str, label: str, least: int) -> None:
-        if label != OVERFLOW:
-            self.kinds[label] = None
-            self.secrets.add(value, label, least)
+    def _remember(self, value: str, label: str, kind: Kind, least: int) -> None:
+        if label == OVERFLOW:
+            self.spent = True
+            return
+        stand_in = self.handling.stand_in(label, kind, value)
+        tag = tag_of(stand_in)
+        if tag:
+            self.tags[tag] = None
+        if self.handling.action(label, kind) == "keys_only":
+            self.secrets.shut = True
+        self.secrets.add(value, stand_in, least)
+
+    # withholding whole values
+
+    def _refuse(self, path: Tokens) -> None:
+        """Withhold what was not looked at."""
+        self.held[path] = BUDGET
+        self.spent = True
+        self.secrets.complete = False
 
     def _hold(self, path: Tokens, value: Json, label: str, *, marked: bool) -> None:
         """Withhold all of `value`, and remember what is in it.
@@ -222,21 +286,23 @@ class Inspection:
         must not withhold each `none` of an answer.
         """
         self._nodes -= HOLD
-        self.held[path] = f"[REDACTED:{label or SENSITIVE}]"
+        kind, named = kind_of(label), label or SENSITIVE
+        texts = self._texts(value)
+        single = not isinstance(value, dict | list) and texts
+        self.held[path] = self.handling.stand_in(named, kind, texts[0]) if single else label_only(named)
         self.fields[path] = None
         if label:
             self.kinds[label] = None
-        for text in self._texts(value):
+        for text in texts:
             if marked or text.lower() not in checks.STANDS_IN:
-                self.secrets.add(text, label or SENSITIVE, echo.MARKED)
+                self._remember(text, named, kind, echo.MARKED)
             self.unplaced |= 0 < len(text.strip()) < echo.MARKED
             if label in ("authorization", "cookie"):
                 for word in text.replace(";", " ").split():
-                    self.secrets.add(word.rpartition("=")[2] or word, label, echo.FOUND)
+                    self._remember(word.rpartition("=")[2] or word, label, kind, echo.FOUND)
             size = min(len(text), LEAF, self.room)
             self.room -= size
-            for finding in self._detectors.find(text[:size]):
-                self._remember(text[finding.start : finding.end], finding.label, echo.FOUND)
+            self._places(self._detectors.find(text[:size]), text)
 
     def _texts(self, value: Json) -> list[str]:
         """Return each text and number in `value`."""
@@ -255,36 +321,39 @@ class Inspection:
             elif isinstance(node, str):
                 texts.append(node)
             elif node is not None and not isinstance(node, bool):
-                texts.append(_digits(node) if isinstance(node, int) else repr(node))
+                texts.append(digits(node))
         return texts
 
     # showing
 
     def text(self, text: str, path: Tokens) -> str:
         """Return what may be shown of the text at `path`, which is not held; not yet cut."""
-        if self.whole and not self.secrets:
-            return tidy(text[:LEAF])
+        if self.whole:
+            return readable(text[:LEAF])
         size = self.seen.get(path, min(len(text), LEAF))
-        findings = self.found.get(path, [])
+        places = self.found.get(path, [])
         if size < len(text):
             size -= self._margin()
             if size <= 0:
                 return BUDGET
             text = text[:size]
-            findings = [_clipped(finding, len(text)) for finding in findings if finding.start < len(text)]
-        elif not findings and not self.whole and not (self.secrets and self.secrets.occur(text)):
-            return tidy(text)  # looked at whole, and nothing was found
-        return self._twice(masks(text, findings))
+            places = [place._replace(end=min(place.end, size)) for place in places if place.start < size]
+        elif not places and not (self.secrets and self.secrets.occur(text)):
+            return readable(text)  # looked at whole, and nothing was found
+        if self._late():
+            self.spent = True
+            return BUDGET
+        return self.handling.finished(self._twice(replaced(text, places)))
 
     def name(self, text: str, limit: int) -> str:
         """Return what may be shown of a name that a client or server gave: masked, then cut."""
         if len(text) > NAME_WINDOW:
             text = text[: max(0, NAME_WINDOW - self._margin())]
         if not self.whole and text not in self._clean:
-            text = masked(self._detectors, text, low=self._low)
+            text = masked(self._detectors, text, low=self._low, stand_in=self.handling.stand_in)
         if self.secrets:
             text = self.secrets.masked(text, echo.FOUND)
-        return cut(tidy(text), limit)
+        return cut(readable(self.handling.finished(text)), limit)
 
     def key(self, text: str) -> str:
         """Return what may be shown of a key."""
@@ -298,17 +367,16 @@ class Inspection:
         """Mask what came together by masking, and what was found elsewhere."""
         if self.secrets:
             text = self.secrets.masked(text)
-        return tidy(masked(self._detectors, text, low=self._low))
+        return readable(masked(self._detectors, text, low=self._low, stand_in=self.handling.stand_in))
 
     def pointers(self, most: int) -> list[str]:
         """Return the first places where something is withheld, as JSON Pointers whose keys are masked too."""
         return [pointer.written([self.key(token) for token in path]) for path in list(self.fields)[:most]]
 
 
-def _clipped(finding: Finding, end: int) -> Finding:
-    if finding.end <= end:
-        return finding
-    return Finding(finding.start, end, finding.label, finding.rule_id, finding.kind)
+def _moved(finding: Finding, by: int) -> Finding:
+    start, end = max(0, finding.start + by), finding.end + by
+    return Finding(start, end, finding.label, finding.rule_id, finding.kind, finding.view, finding.value)
 
 
 def _holds(value: Json) -> bool:
@@ -323,14 +391,3 @@ def _at(value: Json, place: Sequence[str]) -> Json:
         else:
             value = value[int(token)] if isinstance(value, list) else None
     return value
-
-
-def cut(text: str, limit: int) -> str:
-    """Return at most `limit` characters of `text`; a label that stands for a value is never cut in two."""
-    if len(text) <= limit:
-        return text
-    kept = text[: limit - 1]
-    opened = kept.rfind("[")
-    if opened > kept.rfind("]") and text.startswith(("[REDACTED:", "[WITHHELD:"), opened):
-        kept = kept[:opened]
-    return f"{kept}…"

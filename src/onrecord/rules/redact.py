@@ -10,25 +10,28 @@ decision and status, and `redaction_error`; never an exception, and never a valu
 """
 
 import hashlib
-import hmac
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import msgspec
+from msgspec.json import encode as _json
 from msgspec.structs import replace
 
-from onrecord.errors import ConfigError
 from onrecord.event.call import Call, Json, Result
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
 from onrecord.rules import outcome, pointer
+from onrecord.rules.actions import Handling, Own, Table, check_cut
 from onrecord.rules.argv import secret_words
+from onrecord.rules.called import hexadecimal, names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.detection.detectors import Detectors, masked
+from onrecord.rules.detection.labels import cut
+from onrecord.rules.digests import Digests
 from onrecord.rules.disclosure import Disclosure, disclosed, without_values
-from onrecord.rules.echo import Secrets
-from onrecord.rules.inspection import LEAF, MARGIN, NAME_WINDOW, UNPLACED, Inspection, cut, gathered, tidy
+from onrecord.rules.echo import Secrets, readable
+from onrecord.rules.gathering import gathered
+from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
 from onrecord.rules.neutral import neutral
 from onrecord.rules.pattern import utf8
 from onrecord.rules.pointer import Tokens
@@ -46,7 +49,7 @@ from onrecord.rules.tool_schema import (
 
 __all__ = ["Redactor", "Secrets"]
 
-NAME = "onrecord-default@1"  # of the redaction policy; the version goes up with what may be written
+NAME = "onrecord-default@2"  # of the redaction policy; the version goes up with what may be written
 
 ARGUMENTS_ROOM = 262_144  # characters of a request that are looked at
 OUTPUT_ROOM = 65_536  # characters of a response that are looked at
@@ -55,19 +58,12 @@ LONGEST_WORD = 512  # characters of a word of a command line, or of another fact
 MOST_WORDS = 40
 MOST_KEYS = 200
 MOST_POINTERS = 100
-REMEMBERED = 4_096  # tool definitions
+MOST_TAGS = 32
+REMEMBERED = 4_096  # tool definitions, and ways to handle values
+DEADLINE_NS = 500_000_000  # that one event may take; what was not looked at by then is withheld
 
 _Fields: TypeAlias = dict[str, Any]
 _Part: TypeAlias = tuple[str, Json, list[Tokens]]  # under which root, what, and where it is marked
-
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode
-
-# Where the name of a call stands on its event.
-_NAMED: Mapping[str, str] = {
-    "tool_call": "tool_name",
-    "resource_read": "resource_uri",
-    "prompt_get": "prompt_name",
-}
 
 # What of an attempt stands on each event of its call.
 _SHARED = (
@@ -81,35 +77,57 @@ _SHARED = (
 class Redactor:
     """Makes events of calls, results and facts. Threads may share it."""
 
-    def __init__(self, *, digest_key: bytes, detectors: Detectors, cut: int = 100) -> None:
+    def __init__(
+        self,
+        *,
+        digest_key: bytes,
+        detectors: Detectors,
+        cut: int = 100,
+        actions: Table | None = None,
+        tenant: str = "",
+        clock: Callable[[], int] | None = None,
+        deadline_ns: int = DEADLINE_NS,
+    ) -> None:
         """`digest_key` keys the digests of values; `cut` is how many characters of a text stay.
 
-        Raises ConfigError where `cut` is out of range.
+        `actions` are those of the settings, checked. `tenant` is whose record it is where an event does not
+        say. `clock` gives monotonic nanoseconds; without one, no event has a deadline. Raises ConfigError
+        where `cut` is out of range.
         """
-        if not 1 <= cut <= LEAF - MARGIN:
-            raise ConfigError(f"redaction.cut is {cut}; give a number from 1 to {LEAF - MARGIN}")
+        check_cut(cut, "redaction.cut")
         self._digest_key = digest_key
         self._detectors = detectors
         self._cut = cut
+        self._actions: Table = actions or {}
+        self._tenant = tenant
+        self._clock = clock
+        self._deadline_ns = deadline_ns
         self._schemas: dict[str, ToolSchema] = {}
-        rules = hashlib.sha256(f"{detectors.digest}:{cut}".encode()).hexdigest()
-        self._policy = f"{NAME}+{rules[:8]}"
+        self._handlings: dict[tuple[str, str, Own], Handling] = {}
+        self._digests: dict[str, Digests] = {}
+        self._rules = f"{detectors.digest}:{cut}:{_json(self._actions, order='sorted').decode()}"
+        self._policy = _policy(self._rules)
+        self.counts: Counter[str] = Counter()  # events: whose redaction `failed`, `leaked` until the last look, was cut
 
     @property
     def policy(self) -> str:
         """Name and version of the redaction, and a short digest of its rules."""
         return self._policy
 
+    def tag(self, value: str, label: str = "", tenant: str | None = None) -> str:
+        """Return the tag that `value` has on the record, behind `label` where one is given."""
+        tag = self._digests_of(self._tenant if tenant is None else tenant).tag(value)
+        return f"{label}#{tag}" if label else tag
+
     def attempt(self, call: Call, treatment: Treatment, base: Event) -> tuple[Redacted, Secrets]:
         """Return the event of an attempt, made from `base`, and what must not come back in its result."""
         secrets = Secrets()
         base = self._placed(call, treatment, base)
         try:
-            event = self._attempt(call, treatment, base, secrets)
-            return Redacted(*sealed(event, secrets, self._detectors)), secrets
+            return self._sealed(self._attempt(call, treatment, base, secrets), secrets), secrets
         except Exception:  # noqa: BLE001  # whatever went wrong, values are withheld and the call is recorded
             secrets.complete = False
-            return Redacted(*withheld(base)), secrets
+            return self._failed(base, lambda: names_of(call, treatment)), secrets
 
     def result(
         self,
@@ -123,10 +141,9 @@ class Redactor:
         """Return the event of a result, made from `base`; who and what are those of `attempt_event`."""
         base = replace(base, **{name: getattr(attempt_event, name) for name in _SHARED})
         try:
-            event = self._result(call, treatment, result, base, secrets)
-            return Redacted(*sealed(event, secrets, self._detectors))
+            return self._sealed(self._result(call, treatment, result, base, secrets), secrets)
         except Exception:  # noqa: BLE001  # as in attempt
-            return Redacted(*withheld(base))
+            return self._failed(base, lambda: {"error_type": base.error_type})
 
     def fact(self, base: Event, outside: Mapping[str, str | list[str]]) -> Redacted:
         """Return an event about ourselves that carries text from outside, each piece of it masked.
@@ -140,13 +157,56 @@ class Redactor:
             retention_class=base.retention_class or "standard",
         )
         try:
-            return Redacted(*sealed(self._fact(base, outside), Secrets(), self._detectors))
+            return self._sealed(self._fact(base, outside), Secrets())
         except Exception:  # noqa: BLE001  # as in attempt
-            return Redacted(*withheld(base))
+            return self._failed(base, dict)
 
     def text(self, text: str, limit: int = 200) -> str:
         """Return `text` as it may be shown to a person: masked, cut, and unable to act on a terminal."""
-        return neutral(self._masked(text, limit))
+        return neutral(self._masked(text, limit, self._handling("", self._tenant)))
+
+    def _sealed(self, event: Event, secrets: Secrets) -> Redacted:
+        event, body = sealed(event, secrets, self._detectors)
+        if event.redaction_error:
+            self.counts["leaked"] += 1
+        return Redacted(event, body)
+
+    def _failed(self, base: Event, names: Callable[[], Mapping[str, str]]) -> Redacted:
+        """Return the event of a redaction that failed: no value, and of the names what can be masked by itself."""
+        self.counts["failed"] += 1
+        try:
+            handling = self._handling(base.data_classification, base.tenant_id)
+            shown = {field: self._masked(text, LONGEST_NAME, handling) for field, text in names().items()}
+            return Redacted(*sealed(replace(base, **shown, redaction_error=True), Secrets(), self._detectors))
+        except Exception:  # noqa: BLE001  # then nothing but what is our own
+            return Redacted(*withheld(base))
+
+    def _handling(self, classification: str, tenant: str, own: Own = ()) -> Handling:
+        about = (classification, tenant or self._tenant, own)
+        handling = self._handlings.get(about)
+        if handling is None:
+            if len(self._handlings) >= REMEMBERED:
+                self._handlings.clear()
+            handling = Handling(self._digests_of(about[1]), self._actions, classification, own)
+            self._handlings[about] = handling
+        return handling
+
+    def _digests_of(self, tenant: str) -> Digests:
+        digests = self._digests.get(tenant)
+        if digests is None:
+            if len(self._digests) >= REMEMBERED:
+                self._digests.clear()
+            digests = self._digests[tenant] = Digests(self._digest_key, tenant)
+        return digests
+
+    def _inspection(self, treatment: Treatment, base: Event, secrets: Secrets, room: int, **how: bool) -> Inspection:
+        late: Callable[[], bool] | None = None
+        if (clock := self._clock) is not None:
+            ends = clock() + self._deadline_ns
+            late = lambda: clock() > ends  # noqa: E731
+        handling = self._handling(treatment.classification, base.tenant_id, treatment.actions)
+        low = treatment.classification == "low"
+        return Inspection(self._detectors, secrets, handling, low=low, room=room, late=late, **how)
 
     # attempts
 
@@ -165,15 +225,15 @@ class Redactor:
             direction=call.direction,
             risk_tier=treatment.tier,
             data_classification=treatment.classification,
-            redaction_policy=self._policy,
+            redaction_policy=_policy(self._rules, treatment.actions) if treatment.actions else self._policy,
             retention_class=treatment.retention_class,
         )
 
     def _attempt(self, call: Call, treatment: Treatment, base: Event, secrets: Secrets) -> Event:
         arguments = call.arguments.open()
         schema = self._schema(call)
-        given = _names(call, treatment)
-        inspection = Inspection(self._detectors, secrets, low=treatment.classification == "low", room=ARGUMENTS_ROOM)
+        given = names_of(call, treatment)
+        inspection = self._inspection(treatment, base, secrets, ARGUMENTS_ROOM)
         marks = input_marks(call, treatment, schema)
         parts: list[_Part] = [("arguments", arguments, marks), ("_meta", call.meta.open(), [])]
         self._inspect(inspection, given.values(), parts)
@@ -181,20 +241,29 @@ class Redactor:
         fields: _Fields = {field: inspection.name(text, LONGEST_NAME) for field, text in given.items()}
         if shown.keys and isinstance(arguments, dict) and ("arguments",) not in inspection.held:
             fields["arg_keys"] = tuple(inspection.key(key) for key in list(arguments)[:MOST_KEYS])
-        if secrets.complete:  # else something could not be noted, and might be among the values
+        if secrets.complete and not secrets.shut:  # else something that was not noted might be among the values
             declared = treatment.summary
             fields["input_summary"] = self._summary(shown, arguments, ("arguments",), declared, inspection)
         return replace(
             base,
             **fields,
-            input_hash=self._digest(arguments),
+            **self._noted(inspection, shown),
+            input_hash=self._digests_of(self._tenant).arguments(arguments),
             input_size=call.size_bytes,
-            sensitive_fields=_sensitive_fields(inspection, shown),
-            data_kinds=tuple(inspection.kinds),
             tool_definition_hash=call.definition.digest if call.definition else "",
-            trace_id=_hex(call.trace.trace_id, 32),
-            span_id=_hex(call.trace.span_id, 16),
+            trace_id=hexadecimal(call.trace.trace_id, 32),
+            span_id=hexadecimal(call.trace.span_id, 16),
         )
+
+    def _noted(self, inspection: Inspection, shown: Disclosure) -> _Fields:
+        """Return what an event says of what was withheld, whatever its class: labels, tags and, as allowed, places."""
+        if inspection.spent:
+            self.counts["cut"] += 1
+        return {
+            "sensitive_fields": _sensitive_fields(inspection, shown),
+            "data_kinds": tuple(inspection.kinds),
+            "value_tags": tuple(inspection.tags)[:MOST_TAGS],
+        }
 
     def _schema(self, call: Call) -> ToolSchema:
         if call.definition is None:
@@ -212,11 +281,17 @@ class Redactor:
         """Look at `names` and `parts`: all at once, and one by one only where there is something."""
         texts = [text[:NAME_WINDOW] for text in names]
         named = texts.copy()
-        plain = not inspection.secrets
+        secrets = inspection.secrets
+        plain = True
         for _, value, marks in parts:
-            plain = plain and not marks and gathered(value, texts, room=inspection.room, binary=inspection.binary)
-        if plain and not self._detectors.suspect(utf8("\n".join(texts))):
-            return
+            plain = plain and not marks
+            plain = plain and gathered(
+                value, texts, room=inspection.room, binary=inspection.binary, numbers=bool(secrets)
+            )
+        if plain:
+            together = "\n".join(texts)
+            if not self._detectors.suspect(utf8(together)) and not (secrets and secrets.occur(together)):
+                return
         inspection.inspect_names(named)
         for root, value, marks in parts:
             inspection.inspect(root, value, marks)
@@ -230,17 +305,6 @@ class Redactor:
             return summary_of_places(value, root, declared, inspection, self._cut)
         return ""
 
-    def _digest(self, arguments: Json) -> str:
-        """Return the keyed digest of `arguments`, the same for the same value; "" where they can't be encoded."""
-        try:
-            encoded = b"1" + _encode_sorted(arguments)
-        except (ValueError, OverflowError, RecursionError, TypeError):  # lone surrogates, very large integers
-            try:
-                encoded = b"2" + json.dumps(arguments, sort_keys=True, separators=(",", ":")).encode()
-            except (ValueError, RecursionError, TypeError):
-                return ""
-        return hmac.digest(self._digest_key, b"onrecord arguments " + encoded, "sha256").hex()
-
     # results
 
     def _result(self, call: Call, treatment: Treatment, result: Result, base: Event, secrets: Secrets) -> Event:
@@ -251,16 +315,14 @@ class Redactor:
         kind = result.error_type or ("tool_error" if failed else "")
         keys = () if root == "error" else (list(result.fields) or outcome.field_names(body))[:MOST_KEYS]
         marks = output_marks(call, treatment, schema, outcome.structured(body))
-        inspection = Inspection(
-            self._detectors, secrets, low=treatment.classification == "low", room=OUTPUT_ROOM, binary=True
-        )
+        inspection = self._inspection(treatment, base, secrets, OUTPUT_ROOM, binary=True)
         self._inspect(inspection, [kind, *keys], [(root, body, marks)])
         unread = root == "result" and outcome.structured(body) is None and not failed
         if (marks and inspection.unplaced) or (unread and has_output_marks(treatment, schema)):
             # the text repeats values too short to be told apart, or stands in for what the marks are about
             inspection.held[root, "content"] = UNPLACED
         shown = disclosed(treatment, schema_known=schema.known)
-        if not secrets.complete:
+        if not secrets.complete or secrets.shut:
             shown = without_values(shown)
         if not shown.keys or (root, "structuredContent") in inspection.held or (root,) in inspection.held:
             keys = ()
@@ -270,8 +332,7 @@ class Redactor:
             output_size=result.size_bytes,
             output_type=() if root == "error" else outcome.content_types(body),
             fields_returned=tuple(inspection.key(key) for key in keys),
-            sensitive_fields=_sensitive_fields(inspection, shown),
-            data_kinds=tuple(inspection.kinds),
+            **self._noted(inspection, shown),
             error_summary=self._error(shown, body, root, inspection) if failed else "",
             output_summary="" if failed else self._output(shown, body, treatment, inspection),
         )
@@ -291,56 +352,33 @@ class Redactor:
     def _fact(self, base: Event, outside: Mapping[str, str | list[str]]) -> Event:
         fields: _Fields = {}
         detail: _Fields = dict(base.detail)
+        handling = self._handling(base.data_classification, base.tenant_id)
         for key, given in outside.items():
             if isinstance(given, list):
-                detail[key] = self._command(given)
+                detail[key] = self._command(given, handling)
             elif key in NAMES:
-                fields[key] = self._masked(given, LONGEST_NAME)
+                fields[key] = self._masked(given, LONGEST_NAME, handling)
             else:
-                detail[key] = self._masked(given, LONGEST_WORD)
+                detail[key] = self._masked(given, LONGEST_WORD, handling)
         return replace(base, **fields, detail=detail)
 
-    def _command(self, words: list[str]) -> list[str]:
+    def _command(self, words: list[str], handling: Handling) -> list[str]:
         secret = secret_words(words)
         shown: list[str] = []
         for i, word in enumerate(words[:MOST_WORDS]):
             start, label = secret.get(i, (len(word), ""))
-            kept = self._masked(word[:start], LONGEST_WORD)
-            shown.append(f"{kept}[REDACTED:{label}]" if label else kept)
+            kept = self._masked(word[:start], LONGEST_WORD, handling)
+            shown.append(kept + handling.stand_in(label, "secret", word[start:]) if label else kept)
         return [*shown, "…"] if len(words) > MOST_WORDS else shown
 
-    def _masked(self, text: str, limit: int) -> str:
+    def _masked(self, text: str, limit: int, handling: Handling) -> str:
         window = text if len(text) <= NAME_WINDOW else text[: NAME_WINDOW - MARGIN]
-        return cut(tidy(masked(self._detectors, window)), limit)
+        return cut(readable(handling.finished(masked(self._detectors, window, stand_in=handling.stand_in))), limit)
 
 
-def _names(call: Call, treatment: Treatment) -> dict[str, str]:
-    """Return what client and server call things, by field of the event; without the empty ones."""
-    at = call.connection
-    given = {
-        "method": call.method,
-        "request_id": str(call.request_id),
-        "client_name": at.client_name,
-        "client_version": at.client_version,
-        "server_name": at.server_name,
-        "server_version": at.server_version,
-        "protocol_version": at.protocol_version,
-    }
-    field = _NAMED.get(call.event_type)
-    if field is not None:
-        closed = call.event_type == "resource_read" and treatment.classification in ("high", "critical")
-        given[field] = _without_query(call.name) if closed else call.name
-    return {field: text for field, text in given.items() if text}
-
-
-def _without_query(uri: str) -> str:
-    """Return a URI without its query and fragment: arguments, of which these classes show no value."""
-    ends = [at for at in (uri.find("?"), uri.find("#")) if at >= 0]
-    return uri[: min(ends)] if ends else uri
-
-
-def _hex(text: str, length: int) -> str:
-    return text if len(text) == length and not text.strip("0123456789abcdef") else ""
+def _policy(rules: str, own: Own = ()) -> str:
+    said = f"{rules}:{sorted(own)}" if own else rules
+    return f"{NAME}+{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
 def _sensitive_fields(inspection: Inspection, shown: Disclosure) -> tuple[str, ...]:

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The last look at an event before it is written: does it fit, and is nothing left that should not be there?
 
-The encoded event is searched by the detectors, and what it took from outside for each value that was
-withheld. What comes before has masked all of it already, so a hit here means that something went
+What the event took from outside is searched by the detectors once more, as one text, and for each
+value that was withheld. What comes before has masked all of it already, so a hit here means that something went
 wrong: then everything that was shown is dropped, and if that does not help, all but our own ids.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from msgspec.structs import replace
 
 from onrecord.event.event import Event, encode
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.echo import FOUND, Secrets
+from onrecord.rules.pattern import utf8
 
 BODY = 31 * 1024  # bytes of an encoded event; the ledger adds its own keys, and a line holds 32 KiB
 
@@ -33,15 +34,28 @@ _OWN = (
     *("risk_tier", "data_classification", "redaction_policy", "retention_class"),
 )
 
+# Ids, digests, words and numbers of our own; whatever else an event holds may have come from outside.
+_OURS = frozenset(
+    {
+        *_OWN,
+        *("prev_hash", "timestamp", "wid", "trace_id", "span_id", "agent_id", "client_id", "tool_definition_hash"),
+        *("prompt_hash", "input_hash", "consent_user", "approval_id", "approval_approver", "approval_decision"),
+        *("approval_preview_hash", "approval_version", "data_kinds", "value_tags", "output_type"),
+    }
+)
+_FIELDS = {name: getattr(Event(), name) for name in Event.__struct_fields__ if name not in _OURS}
+_TEXTS = tuple(name for name, default in _FIELDS.items() if isinstance(default, str))
+_LISTS = tuple(name for name, default in _FIELDS.items() if isinstance(default, tuple))
+
 
 def sealed(event: Event, secrets: Secrets, detectors: Detectors) -> tuple[Event, bytes]:
     """Return `event` and its encoding, both without what does not fit or should not be there."""
     event, body = _fitted(event)
-    if _is_clean(event, body, secrets, detectors):
+    if _is_clean(event, secrets, detectors):
         return event, body
     bare = replace(_emptied(event, *_SUMMARIES, *_KEYS, "sensitive_fields"), redaction_error=True)
     body = encode(bare)
-    if len(body) <= BODY and _is_clean(bare, body, secrets, detectors):
+    if len(body) <= BODY and _is_clean(bare, secrets, detectors):
         return bare, body
     return withheld(event)
 
@@ -69,16 +83,35 @@ def _emptied(event: Event, *names: str) -> Event:
     return replace(event, **empty)
 
 
-def _is_clean(event: Event, body: bytes, secrets: Secrets, detectors: Detectors) -> bool:
-    low = event.data_classification == "low"
-    if detectors.suspect(body) and detectors.find(body.decode(), low=low, encoded=True):
-        return False
-    return not secrets or not any(secrets.occur(text, FOUND) for text in _outside(event))
+def _is_clean(event: Event, secrets: Secrets, detectors: Detectors) -> bool:
+    texts = list(_outside(event))
+    together = "\n".join(texts)
+    if detectors.suspect(utf8(together), encoded=True):
+        low = event.data_classification == "low"
+        if detectors.find(together, low=low, encoded=True):
+            return False
+    return not secrets or not any(secrets.occur(text, FOUND, decoded=False) for text in texts)
 
 
 def _outside(event: Event) -> Iterator[str]:
-    """Yield each text of `event` that came from outside."""
-    for name in (*_SUMMARIES, *NAMES):
-        yield getattr(event, name)
-    for name in (*_KEYS, "sensitive_fields"):
+    """Yield each text of `event` but our own ids, digests and words, as a reader of the line reads it."""
+    for name in _TEXTS:
+        text = getattr(event, name)
+        if text:
+            yield text
+    for name in _LISTS:
         yield from getattr(event, name)
+    if event.detail:
+        yield from _texts_in(event.detail)
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, child in cast(Mapping[str, object], value).items():
+            yield key
+            yield from _texts_in(child)
+    elif isinstance(value, list | tuple):
+        for child in cast(Sequence[object], value):
+            yield from _texts_in(child)

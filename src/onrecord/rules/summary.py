@@ -11,7 +11,9 @@ import msgspec
 
 from onrecord.event.call import Json
 from onrecord.rules import pointer
-from onrecord.rules.inspection import BINARY, LONG_NUMBER, Inspection, cut
+from onrecord.rules.detection.labels import cut
+from onrecord.rules.gathering import LONG_NUMBER, digits
+from onrecord.rules.inspection import BINARY, Inspection
 from onrecord.rules.outcome import is_binary
 from onrecord.rules.pointer import Tokens
 
@@ -146,9 +148,9 @@ class _Copy:
             return value
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             return MORE  # no reader of JSON would take it back unchanged
-        text = repr(value)
-        if self.inspection.whole and not self.inspection.secrets:
+        if self.inspection.whole:
             return value
+        text = digits(value)
         shown = self.inspection.text(text, path) if abs(value) > LONG_NUMBER else self.inspection.secrets.masked(text)
         return value if shown == text else shown
 

@@ -17,7 +17,7 @@ from onrecord.rules import names
 from onrecord.rules.detection import assignment, columns, randomness, views
 from onrecord.rules.detection.finding import Finding, Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
-from onrecord.rules.detection.labels import OVERFLOW, masks, placeholders
+from onrecord.rules.detection.labels import OVERFLOW, StandIn, label_only, masks, placeholders
 from onrecord.rules.detection.rule import Ready, Rule, expression_of, prove, read_rules
 from onrecord.rules.pattern import Offsets, utf8
 
@@ -70,9 +70,16 @@ class Detectors:
         prove(rules)
         return cls(rules, digest=hashlib.sha256(text.encode()).hexdigest())
 
-    def suspect(self, data: bytes) -> bool:
-        """Say whether anything could be found in `data`, UTF-8 of one text or of many, one a line."""
-        return bool(self._recognisers) or bool(self._gate.hits(data))
+    def suspect(self, data: bytes, *, encoded: bool = False) -> bool:
+        """Say whether anything could be found in `data`, UTF-8 of one text or of many, one a line; see `find`."""
+        hits = self._gate.hits(data)
+        if encoded:
+            return any(hit < len(self._sought) for hit in hits)
+        if hits or self._recognisers:
+            return True
+        signs: views.Signs = {}
+        views.note(signs, data, 0, len(data))
+        return bool(signs)
 
     def find(self, text: str, *, low: bool = False, encoded: bool = False) -> list[Finding]:
         """Return what is to be masked in `text`, in order, without overlaps.
@@ -123,9 +130,9 @@ class Detectors:
         if known in hits and not encoded:
             matches.extend((ASSIGNMENT, *span) for span in assignment.anchors(data))
             matches.extend((COLUMNS, *span) for span in columns.cells(data))
-        if known + 1 in hits:
+        if known + 1 in hits and not encoded:
             matches.extend((RANDOMNESS, *span) for span in randomness.values(data))
-        if known + 2 in hits:
+        if known + 2 in hits and not encoded:
             matches.extend((UNANNOUNCED, *span) for span in randomness.assigned(data))
         return matches if len(matches) <= MOST_MATCHES else None
 
@@ -212,7 +219,8 @@ def _settled(text: str, found: list[Finding]) -> list[Finding]:
         if settled and finding.start < settled[-1].end:
             last = settled[-1]
             end = max(last.end, finding.end)
-            settled[-1] = Finding(last.start, end, last.label, last.rule_id, last.kind, last.view)
+            value = last.value or text[last.start : last.end]  # what was found first, not what hangs on to it
+            settled[-1] = Finding(last.start, end, last.label, last.rule_id, last.kind, last.view, value)
         else:
             settled.append(finding)
     return settled
@@ -246,13 +254,13 @@ def _repeated(text: str, found: list[Finding]) -> list[Finding]:
     return _settled(text, [*found, *more]) if len(more) > len(values) else found
 
 
-def masked(detectors: "Detectors", text: str, *, low: bool = False) -> str:
+def masked(detectors: "Detectors", text: str, *, low: bool = False, stand_in: StandIn = label_only) -> str:
     """Return `text` with everything masked that can be found in it, and in what masking leaves."""
     for _ in range(ROUNDS):
         findings = detectors.find(text, low=low)
         if not findings:
             return text
-        text = masks(text, findings)
+        text = masks(text, findings, stand_in)
     return f"[WITHHELD:{OVERFLOW}]"
 
 

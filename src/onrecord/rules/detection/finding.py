@@ -20,6 +20,7 @@ class Finding:
     rule_id: str
     kind: Kind
     view: str = ""  # the decoding in which it was found: "" for the text as it is
+    value: str = ""  # what the decoding says; "" for what stands in the text
 
 
 class Recogniser(Protocol):

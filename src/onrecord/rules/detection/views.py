@@ -226,7 +226,8 @@ def _counts(view: View, start: int, end: int) -> bool:
 
 
 def _in_text(view: View, start: int, end: int, finding: Finding) -> Finding:
-    return Finding(*view.span(start, end), finding.label, finding.rule_id, finding.kind, view.name)
+    value = view.text[start:end]
+    return Finding(*view.span(start, end), finding.label, finding.rule_id, finding.kind, view.name, value)
 
 
 def _places(text: str, value: str) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The texts of a value, each with the names that it stands under, for one search over all of them.
+
+Many rules need a name beside the value (`datadog.api: 3f…`), and in JSON the name is a key. So a
+text is looked at behind the last of its keys, as `context` writes them. Most calls hold nothing
+that must be withheld; one search over what `gathered` collects says so, and no walk is needed.
+"""
+
+import unicodedata
+from typing import TypeAlias
+
+from onrecord.event.call import Json
+from onrecord.rules.outcome import is_binary
+
+NODES = 50_000  # values of one event that are looked at
+DEEPEST = 64  # levels
+LONG_NUMBER = 99_999_999  # past this a number may be one of a card or a person
+
+_KEYS = 3  # names before a text
+_KEY = 64  # characters of each
+
+Keys: TypeAlias = tuple[str, ...]
+_Place: TypeAlias = tuple[str, str, str]  # what stands before a text there, before a key of two more, of one more
+_Waiting: TypeAlias = tuple[Json, int, _Place]
+Run: TypeAlias = list[tuple[int, str]]  # texts of blocks that follow each other, each with its index
+
+
+_ROOT: _Place = ("", "", "")
+
+
+def context(keys: Keys) -> str:
+    """Return what is put before a text that stands under `keys`."""
+    return f"{'.'.join(keys)}: " if keys else ""
+
+
+def under(keys: Keys, key: str) -> Keys:
+    """Return the keys of what stands under `key` in what stands under `keys`; an index is no name."""
+    if not key or (key[0] <= "9" and key.isdecimal()):
+        return keys
+    return (*keys[-_KEYS + 1 :], key if len(key) <= _KEY else key[-_KEY:])
+
+
+def name_of_value(node: dict[str, Json]) -> str:
+    """Return what `value` is called in `{"name": "API_KEY", "value": …}`, or ""."""
+    name = node.get("name", node.get("key")) if "value" in node else None
+    return name if isinstance(name, str) else ""
+
+
+def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False, numbers: bool = False) -> bool:
+    """Append each key, text and long number in `value` to `texts`; return whether that was all of it.
+
+    `room` is in characters. With `binary`, encoded bytes in MCP content are left out; with `numbers`,
+    short numbers are not.
+    """
+    least = -1 if numbers else LONG_NUMBER
+    waiting: list[_Waiting] = [(value, 0, _ROOT)]
+    for _ in range(NODES):
+        if not waiting:
+            return sum(map(len, texts)) <= room
+        node, depth, place = waiting.pop()
+        if depth > DEEPEST or len(texts) + (len(node) if isinstance(node, dict | list) else 0) > NODES:
+            return False
+        if isinstance(node, dict):
+            _gather_object(node, depth, place, texts, waiting, binary=binary, least=least)
+            continue
+        if isinstance(node, list):
+            texts.extend("".join(text for _, text in run) for run in block_runs(node))
+        before = place[0]
+        for child in node if isinstance(node, list) else (node,):
+            if isinstance(child, str):
+                texts.append(before + child)
+            elif isinstance(child, dict | list):
+                waiting.append((child, depth + 1, place))
+            elif isinstance(child, int | float) and abs(child) > least:
+                texts.append(before + digits(child))
+    return False
+
+
+def _gather_object(
+    node: dict[str, Json],
+    depth: int,
+    place: _Place,
+    texts: list[str],
+    waiting: list[_Waiting],
+    *,
+    binary: bool,
+    least: int,
+) -> None:
+    here, two, last = place
+    texts.extend(key if key.isascii() else _normal(key) for key in node)
+    told = name_of_value(node) if "value" in node else ""
+    encoded = binary and ("blob" in node or "data" in node)
+    for key, child in node.items():
+        name = told if told and key == "value" else key
+        if name[:1] <= "9" or len(name) > _KEY:  # an index, perhaps, or too long
+            name = "" if name.isdecimal() else name[-_KEY:]
+        if isinstance(child, str):
+            if not (encoded and is_binary(node, key)):
+                texts.append(f"{two}{name}: {child}" if name else here + child)
+        elif isinstance(child, dict | list):
+            waiting.append((child, depth + 1, (f"{two}{name}: ", f"{last}{name}.", f"{name}.") if name else place))
+        elif isinstance(child, int | float) and abs(child) > least:
+            texts.append((f"{two}{name}: " if name else here) + digits(child))
+
+
+def block_runs(node: Json) -> list[Run]:
+    """Return the texts of content blocks that follow each other in `node`, where there are two or more."""
+    runs: list[Run] = []
+    run: Run = []
+    for i, block in enumerate(node if isinstance(node, list) else ()):
+        text = block.get("text") if isinstance(block, dict) else None
+        if isinstance(text, str):
+            run.append((i, text))
+            continue
+        runs.append(run)
+        run = []
+    return [each for each in (*runs, run) if len(each) > 1]
+
+
+def _normal(key: str) -> str:
+    """Return a key as it is, and as `names` reads it."""
+    return f"{key}\n{unicodedata.normalize('NFKC', key)}"
+
+
+def digits(number: float) -> str:
+    """Return a number as text; of one that no card or person has, only that it is long."""
+    if isinstance(number, float):
+        return str(int(number)) if -1e40 < number < 1e40 and number.is_integer() else repr(number)
+    return str(number) if -(10**40) < number < 10**40 else "0" * 41

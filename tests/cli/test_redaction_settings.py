@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`[redaction]` in onrecord.toml, rules of one's own, and the tags that one can ask for."""
+
+import json
+import subprocess
+
+import pytest
+from tests.doors.session import ONRECORD, Session, onrecord, record
+
+from onrecord.config import build_redactor
+from onrecord.errors import ConfigError
+from onrecord.ledger.place import Home
+from onrecord.settings import load
+
+TOKEN = "ghp_" + "DUMMYdummy0123456789" * 2
+
+RULE = """
+[[rule]]
+id = "badge"
+label = "badge-number"
+class = "pii"
+regex = '\\bBADGE-[0-9]{6}\\b'
+keywords = ["badge-"]
+positive = [["BADGE-", "123456"]]
+negative = [["BADGE-12"]]
+"""
+
+
+def loaded(home, settings, rules=None):
+    (home / "onrecord.toml").write_text(settings)
+    if rules is not None:
+        (home / "mine.toml").write_text(rules)
+    return load(Home(home))
+
+
+def built(home, settings, rules=None):
+    return build_redactor(b"k" * 32, loaded(home, settings, rules))
+
+
+WITH_RULES = '[redaction]\nrules = ["mine.toml"]\n'
+
+
+@pytest.mark.requirement("B1", "B6")
+def test_rules_of_ones_own_are_applied_and_are_part_of_the_policy(tmp_path):
+    plain = built(tmp_path, "")
+    own = built(tmp_path, WITH_RULES, RULE)
+    other = built(tmp_path, WITH_RULES, RULE.replace("{6}", "{5,6}"))
+
+    assert own.text("is BADGE-424242 in?") == "is [REDACTED:badge-number] in?"
+    assert plain.text("is BADGE-424242 in?") == "is BADGE-424242 in?"
+    assert len({plain.policy, own.policy, other.policy}) == 3
+    assert own.text(f"x {TOKEN}").startswith("x [REDACTED:github-token")
+
+
+@pytest.mark.parametrize(
+    ("rules", "complaint"),
+    [
+        (RULE.replace('"123456"', '"12345"'), "mine.toml: detector rule 'badge': finds nothing in its positive test"),
+        (RULE.replace("BADGE-[0-9]{6}", "BADGE-(?=x)"), "mine.toml: detector rule 'badge': not an RE2 expression"),
+        (RULE.replace("regex", "regexp"), "mine.toml: Object contains unknown field `regexp`"),
+        (RULE.replace('id = "badge"', 'id = "github"'), "mine.toml: detector rule 'github': a rule of this package"),
+        (RULE + RULE, "mine.toml: two detector rules have the id 'badge'"),
+        ("[[rule]", "mine.toml: "),
+    ],
+)
+def test_a_rule_that_is_wrong_is_named_with_its_file(tmp_path, rules, complaint):
+    with pytest.raises(ConfigError) as refused:
+        built(tmp_path, WITH_RULES, rules)
+
+    assert str(refused.value).startswith(str(tmp_path / "mine.toml"))
+    assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ("[redaction]\ncut = 0\n", "redaction.cut is 0; give a number from 1 to 65024"),
+        ('[redaction]\ndeadline = "soon"\n', "redaction.deadline is 'soon'; give a number above 0 and a unit"),
+        ('[redaction.actions]\npii = "hash"\n', "redaction.actions.pii is 'hash'; use mask, token, partial"),
+        ('[redaction.actions]\ncard = "drop"\n', "redaction.actions.card: no rule has the label 'card'"),
+        ('[redaction.actions]\njwt = "partial"\n', "redaction.actions.jwt is 'partial'; only card-number"),
+        ('[redaction]\nrule = ["x"]\n', "unknown key redaction.rule; did you mean redaction.rules?"),
+        ('[redaction]\nrules = ["gone.toml"]\n', "redaction.rules 1: cannot read"),
+        ('[[tool]]\ntool = "x"\nactions = { pii = "no" }\n', "tool 'x': actions.pii is 'no'; use mask, token"),
+        ('[[tool]]\ntool = "x"\nactions = { badge = "mask" }\n', "tool 'x': actions.badge: no rule has the label"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named_with_its_file_and_what_is_allowed(tmp_path, settings, complaint):
+    with pytest.raises(ConfigError) as refused:
+        built(tmp_path, settings)
+
+    assert str(refused.value).startswith(str(tmp_path / "onrecord.toml"))
+    assert complaint in str(refused.value)
+
+
+def tag_of(home, value):
+    environ = {"ONRECORD_HOME": str(home), "PATH": "/usr/bin:/bin"}
+    return subprocess.run([*ONRECORD, "tag"], input=value, env=environ, capture_output=True, text=True)
+
+
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize("classification", ["low", "critical"])
+def test_where_a_leaked_key_was_used_can_be_asked_at_every_class(tmp_path, classification):
+    (tmp_path / "onrecord.toml").write_text(f'tenant = "acme"\n[[tool]]\nclassification = "{classification}"\n')
+    with Session(tmp_path) as session:
+        session.call("store", text="nothing")
+        session.call("store", text=f"with {TOKEN} in it")
+        session.end()
+
+    tag = tag_of(tmp_path, f"{TOKEN}\n").stdout.strip()
+    found = [json.loads(line) for line in onrecord(tmp_path, "tail", "--tag", tag, "--json").stdout.splitlines()]
+
+    assert [event["phase"] for event in found] == ["attempt", "result"]
+    assert {event["call_id"] for event in found} == {[e for e in record(tmp_path) if e.get("phase")][2]["call_id"]}
+    assert all(event["value_tags"] == [f"github-token#{tag}"] for event in found)
+    assert tag_of(tmp_path, "").returncode == 2
+    assert TOKEN not in str(found)
