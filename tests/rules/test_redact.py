@@ -737,7 +737,7 @@ def test_text_for_the_terminal_is_masked_cut_and_neutral() -> None:
     text = redactor().text(f"\x1b[31mno access with {GITHUB}\n" + "x " * 250, limit=60)
 
     tag = redactor().tag(GITHUB, "github-token")
-    assert text.startswith(f"\\x1b[31mno access with [REDACTED:{tag}]\\n")
+    assert text.startswith(f"\\x1b[31mno access with [REDACTED:{tag}]")
     assert text.endswith("…")
 
 

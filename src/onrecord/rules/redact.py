@@ -105,13 +105,14 @@ class Redactor:
         self._schemas: dict[str, ToolSchema] = {}
         self._handlings: dict[tuple[str, str, Own], Handling] = {}
         self._digests: dict[str, Digests] = {}
+        self._plain: set[str] = set()  # names in which nothing was found
         self._rules = f"{detectors.digest}:{cut}:{_json(self._actions, order='sorted').decode()}"
         self._policy = _policy(self._rules)
         self.counts: Counter[str] = Counter()  # events: whose redaction `failed`, `leaked` until the last look, was cut
 
     @property
     def policy(self) -> str:
-        """Name and version of the redaction, and a short digest of its rules."""
+        """Name and version of the redaction, and a digest of its rules."""
         return self._policy
 
     def tag(self, value: str, label: str = "", tenant: str | None = None) -> str:
@@ -192,12 +193,9 @@ class Redactor:
         return handling
 
     def _digests_of(self, tenant: str) -> Digests:
-        digests = self._digests.get(tenant)
-        if digests is None:
-            if len(self._digests) >= REMEMBERED:
-                self._digests.clear()
-            digests = self._digests[tenant] = Digests(self._digest_key, tenant)
-        return digests
+        if tenant not in self._digests:
+            self._digests[tenant] = Digests(self._digest_key, tenant)  # tenants are few, and named by us
+        return self._digests[tenant]
 
     def _inspection(self, treatment: Treatment, base: Event, secrets: Secrets, room: int, **how: bool) -> Inspection:
         late: Callable[[], bool] | None = None
@@ -279,22 +277,32 @@ class Redactor:
 
     def _inspect(self, inspection: Inspection, names: Iterable[str], parts: Sequence[_Part]) -> None:
         """Look at `names` and `parts`: all at once, and one by one only where there is something."""
-        texts = [text[:NAME_WINDOW] for text in names]
-        named = texts.copy()
+        named = [text[:NAME_WINDOW] for text in names]
         secrets = inspection.secrets
-        plain = True
+        texts: list[str] = []
+        plain = all(map(self._is_plain, named))
         for _, value, marks in parts:
             plain = plain and not marks
             plain = plain and gathered(
                 value, texts, room=inspection.room, binary=inspection.binary, numbers=bool(secrets)
             )
-        if plain:
-            together = "\n".join(texts)
-            if not self._detectors.suspect(utf8(together)) and not (secrets and secrets.occur(together)):
-                return
+        plain = plain and not self._detectors.suspect(utf8("\n".join(texts)))
+        if plain and not (secrets and secrets.occur("\n".join([*named, *texts]))):
+            return
         inspection.inspect_names(named)
         for root, value, marks in parts:
             inspection.inspect(root, value, marks)
+
+    def _is_plain(self, name: str) -> bool:
+        """Say whether nothing is found in a name; the same few come with each call, and are looked at once."""
+        if name in self._plain:
+            return True
+        if self._detectors.find(name):
+            return False
+        if len(self._plain) >= REMEMBERED:
+            self._plain.clear()
+        self._plain.add(name)
+        return True
 
     def _summary(
         self, shown: Disclosure, value: Json, root: Tokens, declared: Sequence[str], inspection: Inspection

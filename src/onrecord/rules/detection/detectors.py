@@ -72,14 +72,16 @@ class Detectors:
 
     def suspect(self, data: bytes, *, encoded: bool = False) -> bool:
         """Say whether anything could be found in `data`, UTF-8 of one text or of many, one a line; see `find`."""
-        hits = self._gate.hits(data)
-        if encoded:
-            return any(hit < len(self._sought) for hit in hits)
-        if hits or self._recognisers:
+        hits, known = self._gate.hits(data), len(self._sought)
+        if known in hits and not encoded:
+            return True  # a telling name, wherever it stands
+        if hits and self._matches(data, hits, low=False, encoded=encoded) != []:
             return True
+        if encoded:
+            return False
         signs: views.Signs = {}
         views.note(signs, data, 0, len(data))
-        return bool(signs)
+        return bool(signs or self._recognisers)
 
     def find(self, text: str, *, low: bool = False, encoded: bool = False) -> list[Finding]:
         """Return what is to be masked in `text`, in order, without overlaps.
