@@ -28,6 +28,7 @@ from onrecord.errors import ConfigError, OnRecordError
 from onrecord.event.call import Json
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.finding import Finding
+from onrecord.rules.detection.flagging import flags
 from onrecord.rules.echo import FOUND, Secrets
 from onrecord.rules.marks import has_marks
 
@@ -146,7 +147,7 @@ class _Rows:
             "id": value.get("id"),
             "redacted": shown,
             "findings": [_said(finding) for finding in findings],
-            "flags": output_flags(self._detectors, text),
+            "flags": output_flags(text),
         }
 
 
@@ -160,9 +161,9 @@ def _said(finding: Finding) -> Json:
     }
 
 
-def output_flags(_detectors: Detectors, _text: str) -> list[Json]:
-    """Return what in `text` looks like an attempt to mislead its reader."""
-    return []
+def output_flags(text: str) -> list[Json]:
+    """Return what in `text` looks like an attempt to mislead its reader: signs, never proof."""
+    return [{"start": one.start, "end": one.end, "flag": one.flag, "rule": one.rule_id} for one in flags(text)]
 
 
 def _each_value(files: list[str], answer: Callable[[Json], Json]) -> None:

@@ -64,7 +64,7 @@ class Flagger:
     def _everywhere(self, text: str) -> list[Flag]:
         """Return the phrases in `text` and in what decodes from it."""
         signs: views.Signs = {}
-        views.note(signs, utf8(text), 0, len(text))
+        views.note(signs, utf8(text), 0, len(text), rare=True, common=True)
         found = self._phrases(text)
         if signs:
             seen = views.searched(text, found, signs, self._in_view)
@@ -75,7 +75,7 @@ class Flagger:
 
     def _in_view(self, text: str) -> tuple[list[Finding], views.Signs]:
         signs: views.Signs = {}
-        views.note(signs, utf8(text), 0, len(text))
+        views.note(signs, utf8(text), 0, len(text), rare=True, common=True)
         return self._phrases(text), signs
 
     def _phrases(self, text: str) -> list[Finding]:
