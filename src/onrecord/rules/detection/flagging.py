@@ -18,11 +18,14 @@ from onrecord.rules.detection.gate import Expression, KeywordGate
 from onrecord.rules.detection.hidden import hidden
 from onrecord.rules.detection.markup import hidden_html
 from onrecord.rules.detection.rule import Ready, read_rules
-from onrecord.rules.pattern import Offsets, utf8
+from onrecord.rules.pattern import Offsets, Pattern, utf8
 
 MOST = 200  # flags of one text
 LONGEST = 1_048_576  # characters of one text that are looked at; the rest is flagged as `unchecked`
 UNCHECKED = "unchecked"
+
+_RARE = Pattern("|".join(f"(?:{sign})" for sign in views.RARE))
+_COMMON = Pattern("|".join(f"(?:{sign})" for sign in views.COMMON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,7 @@ class Flagger:
 
     def _everywhere(self, text: str) -> list[Flag]:
         """Return the phrases in `text` and in what decodes from it."""
-        signs: views.Signs = {}
-        views.note(signs, utf8(text), 0, len(text), rare=True, common=True)
+        signs = _signs(text)
         found = self._phrases(text)
         if signs:
             seen = views.searched(text, found, signs, self._in_view)
@@ -74,8 +76,7 @@ class Flagger:
         return [_flag(finding) for finding in found]
 
     def _in_view(self, text: str) -> tuple[list[Finding], views.Signs]:
-        signs: views.Signs = {}
-        views.note(signs, utf8(text), 0, len(text), rare=True, common=True)
+        signs = _signs(text)
         return self._phrases(text), signs
 
     def _phrases(self, text: str) -> list[Finding]:
@@ -91,6 +92,14 @@ class Flagger:
                 if span is not None:
                     found.append(Finding(*span, ready.rule.label, ready.rule.id, ready.rule.kind))
         return found
+
+
+def _signs(text: str) -> views.Signs:
+    """Return the signs that `text` is encoded."""
+    data = utf8(text)
+    signs: views.Signs = {}
+    views.note(signs, data, 0, len(text), rare=_RARE.occurs(data), common=_COMMON.occurs(data))
+    return signs
 
 
 def _flag(finding: Finding) -> Flag:
