@@ -57,9 +57,8 @@ def _folder(folder: Path, *, verbose: bool) -> None:
             first = found[0]
             print(file, first.rule_id, ascii(text[first.start : first.end][:120]))
     seconds = time.perf_counter() - started
-    print(
-        f"{folder}: {hits} of {count} documents, {1000 * hits / max(1, count):.2f} per 1,000, {size / seconds / 1e6:.1f} MB/s"
-    )
+    share, speed = 1000 * hits / max(1, count), size / seconds / 1e6
+    print(f"{folder}: {hits} of {count} documents, {share:.2f} per 1,000, {speed:.1f} MB/s")
     print("  ", rules.most_common(12))
 
 

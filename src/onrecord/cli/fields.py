@@ -9,6 +9,7 @@ shows little of a call; this shows all that may be shown.
 import math
 
 from onrecord.event.call import Json
+from onrecord.rules.actions import Handling
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.echo import Secrets
 from onrecord.rules.inspection import LEAF, LONG_NUMBER, Inspection
@@ -30,7 +31,7 @@ class Fields:
 
     def redacted(self, value: Json) -> Json:
         """Return `value` as it may be shown, of the same shape."""
-        inspection = Inspection(self._detectors, Secrets(), low=self._low, room=1 << 40)
+        inspection = Inspection(self._detectors, Secrets(), Handling(None, {}), low=self._low, room=1 << 40)
         inspection.inspect("", value, marked(self._schema, value))
         return self._shown(value, ("",), inspection)
 

@@ -162,7 +162,7 @@ def _said(finding: Finding) -> Json:
 
 
 def output_flags(text: str) -> list[Json]:
-    """Return what in `text` looks as if it wanted to mislead its reader, and where."""
+    """Return what in `text` looks like an attempt to mislead its reader: signs, never proof."""
     return [{"start": one.start, "end": one.end, "flag": one.flag, "rule": one.rule_id} for one in flags(text)]
 
 

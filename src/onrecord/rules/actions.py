@@ -83,7 +83,8 @@ class Handling:
 
     __slots__ = ("_cutting", "_digests", "_known", "_tables")
 
-    def __init__(self, digests: Digests, table: Table, classification: str = "", own: Own = ()) -> None:
+    def __init__(self, digests: Digests | None, table: Table, classification: str = "", own: Own = ()) -> None:
+        """Without `digests` no label has a tag."""
         narrow = table.get(classification, {})
         self._tables = [dict(own), narrow if isinstance(narrow, Mapping) else {}, table]
         self._digests = digests
@@ -106,7 +107,7 @@ class Handling:
         if label == OVERFLOW:
             return label_only(label)
         action = self.action(label, kind)
-        if action == "token" or (kind == "secret" and _unguessable(value)):
+        if self._digests is not None and (action == "token" or (kind == "secret" and _unguessable(value))):
             return f"[REDACTED:{label}#{self._digests.tag(value)}]"
         if action == "partial" and kind == "pii" and label in PARTIAL:
             end = "".join(filter(str.isalnum, value))[-4:]

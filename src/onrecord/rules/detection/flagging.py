@@ -25,6 +25,7 @@ LONGEST = 1_048_576  # characters of one text that are looked at; the rest is fl
 UNCHECKED = "unchecked"
 
 
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """`text[start:end]`, in code points, looks like what `flag` says."""
@@ -63,19 +64,15 @@ class Flagger:
 
     def _everywhere(self, text: str) -> list[Flag]:
         """Return the phrases in `text` and in what decodes from it."""
-        signs: views.Signs = {}
-        views.note(signs, utf8(text), 0, len(text))
+        signs = _signs(text)
         found = self._phrases(text)
         if signs:
             seen = views.searched(text, found, signs, self._in_view)
-            if seen is None:
-                return [*map(_flag, found), Flag(0, len(text), UNCHECKED, UNCHECKED)]
-            found = seen
+            found = found if seen is None else seen  # too much to decode: what it says as it stands was looked at
         return [_flag(finding) for finding in found]
 
     def _in_view(self, text: str) -> tuple[list[Finding], views.Signs]:
-        signs: views.Signs = {}
-        views.note(signs, utf8(text), 0, len(text))
+        signs = _signs(text)
         return self._phrases(text), signs
 
     def _phrases(self, text: str) -> list[Finding]:
@@ -91,6 +88,14 @@ class Flagger:
                 if span is not None:
                     found.append(Finding(*span, ready.rule.label, ready.rule.id, ready.rule.kind))
         return found
+
+
+def _signs(text: str) -> views.Signs:
+    """Return the signs that `text` is encoded."""
+    data = utf8(text)
+    signs: views.Signs = {}
+    views.note(signs, data, 0, len(text))
+    return signs
 
 
 def _flag(finding: Finding) -> Flag:
