@@ -259,6 +259,14 @@ def test_both_gates_find_the_same_in_any_text(gates: tuple[Detectors, Detectors]
 
 
 @needs_hyperscan
+def test_both_gates_find_the_same_in_the_test_strings_of_each_rule(gates):
+    for rule in builtin_detectors().rules:
+        for pieces in (*rule.positive, *rule.negative):
+            text = "".join(pieces)
+            assert gates[0].find(text) == gates[1].find(text), rule.id
+
+
+@needs_hyperscan
 def test_both_gates_find_the_same_in_every_text_of_the_sample(gates):
     ours = builtin_detectors()
     for line in SAMPLE.read_text(encoding="utf-8").splitlines():
