@@ -32,6 +32,7 @@ from onrecord.event.call import Actor, Call, Connection, Definition, Raw
 from onrecord.event.event import Event
 from onrecord.rules.classify import ToolRule, classify
 from onrecord.rules.detection.detectors import Detectors
+from onrecord.rules.detection.offsets import APART
 from onrecord.rules.redact import Redactor
 
 SAMPLE = Path(__file__).parents[1] / "tests" / "vectors" / "redaction" / "sample.jsonl"
@@ -205,7 +206,7 @@ def _best_us(works: Sequence[Callable[[], object]]) -> list[float]:
 
 def scanned_us(detectors: Detectors, made: list[dict[str, object]]) -> list[float]:
     """Return how long a search of each event's text takes, `key: value` a line."""
-    texts = ["\n".join(_leaves("", event)) for event in made]
+    texts = [APART.join(_leaves("", event)) for event in made]
     return _best_us([lambda text=text: detectors.find(text) for text in texts])
 
 

@@ -19,6 +19,7 @@ from onrecord.rules.detection import checks
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.finding import Finding, Kind
 from onrecord.rules.detection.labels import OVERFLOW, cut, label_only
+from onrecord.rules.detection.offsets import APART
 from onrecord.rules.echo import Place, Secrets, readable, replaced
 from onrecord.rules.gathering import (
     DEEPEST,
@@ -32,7 +33,6 @@ from onrecord.rules.gathering import (
     under,
 )
 from onrecord.rules.outcome import is_binary
-from onrecord.rules.pattern import utf8
 from onrecord.rules.pointer import Tokens
 from onrecord.rules.splits import Part, joints
 
@@ -106,7 +106,7 @@ class Inspection:
         """Look at names that a client or server gave; `name` shows them."""
         self.whole = False
         listed = list(texts)
-        if not self._detectors.suspect(utf8("\n".join(listed))):
+        if not self._detectors.suspect(APART.join(listed)):
             self._clean.update(text for text in listed if len(text) <= NAME_WINDOW)
         for text in listed:
             self._scan_name(text)

@@ -27,13 +27,13 @@ from onrecord.rules.called import hexadecimal, names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.labels import cut
+from onrecord.rules.detection.offsets import APART
 from onrecord.rules.digests import Digests
 from onrecord.rules.disclosure import Disclosure, disclosed, without_values
 from onrecord.rules.echo import Secrets, readable
 from onrecord.rules.gathering import gathered
 from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
 from onrecord.rules.neutral import neutral
-from onrecord.rules.pattern import utf8
 from onrecord.rules.pointer import Tokens
 from onrecord.rules.seal import NAMES, sealed, withheld
 from onrecord.rules.summary import summary_of_all, summary_of_places, text_at
@@ -286,7 +286,7 @@ class Redactor:
             plain = plain and gathered(
                 value, texts, room=inspection.room, binary=inspection.binary, numbers=bool(secrets)
             )
-        plain = plain and not self._detectors.suspect(utf8("\n".join(texts)))
+        plain = plain and not self._detectors.suspect(APART.join(texts))
         if plain and not (secrets and secrets.occur("\n".join([*named, *texts]))):
             return
         inspection.inspect_names(named)

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from onrecord.event.event import Event, encode
 from onrecord.rules.detection.detectors import Detectors
+from onrecord.rules.detection.offsets import APART
 from onrecord.rules.echo import FOUND, Secrets
-from onrecord.rules.pattern import utf8
 
 BODY = 31 * 1024  # bytes of an encoded event; the ledger adds its own keys, and a line holds 32 KiB
 
@@ -85,11 +85,9 @@ def _emptied(event: Event, *names: str) -> Event:
 
 def _is_clean(event: Event, secrets: Secrets, detectors: Detectors) -> bool:
     texts = list(_outside(event))
-    together = "\n".join(texts)
-    if detectors.suspect(utf8(together), encoded=True):
-        low = event.data_classification == "low"
-        if detectors.find(together, low=low, encoded=True):
-            return False
+    together = APART.join(texts)
+    if detectors.find(together, low=event.data_classification == "low", encoded=True):
+        return False
     return not secrets or not any(secrets.occur(text, FOUND, decoded=False) for text in texts)
 
 

@@ -70,18 +70,12 @@ class Detectors:
         prove(rules)
         return cls(rules, digest=hashlib.sha256(text.encode()).hexdigest())
 
-    def suspect(self, data: bytes, *, encoded: bool = False) -> bool:
-        """Say whether anything could be found in `data`, UTF-8 of one text or of many, one a line; see `find`."""
-        hits, known = self._gate.hits(data), len(self._sought)
-        if known in hits and not encoded:
-            return True  # a telling name, wherever it stands
-        if hits and self._matches(data, hits, low=False, encoded=encoded) != []:
-            return True
-        if encoded:
-            return False
-        signs: views.Signs = {}
-        views.note(signs, data, 0, len(data))
-        return bool(signs or self._recognisers)
+    def suspect(self, text: str) -> bool:
+        """Say whether anything is to be found in `text`, which may be many texts with `APART` between them.
+
+        Where a telling name stands, there is: its value may be another of the texts.
+        """
+        return bool(self._recognisers) or self._found(text, low=False, encoded=False, telling=True) != []
 
     def find(self, text: str, *, low: bool = False, encoded: bool = False) -> list[Finding]:
         """Return what is to be masked in `text`, in order, without overlaps.
@@ -90,9 +84,15 @@ class Detectors:
         values were judged one by one, and what a name announces is not asked again: between two values
         of JSON nearly anything looks like an assignment.
         """
-        seen = self._searched(text, low=low, encoded=encoded)
+        return self._found(text, low=low, encoded=encoded, telling=False)
+
+    def _found(self, text: str, *, low: bool, encoded: bool, telling: bool) -> list[Finding]:
+        """See `find`; with `telling`, a telling name is found to be too much."""
+        seen = self._searched(text, low=low, encoded=encoded, telling=telling)
         if seen is not None and seen[1]:
-            decoded = views.searched(text, *seen, lambda view: self._searched(view, low=low, encoded=False))
+            decoded = views.searched(
+                text, *seen, lambda view: self._searched(view, low=low, encoded=False, telling=telling)
+            )
             seen = None if decoded is None else (decoded, seen[1])
         if seen is None:
             return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
@@ -101,13 +101,17 @@ class Detectors:
             found.extend(recogniser.recognised(text))
         return _repeated(text, _settled(text, found)) if found else found
 
-    def _searched(self, text: str, *, low: bool, encoded: bool) -> "tuple[list[Finding], views.Signs] | None":
+    def _searched(
+        self, text: str, *, low: bool, encoded: bool, telling: bool
+    ) -> "tuple[list[Finding], views.Signs] | None":
         """Return what is found in `text` as it is, and the signs that it is encoded; None where that is too much."""
         found: list[Finding] = []
         room = MOST_MATCHES + len(text) // DENSEST
         for base, piece in _slices(text, SLICE):
             data = utf8(piece)
             hits = self._gate.hits(data)
+            if telling and len(self._sought) in hits:
+                return None
             if hits:
                 matches = self._matches(data, hits, low=low, encoded=encoded)
                 room -= len(matches or ())

@@ -17,7 +17,7 @@ AROUND = 128  # characters kept on either side of an edit
 NEAR = 96  # characters between an edit and what it may have made visible
 TOKEN = 2_048  # characters that a cut moves so as to spare a token
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=_-.%:@"
-CUT = "\n\x1e\n"  # stands where something was left out
+APART = "\n\x1e\n"  # stands between texts that are searched at once, and where something was left out
 
 
 class View:
@@ -48,8 +48,8 @@ class View:
                     stop = _token_end(text, done)
                     if stop < begin:
                         size = self._copied(parts, text, done, stop, size)
-                        parts.append(CUT)
-                        size += len(CUT)
+                        parts.append(APART)
+                        size += len(APART)
                         done = begin
                 else:
                     done = begin

@@ -75,8 +75,12 @@ NEAR = rf"(?i:{_WORDS})[^a-zA-Z][\x01-\x09\x0b-\x7f]{{0,64}}[0-9][A-Za-z0-9_~+/.
 _VALUE = Pattern(r"[^A-Za-z0-9_~+/.-]([A-Za-z0-9_~+/-][A-Za-z0-9_~+/.-]{15,}={0,2})")
 _DIRECT = Pattern(r"[._-]([A-Za-z0-9][A-Za-z0-9_~+/.-]{15,}={0,2})")  # PRIVATE.9f86…
 # A value after a sign, whatever its name.
-ASSIGNED = r"""(?:=>|[=:])[ \t]{0,3}["'`]?([A-Za-z0-9_~+-][A-Za-z0-9_~+/-]{19,}={0,2})(?:[^A-Za-z0-9_~+/.=:(\[-]|\z)"""
-_ASSIGNED = Pattern(ASSIGNED)
+_AFTER_SIGN = (
+    r"""(?:=>|[=:])[ \t]{0,3}["'`]?([A-Za-z0-9_~+-][A-Za-z0-9_~+/-]{19,}={0,2})(?:[^A-Za-z0-9_~+/.=:(\[-]|\z)"""
+)
+_ASSIGNED = Pattern(_AFTER_SIGN)
+# What a gate looks for: there is a digit near the beginning of most.
+ASSIGNED = r"""(?:=>|[=:])[ \t]{0,3}["'`]?[A-Za-z_~+-]{0,24}[0-9][0-9_~+/-]{0,12}[A-Za-z][A-Za-z0-9_~+/-]{6}"""
 _LONGEST_ASSIGNED = 128
 _ENCODED = ("iVBOR", "/9j/", "R0lGOD", "UklGR", "eyJ", "sha1-", "sha256-", "sha384-", "sha512-", "data")
 _HEX = frozenset("0123456789abcdefABCDEF-")

@@ -19,7 +19,7 @@ from typing import TypeAlias
 from onrecord.rules.detection import decoding, joins, lookalikes, runs
 from onrecord.rules.detection.decoding import Edits, TooMany
 from onrecord.rules.detection.finding import Finding
-from onrecord.rules.detection.offsets import CUT, View, merged
+from onrecord.rules.detection.offsets import APART, View, merged
 from onrecord.rules.pattern import Pattern
 
 DEPTH = 4  # views of views
@@ -222,7 +222,7 @@ def _keep(values: dict[str, Finding], value: str, finding: Finding) -> None:
 
 def _counts(view: View, start: int, end: int) -> bool:
     """Say whether decoding has to do with what stands there, and nothing was left out in it."""
-    return view.near(start, end) and CUT not in view.text[start:end]
+    return view.near(start, end) and APART not in view.text[start:end]
 
 
 def _in_text(view: View, start: int, end: int, finding: Finding) -> Finding:
