@@ -25,7 +25,6 @@ LONGEST = 1_048_576  # characters of one text that are looked at; the rest is fl
 UNCHECKED = "unchecked"
 
 
-
 @dataclass(frozen=True, slots=True)
 class Flag:
     """`text[start:end]`, in code points, looks like what `flag` says."""
