@@ -322,7 +322,7 @@ def test_rules_of_ones_own_are_used_beside_those_of_the_package(tmp_path):
     done = redact("--rules", rules, given=f"badge ACME-654321 of {GITHUB}, password=hunter22\n")
     assert done.stdout == b"badge [REDACTED:acme-badge] of [REDACTED:github-token], password=[REDACTED:password]\n"
     listed = redact("--rules", rules, "--list-rules", "--json").stdout.splitlines()
-    assert json.loads(listed[-1]) == {
+    assert json.loads(listed[0]) == {  # a user's own come first
         "id": "acme-badge",
         "label": "acme-badge",
         "class": "pii",

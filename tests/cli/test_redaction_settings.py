@@ -58,7 +58,7 @@ def test_rules_of_ones_own_are_applied_and_are_part_of_the_policy(tmp_path):
         (RULE.replace('"123456"', '"12345"'), "mine.toml: detector rule 'badge': finds nothing in its positive test"),
         (RULE.replace("BADGE-[0-9]{6}", "BADGE-(?=x)"), "mine.toml: detector rule 'badge': not an RE2 expression"),
         (RULE.replace("regex", "regexp"), "mine.toml: Object contains unknown field `regexp`"),
-        (RULE.replace('id = "badge"', 'id = "github"'), "mine.toml: detector rule 'github': a rule of this package"),
+        (RULE.replace('id = "badge"', 'id = "github"'), "mine.toml: detector rule 'github': a rule that ships"),
         (RULE + RULE, "mine.toml: two detector rules have the id 'badge'"),
         ("[[rule]", "mine.toml: "),
     ],

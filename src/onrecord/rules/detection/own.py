@@ -24,7 +24,7 @@ def read_own(text: str, where: str, others: Sequence[Rule] = ()) -> tuple[Rule, 
         ours = {rule.id for rule in builtin_rules()[0]}
         for rule in rules:
             if rule.id in ours:
-                raise ConfigError(f"detector rule '{rule.id}': a rule of this package has that id; choose another")
+                raise ConfigError(f"detector rule '{rule.id}': a rule that ships with this package has that id")
     except ConfigError as e:
         raise ConfigError(f"{where}: {e}") from e
     return rules
