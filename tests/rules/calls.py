@@ -49,7 +49,7 @@ def definition(input_schema: Json = None, output_schema: Json = None, **hints: A
 
 
 def call(
-    arguments: Json = None,
+    arguments: Any = None,
     *,
     tool: str = "read_file",
     event_type: EventType = "tool_call",

@@ -25,7 +25,6 @@ from tests.rules.calls import (
 )
 
 from onrecord.errors import ConfigError
-from onrecord.event.call import Json
 from onrecord.rules.actions import check_actions
 from onrecord.rules.detection.detectors import masked
 from onrecord.rules.digests import Digests
@@ -40,7 +39,7 @@ def by(tenant: str = "", **actions: Any) -> Redactor:
     )
 
 
-def said(arguments: Json, with_: Redactor, **rule: Any) -> Any:
+def said(arguments: Any, with_: Redactor, **rule: Any) -> Any:
     attempt, _ = attempted(call(arguments), with_, **{"classification": "low", **rule})
     assert not attempt.event.redaction_error
     return json.loads(attempt.event.input_summary) if attempt.event.input_summary else ""
