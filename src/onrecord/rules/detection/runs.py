@@ -210,19 +210,31 @@ def octals(data: bytes, edits: Edits) -> None:
 
 def hexadecimals(data: bytes, edits: Edits) -> None:
     """Read `414b4941`, `41:4b:49`, `0x41, 0x4b` and the like."""
+    left = right = 0  # of the last run without anything between its digits, which is judged once
+    read = False
     for start, end in _CODES_16.spans(data):
-        left, right = _left(data, start, _HEX), _right(data, end, _HEX)
-        if end - start >= 16 and _right(data, start, _HEX) >= end:  # digits without anything between them
-            run = data[left:right]
-            text = text_of(bytes.fromhex(run[: len(run) & ~1].decode()), edits)
-            if text:
-                edits.add(left, right, text)
-                continue
-            if right - left - (end - start) > (end - start) // 2:
+        if start >= right:
+            left, right = _left(data, start, _HEX), _right(data, end if _one_run(data, start, end) else start, _HEX)
+            read = right >= end and _read_run(data, left, right, edits)
+        if end - start >= 16 and right >= end:
+            if read or right - left - (end - start) > (end - start) // 2:
                 continue
         piece = data[start:end]
         codes = bytes(int(piece[a:b], 16) for a, b in _PAIR.spans(piece))
         edits.add(start, end, codes.decode("ascii"))
+
+
+def _one_run(data: bytes, start: int, end: int) -> bool:
+    return not data[start:end].strip(_HEX)
+
+
+def _read_run(data: bytes, left: int, right: int, edits: Edits) -> bool:
+    """Read `data[left:right]`, hexadecimal digits without anything between them; return whether that is text."""
+    run = data[left:right]
+    text = text_of(bytes.fromhex(run[: len(run) & ~1].decode()), edits) if len(run) >= 16 else ""
+    if text:
+        edits.add(left, right, text)
+    return bool(text)
 
 
 def packed_hexadecimals(data: bytes, edits: Edits) -> None:
