@@ -18,6 +18,7 @@ PROMISED = {
     "A4": "an attempt is on disk before the tool runs, and every call gets a closing event, however it ends",
     "B1": "no secret reaches the disk, whatever carries it",
     "B2": "a property that its schema marks as sensitive is replaced and named; the tool gets the real value",
+    "B3": "credentials and personal data are found by patterns, and by tests of what they match",
     "B4": "the classification of a tool says how much of a call is kept; long text is cut",
     "B5": "users are pseudonyms; destroying one key unlinks that user, and the log still verifies",
     "B6": "each event names the redaction policy; a redaction that fails withholds the value",

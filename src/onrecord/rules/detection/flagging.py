@@ -77,10 +77,11 @@ class Flagger:
     def _phrases(self, text: str) -> list[Finding]:
         data = utf8(text)
         found: list[Finding] = []
-        lowered = data.lower()
-        for i in self._gate.hits(data):
+        for i in self._gate.hits(data):  # of which each is called by a keyword of its own
             ready = self._rules[i]
-            spans = list(ready.spans(data)) if ready.called(lowered) else []
+            spans = list(ready.spans(data))
+            if not spans:
+                continue
             offsets = Offsets(data, {at for span in spans for at in span})
             for start, end in spans[:MOST]:
                 span = ready.confirmed(text, offsets[start], offsets[end])

@@ -216,9 +216,9 @@ def hexadecimals(data: bytes, edits: Edits) -> None:
         if start >= right:
             left, right = _left(data, start, _HEX), _right(data, end if _one_run(data, start, end) else start, _HEX)
             read = right >= end and _read_run(data, left, right, edits)
-        if end - start >= 16 and right >= end:
-            if read or right - left - (end - start) > (end - start) // 2:
-                continue
+        alone = end - start >= 16 and right >= end
+        if alone and (read or right - left - (end - start) > (end - start) // 2):
+            continue
         piece = data[start:end]
         codes = bytes(int(piece[a:b], 16) for a, b in _PAIR.spans(piece))
         edits.add(start, end, codes.decode("ascii"))
