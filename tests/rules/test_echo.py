@@ -80,7 +80,7 @@ def test_a_marked_value_does_not_come_back_in_any_form(form: str, value: str) ->
     made = call({"v": value}, defined=definition({"properties": {"v": {"sensitive": True}}}))
     written = f"it was {FORMS[form](value)} ."
 
-    attempt, ended = answered(made, text_result(written, structuredContent={"a": [written]}), classification="low")
+    attempt, ended = answered(made, text_result(written, structuredContent={"list": [written]}), classification="low")
     _, failed = answered(
         made, {"code": 1, "message": written, "data": written}, classification="low", status="failed", error_type="x"
     )
