@@ -88,18 +88,26 @@ class Detectors:
 
     def _found(self, text: str, *, low: bool, encoded: bool, telling: bool) -> list[Finding]:
         """See `find`; with `telling`, a telling name is found to be too much."""
-        seen = self._searched(text, low=low, encoded=encoded, telling=telling)
-        if seen is not None and seen[1]:
-            decoded = views.searched(
-                text, *seen, lambda view: self._searched(view, low=low, encoded=False, telling=telling)
-            )
-            seen = None if decoded is None else (decoded, seen[1])
-        if seen is None:
+        try:
+            found = self._everywhere(text, low=low, encoded=encoded, telling=telling)
+        except (ValueError, LookupError, ArithmeticError, RecursionError):  # a check or a decoder that fails
+            found = None
+        if found is None:
             return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
-        found = seen[0]
         for recogniser in () if low else self._recognisers:
             found.extend(recogniser.recognised(text))
         return _repeated(text, _settled(text, found)) if found else found
+
+    def _everywhere(self, text: str, *, low: bool, encoded: bool, telling: bool) -> list[Finding] | None:
+        """Return what is found in `text` and in what decodes from it; None where that is too much."""
+
+        def search(view: str) -> "tuple[list[Finding], views.Signs] | None":
+            return self._searched(view, low=low, encoded=False, telling=telling)
+
+        seen = self._searched(text, low=low, encoded=encoded, telling=telling)
+        if seen is None or not seen[1]:
+            return None if seen is None else seen[0]
+        return views.searched(text, *seen, search)
 
     def _searched(
         self, text: str, *, low: bool, encoded: bool, telling: bool

@@ -62,5 +62,8 @@ def _is_body(line: str) -> bool:
 def encoded(text: str, start: int, end: int) -> Span | None:
     """Keep base64 of a private key's armour; that of certificates and public keys begins alike."""
     head = text[start : start + 80]
-    plain = b64decode(head[: len(head) // 4 * 4], validate=False)
+    try:
+        plain = b64decode(head[: len(head) // 4 * 4], validate=False)
+    except ValueError:  # cut off, or written in another form again
+        plain = b"PRIVATE"
     return (start, end) if b"PRIVATE" in plain else None
