@@ -79,8 +79,11 @@ _AFTER_SIGN = (
     r"""(?:=>|[=:])[ \t]{0,3}["'`]?([A-Za-z0-9_~+-][A-Za-z0-9_~+/-]{19,}={0,2})(?:[^A-Za-z0-9_~+/.=:(\[-]|\z)"""
 )
 _ASSIGNED = Pattern(_AFTER_SIGN)
-# What a gate looks for: there is a digit near the beginning of most.
-ASSIGNED = r"""(?:=>|[=:])[ \t]{0,3}["'`]?[A-Za-z_~+-]{0,24}[0-9][0-9_~+/-]{0,12}[A-Za-z][A-Za-z0-9_~+/-]{6}"""
+# What a gate looks for: there is a digit near the beginning of most, and a letter that is no hexadecimal digit.
+ASSIGNED = (
+    r"""(?:=>|[=:])[ \t]{0,3}["'`]?(?:[A-Za-z_~+-]{0,24}[g-zG-Z][A-Za-z_~+-]{0,24}[0-9][0-9_~+/-]{0,12}[A-Za-z]"""
+    r"""|[a-fA-F_~+-]{0,24}[0-9][0-9a-fA-F_~+/-]{0,24}[g-zG-Z])[A-Za-z0-9_~+/-]{6}"""
+)
 _LONGEST_ASSIGNED = 128
 _ENCODED = ("iVBOR", "/9j/", "R0lGOD", "UklGR", "eyJ", "sha1-", "sha256-", "sha384-", "sha512-", "data")
 _HEX = frozenset("0123456789abcdefABCDEF-")

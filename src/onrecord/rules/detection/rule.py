@@ -10,6 +10,8 @@ Rules are data (`*.toml` beside this package), and users add their own in the sa
     regex      RE2; `group` is the part that is masked (0: all of the match)
     keywords   lower case; the rule is tried only where one of them occurs
     gate       RE2; occurs wherever `regex` matches and costs less to look for, where that one costs much
+    outline    literals, one of which stands in the outline of each match (outline.py says what that is):
+               `0` for a digit, `a` for a letter, `-` for a blank or a dash, other signs as they are; with a gate too, either
     window     [left, right]: a keyword must stand within so many characters before or after the match;
                one of four letters or fewer as a word, or as a part of a name (`userTel`, `tax_sin`)
     entropy    least bits per character of what is masked
@@ -34,8 +36,9 @@ from onrecord.rules.detection import checks
 from onrecord.rules.detection.announced import ANNOUNCED
 from onrecord.rules.detection.checks import Span, entropy
 from onrecord.rules.detection.finding import Kind
-from onrecord.rules.detection.gate import Expression
+from onrecord.rules.detection.gate import Expression, KeywordGate
 from onrecord.rules.detection.labels import PLACEHOLDERS
+from onrecord.rules.detection.outline import is_outline
 from onrecord.rules.detection.surroundings import announcing, around, stands
 from onrecord.rules.pattern import Offsets, Pattern, PatternError, utf8
 
@@ -57,6 +60,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     group: int = 0
     keywords: tuple[str, ...] = ()
     gate: str = ""
+    outline: tuple[str, ...] = ()
     window: tuple[int, int] | None = None
     entropy: float = 0.0
     allow: tuple[str, ...] = ()
@@ -185,7 +189,7 @@ def prove(rules: Sequence[Rule]) -> None:
 def _prove(rule: Rule, where: str) -> None:
     ready = Ready(rule)
     try:
-        patterns = [Pattern(expression) for expression in (rule.regex, expression_of(rule).regex, *rule.allow)]
+        patterns = [Pattern(expression) for expression in (rule.regex, *filter(None, (rule.gate,)), *rule.allow)]
     except PatternError as e:
         raise ConfigError(f"{where}: {e}") from e
     if any(pattern.occurs(b"") for pattern in patterns):
@@ -196,6 +200,8 @@ def _prove(rule: Rule, where: str) -> None:
         raise ConfigError(f"{where}: check is '{rule.check}'; use one of {', '.join(CHECKS)}")
     if not PLACEHOLDERS.fits(f"[REDACTED:{rule.label}]".encode()):
         raise ConfigError(f"{where}: label is '{rule.label}'; use small letters, digits and hyphens, at most 40")
+    if wrong := next((literal for literal in rule.outline if not is_outline(literal)), None):
+        raise ConfigError(f"{where}: outline has '{wrong}'; write 0 for a digit, a for a letter, - between groups")
     _prove_keywords(rule, where)
     _prove_texts(ready, where)
 
@@ -217,7 +223,7 @@ def _prove_texts(ready: Ready, where: str) -> None:
     for i, pieces in enumerate(ready.rule.positive, 1):
         if not finds(ready, "".join(pieces)):
             raise ConfigError(f"{where}: finds nothing in its positive test string {i}")
-        if not Pattern(expression_of(ready.rule).regex).occurs(utf8("".join(pieces))):
+        if not KeywordGate([expression_of(ready.rule)]).hits(utf8("".join(pieces))):
             raise ConfigError(f"{where}: its gate keeps it from its positive test string {i}")
     for i, pieces in enumerate(ready.rule.negative, 1):
         if finds(ready, "".join(pieces)):
@@ -226,6 +232,8 @@ def _prove_texts(ready: Ready, where: str) -> None:
 
 def expression_of(rule: Rule) -> Expression:
     """Return what a gate must look for: what is rare, and occurs wherever the rule could find something."""
+    if rule.outline:
+        return Expression(rule.gate, made=True, outlines=rule.outline)
     if rule.gate:
         return Expression(rule.gate, rule.keywords, made=True)
     if rule.window is not None:
