@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from onrecord.rules import names
-from onrecord.rules.detection import assignment, columns, randomness, views
+from onrecord.rules.detection import assignment, columns, randomness, services, views
 from onrecord.rules.detection.finding import Finding, Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.labels import OVERFLOW, StandIn, label_only, masks, placeholders
@@ -146,7 +146,7 @@ class Detectors:
             matches.extend((COLUMNS, *span) for span in columns.cells(data))
         if known + 1 in hits and not encoded:
             matches.extend((RANDOMNESS, *span) for span in randomness.values(data))
-        if known + 2 in hits and not encoded:
+        if (known + 2 in hits or (known + 3 in hits and services.named(lowered))) and not encoded:
             matches.extend((UNANNOUNCED, *span) for span in randomness.assigned(data))
         return matches if len(matches) <= MOST_MATCHES else None
 
@@ -157,7 +157,7 @@ _Match = tuple[Ready | str, int, int]
 def expressions(rules: Sequence[Rule]) -> list[Expression]:
     """Return what a gate must look for: what the rules look for, each once, then what is no rule."""
     of_rules = dict.fromkeys(map(expression_of, rules))
-    of_text = (_TELLING, randomness.NEAR, randomness.ASSIGNED)
+    of_text = (_TELLING, randomness.NEAR, randomness.ASSIGNED, randomness.ASSIGNED_HEX)
     return [*of_rules, *map(Expression, of_text)]
 
 

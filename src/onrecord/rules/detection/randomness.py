@@ -84,6 +84,8 @@ ASSIGNED = (
     r"""(?:=>|[=:])[ \t]{0,3}["'`]?(?:[A-Za-z_~+-]{0,24}[g-zG-Z][A-Za-z_~+-]{0,24}[0-9][0-9_~+/-]{0,12}[A-Za-z]"""
     r"""|[a-fA-F_~+-]{0,24}[0-9][0-9a-fA-F_~+/-]{0,24}[g-zG-Z])[A-Za-z0-9_~+/-]{6}"""
 )
+# The same, of a hexadecimal one, which counts only where it is named after a service.
+ASSIGNED_HEX = r"""(?:=>|[=:])[ \t]{0,3}["'`]?[0-9a-fA-F][0-9a-fA-F-]{19}"""
 _LONGEST_ASSIGNED = 128
 _ENCODED = ("iVBOR", "/9j/", "R0lGOD", "UklGR", "eyJ", "sha1-", "sha256-", "sha384-", "sha512-", "data")
 _HEX = frozenset("0123456789abcdefABCDEF-")

@@ -6,6 +6,8 @@ rules of Betterleaks (MIT). Words that mean something else as often (`box`, `lin
 left out: their keys are found by their form, or where a word announces them.
 """
 
+from ahocorasick_rs import BytesAhoCorasick
+
 from onrecord.rules.words import listed
 
 SERVICES = listed("""
@@ -85,3 +87,9 @@ SERVICES = listed("""
     zendeskapi zenkit zenrows zenscrape zenserp zerobounce zerotier zipapi zipbooks zipcodeapi zipcodebase zoho
     zonka zonkafeedback zulip zuplo
 """)
+_NAMES = BytesAhoCorasick([name.encode() for name in SERVICES])
+
+
+def named(lowered: bytes) -> bool:
+    """Say whether the name of a service occurs in `lowered`, in small letters, if only as part of a word."""
+    return bool(_NAMES.find_matches_as_indexes(lowered))
