@@ -40,9 +40,8 @@ class View:
     def _written(self, text: str, edits: Sequence[Edit]) -> str:
         parts: list[str] = []
         size, done = 0, 0  # characters written, characters of `text` dealt with
-        whole = 2 * (AROUND + TOKEN)
         for start, end, new in edits:
-            if start - done > whole or not parts:
+            if start - done > 3 * AROUND or not parts:
                 begin = _token_start(text, start) if start - done > AROUND else done
                 if parts:
                     stop = _token_end(text, done)

@@ -14,13 +14,14 @@ limit. A text that needs more is not searched to its end, and so is withheld who
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 from onrecord.rules.detection import decoding, joins, lookalikes, runs
 from onrecord.rules.detection.decoding import Edits, TooMany
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.offsets import APART, View, merged
-from onrecord.rules.pattern import Pattern
+from onrecord.rules.pattern import Offsets, Pattern
 
 DEPTH = 4  # views of views
 MOST_VIEWS = 120
@@ -155,27 +156,29 @@ def note(signs: Signs, data: bytes, start: int, end: int) -> None:
     if (not data.isascii() or b"\0" in data) and _LOOKALIKE.occurs(data):
         _add(signs, _LOOKALIKES, start, end)
     if _ANY_RARE.occurs(data):
-        for first, last in _around(_ANY_RARE, data):
+        spans, offsets = _around(_ANY_RARE, data)
+        for first, last in spans:
             piece = data[max(0, first - 64) : last + 64] if last - first < len(data) else data
+            at = (start + max(0, offsets[first] - MARGIN), min(end, start + offsets[last] + MARGIN))
             for number, pattern in _RARE:
                 if pattern.occurs(piece):
-                    _add(signs, number, start + max(0, first - MARGIN), min(end, start + last + MARGIN))
+                    _add(signs, number, *at)
     if _ANY_COMMON.occurs(data):
-        for first, last in _around(_ANY_COMMON, data):
+        spans, offsets = _around(_ANY_COMMON, data)
+        for first, last in spans:
+            at = (start + max(0, offsets[first] - SCRAP), min(end, start + offsets[last] + SCRAP))
             for number in _COMMON:
-                _add(signs, number, start + max(0, first - SCRAP), min(end, start + last + SCRAP))
+                _add(signs, number, *at)
 
 
-def _around(pattern: Pattern, data: bytes) -> list[tuple[int, int]]:
-    """Return where `pattern` matches in `data`; all of it where that is often, or bytes are no characters."""
-    if len(data) <= MARGIN or not data.isascii():
-        return [(0, len(data))]  # offsets must be those of the text
+def _around(pattern: Pattern, data: bytes) -> tuple[list[tuple[int, int]], Offsets]:
+    """Return where `pattern` matches in `data`, or all of it where that is often, and what turns these into offsets."""
     spans: list[tuple[int, int]] = []
-    for first, last in pattern.spans(data):
-        if len(spans) >= MOST_SIGNS:
-            return [(0, len(data))]
-        spans.append((first, last))
-    return spans
+    if len(data) > MARGIN:
+        spans = list(islice(pattern.spans(data), MOST_SIGNS + 1))
+    if not 0 < len(spans) <= MOST_SIGNS:
+        spans = [(0, len(data))]
+    return spans, Offsets(data, {at for span in spans for at in span})
 
 
 def _add(signs: Signs, number: int, start: int, end: int) -> None:
