@@ -94,6 +94,8 @@ _DENIES_ASSIGNED = DENIES | listed("""
     container session message msg thread channel account order invoice device model tag
 """)
 _APART = frozenset("_~+/=.-")
+_KINDS = bytes(48 if chr(b).isdigit() and b < 128 else 97 if chr(b).islower() and b < 128 else 65 for b in range(256))
+_CHANGES = (b"0a", b"0A", b"a0", b"aA", b"A0")  # where a run ends and another begins; small letters go on from a capital
 
 
 def values(data: bytes) -> Iterator[Span]:
@@ -182,10 +184,6 @@ def is_random(value: str, longest_run: float = UNANNOUNCED, shortest: int = 12) 
 
 def _is_drawn(chunk: str, longest_run: float) -> bool:
     """Say whether `chunk` falls into many short runs: digits, capitals, or small letters after one capital."""
-    runs, last, digits = 1, 3, False
-    for char in chunk:
-        kind = 0 if char.isdigit() else 1 if char.islower() else 2
-        digits = digits or kind == 0
-        runs += kind != last and not (last == 2 and kind == 1)
-        last = kind
-    return len(chunk) <= runs * (longest_run if digits else 2.2)
+    kinds = chunk.encode("ascii", "replace").translate(_KINDS)
+    runs = 2 + sum(map(kinds.count, _CHANGES))
+    return len(chunk) <= runs * (longest_run if b"0" in kinds else 2.2)
