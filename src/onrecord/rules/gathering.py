@@ -16,6 +16,7 @@ NODES = 50_000  # values of one event that are looked at
 DEEPEST = 64  # levels
 LONG_NUMBER = 99_999_999  # past this a number may be one of a card or a person
 
+TOGETHER = 2_000  # keys that are looked at at once
 _KEYS = 3  # names before a text
 _KEY = 64  # characters of each
 
@@ -101,6 +102,22 @@ def _gather_object(
             waiting.append((child, depth + 1, (f"{two}{name}: ", f"{last}{name}.", f"{name}.") if name else place))
         elif isinstance(child, int | float) and abs(child) > least:
             texts.append((f"{two}{name}: " if name else here) + digits(child))
+
+
+def keys_in(value: Json) -> set[str]:
+    """Return the first keys of `value`, at any depth."""
+    keys: set[str] = set()
+    waiting = [value]
+    for _ in range(NODES):
+        if not waiting or len(keys) > TOGETHER:
+            break
+        node = waiting.pop()
+        if isinstance(node, dict):
+            keys.update(node)
+            waiting.extend(child for child in node.values() if isinstance(child, dict | list))
+        elif isinstance(node, list):
+            waiting.extend(child for child in node if isinstance(child, dict | list))
+    return keys
 
 
 def block_runs(node: Json) -> list[Run]:

@@ -29,6 +29,7 @@ from onrecord.rules.gathering import (
     block_runs,
     context,
     digits,
+    keys_in,
     name_of_value,
     under,
 )
@@ -96,6 +97,7 @@ class Inspection:
         self.whole = False
         for place in marks:  # first, so that their echoes are known wherever they come
             self._hold((root, *place), _at(value, place), names.label_of(place[-1]) if place else "", marked=True)
+        self._clear(keys_in(value))
         self._visit(value, (root,), ())
         for parts, glue in self._splits:  # last, so that every value is known
             for run in joints(parts):
@@ -106,10 +108,15 @@ class Inspection:
         """Look at names that a client or server gave; `name` shows them."""
         self.whole = False
         listed = list(texts)
-        if not self._detectors.suspect(APART.join(listed)):
-            self._clean.update(text for text in listed if len(text) <= NAME_WINDOW)
+        self._clear(listed)
         for text in listed:
             self._scan_name(text)
+
+    def _clear(self, texts: Iterable[str]) -> None:
+        """Look at many names or keys at once: hardly any holds anything."""
+        listed = {text for text in texts if len(text) <= NAME_WINDOW} - self._clean
+        if listed and not self._detectors.find(APART.join(sorted(listed)), low=self._low):
+            self._clean |= listed
 
     def _visit(self, value: Json, path: Tokens, keys: Keys) -> None:
         if path in self.held:
