@@ -96,12 +96,6 @@ _DENIES_ASSIGNED = DENIES | listed("""
 _APART = frozenset("_~+/=.-")
 _KINDS = bytes(48 if chr(b).isdigit() and b < 128 else 97 if chr(b).islower() and b < 128 else 65 for b in range(256))
 _CHANGES = (b"0a", b"0A", b"a0", b"aA", b"A0")  # where one run ends and another begins: a capital begins a word
-    b"0a",
-    b"0A",
-    b"a0",
-    b"aA",
-    b"A0",
-)  # where a run ends and another begins; small letters go on from a capital
 
 
 def values(data: bytes) -> Iterator[Span]:
