@@ -83,8 +83,9 @@ def ready(
     environ: Mapping[str, str] = os.environ,
     *,
     recognisers: Sequence[Recogniser] = (),
+    off: Sequence[str] = (),
 ) -> Ready:
-    """Return the detectors that ship with this package, and those of the rules in `added`.
+    """Return the detectors that ship with this package, and those of the rules in `added`, without those in `off`.
 
     Takes milliseconds where this was done before. Raises ConfigError where a rule of `added` fails.
     """
@@ -102,7 +103,7 @@ def ready(
             with suppress(OSError, LedgerError, _NotBelieved):
                 _keep(folder, name, kept)
     rules, digest = (kept.rules, kept.digest) if kept else builtin_rules()
-    detectors = _joined(rules, digest, gate, added, recognisers)
+    detectors = _joined(rules, digest, gate, added, recognisers, off)
     return Ready(detectors, "keywords", why) if gate is None else Ready(detectors, "hyperscan")
 
 
@@ -301,17 +302,18 @@ def _joined(
     gate: Gate | None,
     added: Sequence[RuleText],
     recognisers: Sequence[Recogniser],
+    off: Sequence[str],
 ) -> Detectors:
     """Return the detectors of `rules`, which `gate` searches for, and of those added. Raises ConfigError."""
-    if not added:
-        return Detectors(rules, digest=digest, gate=gate, recognisers=recognisers)
     more: list[Rule] = []
     for where, text in added:
         more.extend(read_own(text, where, more))
-    digest = _digest([digest.encode(), *(text.encode() for _, text in added)])
     every = [*more, *rules]
-    beside = _Beside(gate, expressions(rules), expressions(every)) if gate else None
-    return Detectors(every, digest=digest, gate=beside, recognisers=recognisers)
+    if added or off:
+        digest = _digest([digest.encode(), *(text.encode() for _, text in added), *map(str.encode, sorted(off))])
+    if gate and more:
+        gate = _Beside(gate, expressions(rules), expressions(every))
+    return Detectors(every, digest=digest, gate=gate, recognisers=recognisers, off=off)
 
 
 class _Beside:

@@ -39,7 +39,7 @@ from onrecord.review import due_review
 from onrecord.rules.actions import check_actions
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.flagging import flagger
-from onrecord.rules.detection.own import labels
+from onrecord.rules.detection.own import check_off, labels
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screen
 from onrecord.settings import Loaded
@@ -200,6 +200,7 @@ def build_redactor(digest_key: bytes, loaded: Loaded) -> Redactor:
     detectors = _detectors(loaded)
     try:
         known = labels(detectors)
+        check_off(redaction.off, detectors.rules)
         check_actions(redaction.actions, "redaction.actions", known)
         for rule in settings.tool:
             check_actions(rule.actions, f"tool '{rule.tool}': actions", known)
@@ -228,7 +229,12 @@ def _detectors(loaded: Loaded) -> Detectors:
             raise ConfigError(f"{where}: cannot read {file}: {os.strerror(e.errno or 0).lower()}") from e
         except UnicodeDecodeError as e:
             raise ConfigError(f"{where}: {file} is not UTF-8") from e
-    return compiled.ready(added, recognisers=[Presidio()] if loaded.settings.redaction.names else []).detectors
+    redaction = loaded.settings.redaction
+    try:
+        recognisers = [Presidio()] if redaction.names else []
+    except ConfigError as e:
+        raise ConfigError(f"{loaded.path}: {e}") from e
+    return compiled.ready(added, recognisers=recognisers, off=redaction.off).detectors
 
 
 def build_anchor_plan(loaded: Loaded) -> AnchorPlan:

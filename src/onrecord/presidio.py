@@ -20,6 +20,8 @@ _LABELS = {"PERSON": "person", "LOCATION": "location"}
 class Presidio:
     """A `Recogniser` of people and places in English text."""
 
+    labels = frozenset(_LABELS.values())
+
     def __init__(self) -> None:
         """Load the model, which takes seconds. Raises ConfigError where the extra or a model is missing."""
         if find_spec("presidio_analyzer") is None:

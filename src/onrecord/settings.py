@@ -84,6 +84,7 @@ class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     cut: int = 100
     names: bool = False
     rules: tuple[str, ...] = ()  # files, seen from the folder of onrecord.toml
+    off: tuple[str, ...] = ()  # ids of rules that are not applied
     actions: dict[str, str | dict[str, str]] = {}
     deadline: str = "500ms"
 
@@ -207,8 +208,9 @@ def _refuse_unknown_keys(fields: Mapping[str, object], struct: type[msgspec.Stru
     known = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     for key, value in fields.items():
         if key not in known:
-            near = get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"unknown key {where}{key}; did you mean {where}{near}?")
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {where}{near[0]}?" if near else f"use one of {', '.join(sorted(known))}"
+            raise ConfigError(f"unknown key {where}{key}; {hint}")
         inner: Any = known[key].type
         if _is_table(value) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             _refuse_unknown_keys(value, inner, f"{where}{key}.")

@@ -52,12 +52,28 @@ def test_rules_of_ones_own_are_applied_and_are_part_of_the_policy(tmp_path):
     assert own.text(f"x {TOKEN}").startswith("x [REDACTED:github-token")
 
 
+def test_rules_that_are_off_find_nothing_and_the_policy_says_so(tmp_path):
+    plain = built(tmp_path, "")
+    off = built(tmp_path, '[redaction]\noff = ["iban", "assignment"]\n')
+
+    assert plain.text("to DE89370400440532013000") == "to [REDACTED:iban]"
+    assert off.text("to DE89370400440532013000") == "to DE89370400440532013000"
+    assert plain.text("password=hunter2Dummy") == "password=[REDACTED:password]"
+    assert off.text("password=hunter2Dummy") == "password=hunter2Dummy"
+    assert off.text(f"x {TOKEN}").startswith("x [REDACTED:github-token")
+    assert plain.policy != off.policy
+
+
 @pytest.mark.parametrize(
     ("rules", "complaint"),
     [
         (RULE.replace('"123456"', '"12345"'), "mine.toml: detector rule 'badge': finds nothing in its positive test"),
-        (RULE.replace("BADGE-[0-9]{6}", "BADGE-(?=x)"), "mine.toml: detector rule 'badge': not an RE2 expression"),
-        (RULE.replace("regex", "regexp"), "mine.toml: Object contains unknown field `regexp`"),
+        (RULE.replace("BADGE-[0-9]{6}", "BADGE-(?=x)"), "mine.toml: detector rule 'badge': regex is not an RE2 expression"),
+        (RULE.replace("regex", "regexp"), "mine.toml: detector rule 'badge': Object contains unknown field `regexp`"),
+        (RULE.replace('"pii"', '"flag"'), "'badge': class is 'flag'; use secret or pii"),
+        (RULE.replace('"pii"', '"pi"'), "a class is secret or pii"),
+        ("x = 1", "unknown key 'x'"),
+        ("", "holds no [[rule]]"),
         (RULE.replace('id = "badge"', 'id = "github"'), "mine.toml: detector rule 'github': a rule that ships"),
         (RULE + RULE, "mine.toml: two detector rules have the id 'badge'"),
         ("[[rule]", "mine.toml: "),
@@ -80,6 +96,7 @@ def test_a_rule_that_is_wrong_is_named_with_its_file(tmp_path, rules, complaint)
         ('[redaction.actions]\ncard = "drop"\n', "redaction.actions.card: no rule has the label 'card'"),
         ('[redaction.actions]\njwt = "partial"\n', "redaction.actions.jwt is 'partial'; only card-number"),
         ('[redaction]\nrule = ["x"]\n', "unknown key redaction.rule; did you mean redaction.rules?"),
+        ('[redaction]\noff = ["ibann"]\n', "redaction.off: no rule is called 'ibann'; did you mean iban?"),
         ('[redaction]\nrules = ["gone.toml"]\n', "redaction.rules 1: cannot read"),
         ('[[tool]]\ntool = "x"\nactions = { pii = "no" }\n', "tool 'x': actions.pii is 'no'; use mask, token"),
         ('[[tool]]\ntool = "x"\nactions = { badge = "mask" }\n', "tool 'x': actions.badge: no rule has the label"),

@@ -17,6 +17,7 @@ calls which of the few it was. So such values have one only where the settings a
 """
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Literal, TypeAlias, get_args
 
 from onrecord.errors import ConfigError
@@ -69,13 +70,11 @@ def _check_action(key: str, action: str, where: str, labels: Iterable[str] | Non
         raise ConfigError(f"{where} is {action!r}; give a table, as in {where} = {{ pii = {action!r} }}")
     known = None if labels is None else {*KINDS, *labels}
     if known is not None and key not in known:
-        raise ConfigError(f"{where}: no rule has the label '{key}'; use secret, pii, or one of {_listed(known)}")
+        near = get_close_matches(key, known, 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "use secret or pii, or a label"
+        raise ConfigError(f"{where}: no rule has the label '{key}'; {hint} (onrecord redact --list-rules prints all)")
     if action == "partial" and key not in {"pii", *PARTIAL}:
         raise ConfigError(f"{where} is 'partial'; only {', '.join(sorted(PARTIAL))} may be shown in part")
-
-
-def _listed(labels: Iterable[str]) -> str:
-    return ", ".join(sorted({*labels} - {*KINDS}))
 
 
 class Handling:

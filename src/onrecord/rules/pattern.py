@@ -40,7 +40,8 @@ class Pattern:
         try:
             compiled = re2.compile(expression.encode(), options)
         except (re2.error, UnicodeEncodeError) as e:
-            raise PatternError(f"not an RE2 expression: {e}") from e
+            reason = e.args[0].decode("utf-8", "replace") if e.args and isinstance(e.args[0], bytes) else e
+            raise PatternError(f"not an RE2 expression: {reason}") from e
         self._match = compiled._regexp.Match  # noqa: SLF001  # see above
         self.groups = compiled.groups
 

@@ -228,3 +228,22 @@ def test_what_is_masked_never_lies_outside_its_text(before: str, after: str) -> 
     ):
         text = before + joined + after
         assert all(0 <= f.start < f.end <= len(text) for f in DETECTORS.find(text))
+
+
+TELLING = ("password", "passwd", "secret", "token", "apiKey", "api_key", "access_token", "clientSecret", "authToken")
+
+
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize("name", TELLING)
+@pytest.mark.parametrize("quote", ['"', "'", '\\"', "`"])
+@pytest.mark.parametrize("sign", [":", ": ", "=>", "=", " : "])
+def test_a_value_is_found_however_close_its_quotes_stand(name: str, quote: str, sign: str) -> None:
+    text = f"{{{quote}user{quote}{sign}{quote}bob{quote},{quote}{name}{quote}{sign}{quote}{P}{quote}}}"
+
+    assert P not in left(text)
+    assert "bob" in left(text)
+
+
+@pytest.mark.parametrize("text", ['print("Password:")', "input('Token: ')", '"Password:"', 'ask "secret=", x'])
+def test_a_quote_that_closes_after_the_sign_opens_no_value(text: str) -> None:
+    assert left(text) == text

@@ -181,11 +181,15 @@ def rule(**changes: Any) -> Rule:
     [
         ({"regex": "a(?=b)"}, "not an RE2 expression"),
         ({"regex": "(a"}, "not an RE2 expression"),
-        ({"regex": "a*"}, "matches nothing at all"),
+        ({"regex": "a*"}, "regex matches the empty text"),
         ({"group": 1}, "the expression has 0"),
-        ({"check": "magic"}, "use one of"),
+        ({"check": "magic"}, "there is no check 'magic'"),
         ({"label": "Not A Label"}, "small letters"),
-        ({"keywords": ("ABC",)}, "lower case"),
+        ({"keywords": ("ABC",)}, "keyword 'ABC' must be in lower case"),
+        ({"id": "A b"}, "an id is of small letters"),
+        ({"entropy": 9.0}, "from 0 to 8"),
+        ({"window": (-1, 5)}, "two numbers from 0 to 4096"),
+        ({"allow": ("(",)}, "allow is not an RE2 expression"),
         ({"keywords": (), "check": "mixed", "regex": r"abc[0-9]+\z"}, "must not use anchors"),
         ({"outline": ("abc-0",)}, "write 0 for a digit"),
         ({"outline": ("aaa-0",)}, "its gate keeps it from its positive test string 1"),
@@ -200,7 +204,7 @@ def test_a_rule_that_is_wrong_is_refused_with_its_name_and_the_reason(changes: d
     with pytest.raises(ConfigError) as refused:
         prove([rule(**changes)])
 
-    assert "'test'" in str(refused.value)
+    assert f"'{changes.get('id', 'test')}'" in str(refused.value)
     assert complaint in str(refused.value)
 
 

@@ -42,6 +42,7 @@ _ANCHOR = Pattern(f"(?i){_NAME}(?:{_TYPED}|{_FIELDS}|{_SIGN})")
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 _BARE_CHARS = "".join(chr(i) for i in range(33, 127) if chr(i) not in "\"'`<>\\")
 _QUOTES = "\"'`"
+_QUOTED = frozenset(_QUOTES)
 _OPENERS = "\"'`“‘„«「"
 _CLOSER = {"“": "”", "‘": "’", "„": "“", "«": "»", "「": "」"}
 _PREFIXES = frozenset("rbfuRBFU@$")  # r"…", b"…", @"…"
@@ -145,7 +146,7 @@ def _name(text: str, start: int, end: int) -> str:
 def _closes(text: str, at: int, name: str) -> bool:
     """Say whether the quote at `at` closes a text that ends with the name and its sign: `"Password:"`."""
     before = at - len(name) - 1
-    return before >= 0 and text[before] == text[at]
+    return before >= 0 and text[before] == text[at] and _QUOTED.isdisjoint(name)
 
 
 def _in_tag(text: str, at: int) -> bool:

@@ -10,7 +10,7 @@ A label that stands in for a value is never found again, so masking twice change
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.resources import files
 
 from onrecord.rules import names
@@ -36,6 +36,7 @@ ASSIGNMENT = "assignment"
 COLUMNS = "columns"
 RANDOMNESS = "randomness"
 UNANNOUNCED = "unannounced"
+WITHOUT_RULE = (ASSIGNMENT, COLUMNS, RANDOMNESS, UNANNOUNCED)
 _TELLING = f"(?i:{names.ANCHORS})|(?im:{names.SHORT_ANCHORS})"  # what every telling name contains
 
 BUILTIN = ("secrets.toml", "vendors.toml", "personal.toml")
@@ -51,17 +52,20 @@ class Detectors:
         digest: str = "",
         gate: Gate | None = None,
         recognisers: Sequence[Recogniser] = (),
+        off: Collection[str] = (),
     ) -> None:
         """`gate` is made from `expressions` of the same rules; without one, a `KeywordGate` is.
 
-        What `recognisers` find the class low keeps.
+        What `recognisers` find the class low keeps. `off` names rules, or things of `WITHOUT_RULE`, that
+        are not applied.
         """
         self._recognisers = tuple(recognisers)
+        self._off = frozenset(off)
         self.digest = digest
         self.rules = tuple(rules)
         self._rules = [Ready(rule) for rule in rules]
         self._gate = gate or KeywordGate(expressions(rules))
-        self._sought: list[list[int]] = _by_expression(rules)
+        self._sought: list[list[int]] = _by_expression(rules, self._off)
 
     @classmethod
     def read(cls, text: str) -> "Detectors":
@@ -69,6 +73,11 @@ class Detectors:
         rules = read_rules(text)
         prove(rules)
         return cls(rules, digest=hashlib.sha256(text.encode()).hexdigest())
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Every label that a finding may have, but for those that a telling name gives."""
+        return frozenset({rule.label for rule in self.rules}.union(*(each.labels for each in self._recognisers)))
 
     def suspect(self, text: str) -> bool:
         """Say whether anything is to be found in `text`, which may be many texts with `APART` between them.
@@ -95,7 +104,10 @@ class Detectors:
         if found is None:
             return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
         for recogniser in () if low else self._recognisers:
-            found.extend(recogniser.recognised(text))
+            try:
+                found.extend(recogniser.recognised(text))
+            except Exception:  # noqa: BLE001  # a model, of whose errors nothing is known
+                return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
         return _repeated(text, _settled(text, found)) if found else found
 
     def _everywhere(self, text: str, *, low: bool, encoded: bool, telling: bool) -> list[Finding] | None:
@@ -148,6 +160,8 @@ class Detectors:
             matches.extend((RANDOMNESS, *span) for span in randomness.values(data))
         if (known + 2 in hits or (known + 3 in hits and services.named(lowered))) and not encoded:
             matches.extend((UNANNOUNCED, *span) for span in randomness.assigned(data))
+        if self._off:
+            matches = [match for match in matches if match[0] not in self._off]
         return matches if len(matches) <= MOST_MATCHES else None
 
 
@@ -161,11 +175,13 @@ def expressions(rules: Sequence[Rule]) -> list[Expression]:
     return [*of_rules, *map(Expression, of_text)]
 
 
-def _by_expression(rules: Sequence[Rule]) -> list[list[int]]:
-    """Return for each expression of rules the indexes of those that look for it."""
+def _by_expression(rules: Sequence[Rule], off: Collection[str]) -> list[list[int]]:
+    """Return for each expression of rules the indexes of those that look for it and are not `off`."""
     sought: dict[Expression, list[int]] = {}
     for i, rule in enumerate(rules):
-        sought.setdefault(expression_of(rule), []).append(i)
+        indexes = sought.setdefault(expression_of(rule), [])
+        if rule.id not in off:
+            indexes.append(i)
     return list(sought.values())
 
 

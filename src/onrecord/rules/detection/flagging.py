@@ -8,6 +8,7 @@ Phrases are looked for in the text, in the text as it looks without tricks of Un
 decodes from it.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -20,7 +21,7 @@ from onrecord.rules.detection.markup import hidden_html
 from onrecord.rules.detection.rule import Ready, read_rules
 from onrecord.rules.pattern import Offsets, utf8
 
-MOST = 200  # flags of one text
+MOST = 200  # flags of one kind in one text
 LONGEST = 1_048_576  # characters of one text that are looked at; the rest is flagged as `unchecked`
 UNCHECKED = "unchecked"
 
@@ -46,7 +47,7 @@ class Flagger:
         self._gate = KeywordGate([Expression(rule.regex, rule.keywords) for rule in rules])
 
     def flags(self, text: str) -> list[Flag]:
-        """Return the flags of `text`, in order; where it is too long, the last is `unchecked`."""
+        """Return the flags of `text`, in order, the first `MOST` of each; where it is too long, `unchecked` is one."""
         found: list[Flag] = []
         if len(text) > LONGEST:
             found.append(Flag(LONGEST, len(text), UNCHECKED, UNCHECKED))
@@ -55,7 +56,13 @@ class Flagger:
         found.extend(Flag(start, end, flag, flag) for start, end, flag in hidden_html(text))
         found.extend(self._everywhere(text))
         unique = {(flag.start, flag.end, flag.flag): flag for flag in found}
-        return sorted(unique.values(), key=lambda flag: (flag.start, flag.end, flag.flag))[:MOST]
+        counts: Counter[str] = Counter()
+        kept: list[Flag] = []
+        for flag in sorted(unique.values(), key=lambda flag: (flag.start, flag.end, flag.flag)):
+            counts[flag.flag] += 1
+            if counts[flag.flag] <= MOST:  # many of one kind must not hide another
+                kept.append(flag)
+        return kept
 
     def names(self, text: str) -> tuple[str, ...]:
         """Return which flags `text` has, sorted."""
@@ -83,10 +90,14 @@ class Flagger:
             if not spans:
                 continue
             offsets = Offsets(data, {at for span in spans for at in span})
-            for start, end in spans[:MOST]:
+            confirmed = 0
+            for start, end in spans:
                 span = ready.confirmed(text, offsets[start], offsets[end])
                 if span is not None:
                     found.append(Finding(*span, ready.rule.label, ready.rule.id, ready.rule.kind))
+                    confirmed += 1
+                    if confirmed == MOST:
+                        break
         return found
 
 

@@ -6,10 +6,11 @@ finds overlapping text, it bears the label that the user chose.
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from onrecord.errors import ConfigError
 from onrecord.rules import names
-from onrecord.rules.detection.detectors import Detectors, builtin_rules
+from onrecord.rules.detection.detectors import WITHOUT_RULE, Detectors, builtin_rules
 from onrecord.rules.detection.rule import Rule, prove, read_rules
 
 
@@ -20,6 +21,9 @@ def read_own(text: str, where: str, others: Sequence[Rule] = ()) -> tuple[Rule, 
     """
     rules = read_rules(text, where)
     try:
+        for rule in rules:
+            if rule.kind == "flag":
+                raise ConfigError(f"detector rule '{rule.id}': class is 'flag'; use secret or pii")
         prove([*others, *rules])
         ours = {rule.id for rule in builtin_rules()[0]}
         for rule in rules:
@@ -30,7 +34,19 @@ def read_own(text: str, where: str, others: Sequence[Rule] = ()) -> tuple[Rule, 
     return rules
 
 
+def check_off(off: Sequence[str], rules: Sequence[Rule]) -> None:
+    """Raise ConfigError where `off` names what is no rule, and nothing that is found without one."""
+    known = [*(rule.id for rule in rules), *WITHOUT_RULE]
+    for name in off:
+        if name not in known:
+            near = get_close_matches(name, known, 1, 0.5)
+            raise ConfigError(
+                f"redaction.off: no rule is called '{name}'{f'; did you mean {near[0]}?' if near else ''}"
+                " (onrecord redact --list-rules prints all)"
+            )
+
+
 def labels(detectors: Detectors) -> frozenset[str]:
     """Return every label that these detectors, or a telling name, may give."""
     pairs = (*names.WORDS.values(), *names.PAIRS.values(), *names.WHOLE.values(), *names.LAST.values())
-    return frozenset({"sensitive", *pairs, *(rule.label for rule in detectors.rules)})
+    return frozenset({"sensitive", *pairs, *detectors.labels})

@@ -29,6 +29,8 @@ has neither keyword nor check, or that fails its own texts.
 
 import tomllib
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import cast
 
 import msgspec
 
@@ -48,6 +50,9 @@ CHECKS = {**checks.CHECKS, **ANNOUNCED}
 _EXPANDED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _WIDEST = 4  # bytes of a character
 _ASIDE = 192  # bytes on either side of a window in which what is matched may begin or end
+WIDEST = 4096  # characters of a window, on either side
+MOST_ENTROPY = 8
+_ID = Pattern(r"\A[a-z0-9]+(?:-[a-z0-9]+)*\z")
 _FARTHEST = 4096  # characters that a token may go on after what its rule matched
 
 
@@ -73,21 +78,28 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     negative: tuple[tuple[str, ...], ...]
 
 
-class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file of rules."""
-
-    rule: tuple[Rule, ...]
-    source: str = ""
-    licence: str = ""
-
-
 def read_rules(text: str, where: str = "detector rules") -> tuple[Rule, ...]:
-    """Return the rules that a TOML text describes, not yet proven. Raises ConfigError."""
+    """Return the rules that a TOML text describes, not yet proven. Raises ConfigError, which names the rule."""
     try:
-        file = msgspec.convert(tomllib.loads(text), RuleFile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as e:
-        raise ConfigError(f"{where}: {e}") from e
-    return file.rule
+        held = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(f"{where}: not TOML: {e}") from e
+    if strange := sorted(held.keys() - {"rule", "source", "licence"}):
+        raise ConfigError(f"{where}: unknown key '{strange[0]}'; a file of rules holds [[rule]] tables")
+    entries = held.get("rule")
+    if not isinstance(entries, list) or not entries:
+        raise ConfigError(f"{where}: holds no [[rule]]")
+    return tuple(_rule(entry, number, where) for number, entry in enumerate(cast(list[object], entries), 1))
+
+
+def _rule(entry: object, number: int, where: str) -> Rule:
+    try:
+        return msgspec.convert(entry, Rule)
+    except msgspec.ValidationError as e:
+        name = cast(dict[str, object], entry).get("id") if isinstance(entry, dict) else None
+        hint = "; a class is secret or pii" if "enum" in str(e) else ""
+        named = f"detector rule '{name}'" if name else f"detector rule {number}"
+        raise ConfigError(f"{where}: {named}: {str(e).replace('$.', '')}{hint}") from e
 
 
 class Ready:
@@ -189,20 +201,28 @@ def prove(rules: Sequence[Rule]) -> None:
 
 def _prove(rule: Rule, where: str) -> None:
     ready = Ready(rule)
-    try:
-        patterns = [Pattern(expression) for expression in (rule.regex, *filter(None, (rule.gate,)), *rule.allow)]
-    except PatternError as e:
-        raise ConfigError(f"{where}: {e}") from e
-    if any(pattern.occurs(b"") for pattern in patterns):
-        raise ConfigError(f"{where}: the expression matches nothing at all")
+    for key, expression in (("regex", rule.regex), ("gate", rule.gate), *(("allow", one) for one in rule.allow)):
+        try:
+            empty = (expression != "" or key != "gate") and Pattern(expression).occurs(b"")
+        except PatternError as e:
+            raise ConfigError(f"{where}: {key} is {e}") from e
+        if empty:
+            raise ConfigError(f"{where}: {key} matches the empty text, and so any text")
     if not 0 <= rule.group <= ready.pattern.groups:
         raise ConfigError(f"{where}: group is {rule.group}, and the expression has {ready.pattern.groups}")
     if rule.check and rule.check not in CHECKS:
-        raise ConfigError(f"{where}: check is '{rule.check}'; use one of {', '.join(CHECKS)}")
+        near = get_close_matches(rule.check, CHECKS, 3, 0.4) or ["luhn", "mixed", "drawn"]
+        raise ConfigError(f"{where}: there is no check '{rule.check}'; near it are {', '.join(near)}")
     if not PLACEHOLDERS.fits(f"[REDACTED:{rule.label}]".encode()):
         raise ConfigError(f"{where}: label is '{rule.label}'; use small letters, digits and hyphens, at most 40")
     if wrong := next((literal for literal in rule.outline if not is_outline(literal)), None):
         raise ConfigError(f"{where}: outline has '{wrong}'; write 0 for a digit, a for a letter, - between groups")
+    if not _ID.fits(rule.id.encode()):
+        raise ConfigError(f"{where}: an id is of small letters, digits and hyphens, at most 64")
+    if not 0 <= rule.entropy <= MOST_ENTROPY:
+        raise ConfigError(f"{where}: entropy is {rule.entropy}; give bits per character, from 0 to {MOST_ENTROPY}")
+    if rule.window is not None and not all(0 <= side <= WIDEST for side in rule.window):
+        raise ConfigError(f"{where}: window is {list(rule.window)}; give two numbers from 0 to {WIDEST}")
     _prove_keywords(rule, where)
     _prove_texts(ready, where)
 
@@ -212,8 +232,9 @@ def _prove_keywords(rule: Rule, where: str) -> None:
         raise ConfigError(f"{where}: needs keywords, or a check")
     if rule.window is not None and not rule.keywords:
         raise ConfigError(f"{where}: a window needs keywords")
-    if any(not keyword or keyword != keyword.lower() for keyword in rule.keywords):
-        raise ConfigError(f"{where}: keywords must be in lower case and not empty")
+    for keyword in rule.keywords:
+        if not keyword or keyword != keyword.lower():
+            raise ConfigError(f"{where}: keyword '{keyword}' must be in lower case and not empty")
     if not rule.keywords and any(anchor in rule.regex for anchor in (r"\A", r"\z", "(?s)", "(?m)")):
         raise ConfigError(f"{where}: a rule without keywords must not use anchors or flags")
 
