@@ -68,7 +68,7 @@ def test_rules_that_are_off_find_nothing_and_the_policy_says_so(tmp_path):
     ("rules", "complaint"),
     [
         (RULE.replace('"123456"', '"12345"'), "mine.toml: detector rule 'badge': finds nothing in its positive test"),
-        (RULE.replace("BADGE-[0-9]{6}", "BADGE-(?=x)"), "mine.toml: detector rule 'badge': regex is not an RE2 expression"),
+        (RULE.replace("BADGE-[0-9]{6}", "BADGE-(?=x)"), "rule 'badge': regex is not an RE2 expression"),
         (RULE.replace("regex", "regexp"), "mine.toml: detector rule 'badge': Object contains unknown field `regexp`"),
         (RULE.replace('"pii"', '"flag"'), "'badge': class is 'flag'; use secret or pii"),
         (RULE.replace('"pii"', '"pi"'), "a class is secret or pii"),

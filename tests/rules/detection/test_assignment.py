@@ -212,7 +212,7 @@ def test_a_quoted_password_is_found_whole_at_any_depth_of_escapes(name: str, sig
 
     found = [(text[f.start : f.end], f.start) for f in DETECTORS.find(text)]
 
-    if value[0] not in ");,+$&<{[.%*#@!" and "..." not in value:  # may stand for a value, or go on with code
+    if value[0] not in ");,+$&<{[.%*#@!~" and "..." not in value:  # may stand for a value, or go on with code
         assert any(value in piece for piece, _ in found)
 
 

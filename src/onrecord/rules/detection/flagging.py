@@ -16,14 +16,13 @@ from importlib.resources import files
 from onrecord.rules.detection import views
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.gate import Expression, KeywordGate
-from onrecord.rules.detection.hidden import hidden
+from onrecord.rules.detection.hidden import UNCHECKED, hidden
 from onrecord.rules.detection.markup import hidden_html
 from onrecord.rules.detection.rule import Ready, read_rules
 from onrecord.rules.pattern import Offsets, utf8
 
 MOST = 200  # flags of one kind in one text
 LONGEST = 1_048_576  # characters of one text that are looked at; the rest is flagged as `unchecked`
-UNCHECKED = "unchecked"
 
 
 @dataclass(frozen=True, slots=True)

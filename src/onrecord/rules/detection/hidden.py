@@ -8,6 +8,7 @@ of tags, single soft hyphens and byte order marks, and sequences that only colou
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from unicodedata import category
 
 from onrecord.rules.detection.lookalikes import TAGS, UNSEEN
@@ -16,8 +17,10 @@ from onrecord.rules.pattern import Offsets, Pattern, utf8
 UNICODE = "hidden-unicode"
 ANSI = "ansi-escape"
 HOMOGLYPH = "homoglyph"
+UNCHECKED = "unchecked"  # that the rest of a text was not looked at
 
 MANY = 4  # invisible characters near each other, or selectors in a row, that no writing needs
+MOST = 20_000  # sequences, runs or words of one text that are looked at for flags
 NEAR = 400  # characters within which they count together
 
 _INVISIBLE = Pattern(rf"[{UNSEEN}\x{{E0100}}-\x{{E01EF}}\x{{FE00}}-\x{{FE0E}}]+|[{TAGS}]+")
@@ -47,9 +50,13 @@ def hidden(text: str) -> Iterator[tuple[int, int, str]]:
         return
     data = utf8(text)
     if "\x1b" in text or "\x9b" in text or "\x9d" in text:
-        yield from ((a, b, ANSI) for a, b in escapes(data) if not _only_colour(text[a:b]))
+        sequences = _places(data, _ESCAPES, MOST)
+        yield from ((a, b, ANSI) for a, b in sequences if not _only_colour(text[a:b]))
+        yield from _rest(text, sequences)
     if not text.isascii():
-        yield from ((a, b, UNICODE) for a, b in invisible(text, data))
+        runs = _places(data, _INVISIBLE, MOST)
+        yield from ((a, b, UNICODE) for a, b in _unneeded(text, runs))
+        yield from _rest(text, runs)
         yield from ((a, b, HOMOGLYPH) for a, b in _homoglyphs(text, data))
 
 
@@ -67,6 +74,12 @@ def stripped(text: str) -> str:
     return "".join([*pieces, text[at:]]) if spans else text
 
 
+def _rest(text: str, looked_at: list[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+    """Yield what of `text` was not looked at, if anything."""
+    if len(looked_at) == MOST and looked_at[-1][1] < len(text):
+        yield looked_at[-1][1], len(text), UNCHECKED
+
+
 def escapes(data: bytes) -> list[tuple[int, int]]:
     """Return where terminal sequences stand in a text; `data` is it in UTF-8."""
     return _places(data, _ESCAPES)
@@ -77,17 +90,22 @@ def _only_colour(sequence: str) -> bool:
     return _COLOUR.occurs(data) and (not _CONCEALS.occurs(data) or _EXTENDED.occurs(data))
 
 
-def _places(data: bytes, pattern: Pattern) -> list[tuple[int, int]]:
-    spans = list(pattern.spans(data))
+def _places(data: bytes, pattern: Pattern, most: int | None = None) -> list[tuple[int, int]]:
+    spans = list(islice(pattern.spans(data), most))
     offsets = Offsets(data, {at for span in spans for at in span})
     return [(offsets[start], offsets[end]) for start, end in spans]
 
 
 def invisible(text: str, data: bytes) -> list[tuple[int, int]]:
-    """Return the runs of invisible characters that no writing needs."""
+    """Return the runs of invisible characters that no writing needs; `data` is `text` in UTF-8."""
+    return _unneeded(text, _places(data, _INVISIBLE))
+
+
+def _unneeded(text: str, runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return which of these runs of invisible characters no writing needs."""
     certain: list[tuple[int, int]] = []
     doubtful: list[tuple[int, int]] = []
-    for start, end in _places(data, _INVISIBLE):
+    for start, end in runs:
         run = text[start:end]
         if _certain(text, start, run):
             certain.append((start, end))
@@ -141,7 +159,7 @@ def _homoglyphs(text: str, data: bytes) -> Iterator[tuple[int, int]]:
     """Yield words that mix Latin letters with Cyrillic, Greek or Armenian ones that look like Latin."""
     last = 0
     found: list[tuple[int, int]] = []
-    for start, _ in _places(data, _MIXED):
+    for start, _ in _places(data, _MIXED, MOST):
         if start < last:
             continue
         first, last = start, start + 1
