@@ -45,7 +45,7 @@ class Edits:
 # strings of programs
 
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b", "\n": ""}
-_SIMPLE.update((char, char) for char in "\"'/\\`=:#! $&;|,@%{}[]()<>?~+-^*")
+_SIMPLE.update((char, char) for char in "\"'/\\`=:#! $&;|,@%{}[]()<>?~+-^*._")
 _DIGITS = {"x": 2, "u": 4, "U": 8}
 
 

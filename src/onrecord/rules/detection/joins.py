@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts together what was taken apart: wrapped lines, strings that are joined, blocks of content, dumps, spaced letters.
+"""Puts together what was taken apart: wrapped lines, strings that are joined, dumps, spaced letters.
 
 A decoder here mostly leaves out what stands between two pieces.
 """
@@ -74,27 +74,6 @@ def lists(data: bytes, edits: Edits) -> None:
         done = end + LINE
         for start, stop in _COMMA.spans(data[first:done]):
             edits.add(first + start, first + stop, "")
-
-
-# content
-
-_KEY = r"(?:text|content|delta|data|partial_json|output|chunk|message|value|body|arguments|stdout|token)"
-BLOCK = (
-    r"""["'] ?\}[\s,{}\[\]data:]{2,24}["'](?:type|text|delta|content|role|choices|data|message)["']"""
-    r"""|\}\s{1,4}data: ?\{["'](?:id|index)["']"""
-)
-_BETWEEN_BLOCKS = (
-    rf"""["'][^"'{{}}]{{0,20}}\}}[^"']{{0,40}}(?:["'][A-Za-z_.-]{{1,24}}["']\s*:\s*(?:["'][^"'{{}}]{{0,80}}["']"""
-    rf"""|[0-9A-Za-z.-]{{1,20}}|\{{|\[)?[\s,{{}}\[\]]{{0,40}}|data:\s?[\[{{]?|event:[ \w.]{{0,40}}\n){{0,12}}"""
-    rf"""["']{_KEY}["']\s*:\s*["']"""
-)
-
-
-def blocks(data: bytes, edits: Edits) -> None:
-    """Read the text of two pieces of content that follow each other as one: `"text":"ab"},{"text":"cd"`."""
-    for start, end in _BLOCKS.spans(data):
-        if b"}" in data[start:end] and _torn(data, start, end):
-            edits.add(start, end, "")
 
 
 # lines
@@ -212,7 +191,7 @@ def cells(data: bytes, edits: Edits) -> None:
 
 
 _CELL = {"\\n": "\n", "\\r": "\r", "\\t": "\t", "\\0": "", "": " "}
-_JOINED, _LISTED, _BLOCKS = Pattern(_SEAM), Pattern(LISTED), Pattern(_BETWEEN_BLOCKS)
+_JOINED, _LISTED = Pattern(_SEAM), Pattern(LISTED)
 _WRAPPED, _ANY_WRAP = Pattern(WRAPPED), Pattern(_WRAP)
 _SPACED, _LETTERS, _LETTER_OF = Pattern(_SPACED_OUT), Pattern(LETTERS), Pattern(_QUOTED)
 _DUMPED, _CELLS = Pattern(DUMPED), Pattern(CELLS)

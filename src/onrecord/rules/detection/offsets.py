@@ -84,9 +84,13 @@ class View:
 
         That is so where an edit overlaps it and, without `anew`, where one stands in the same word.
         """
+        i = bisect_left(self._first, end) - 1  # the last that begins before `end`
+        if i >= 0 and (self._last[i] > start or (self._last[i] == start and self._first[i] == start)):
+            return True
+        i += 1
+        if i < len(self._first) and self._first[i] == self._last[i] == end:  # something was left out there
+            return True
         i = bisect_right(self._first, end) - 1
-        if i >= 0 and self._last[i] >= start and (self._last[i] > start or self._first[i] == self._last[i]):
-            return self._first[i] < end or self._first[i] == self._last[i]
         if anew:
             return False
         if i >= 0 and start - self._last[i] <= NEAR and _one_word(self.text[self._last[i] : start]):

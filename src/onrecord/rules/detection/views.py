@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
-from onrecord.rules.detection import decoding, joins, lookalikes, runs
+from onrecord.rules.detection import blocks, decoding, joins, lookalikes, runs
 from onrecord.rules.detection.decoding import Edits, TooMany
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.offsets import APART, View, merged
@@ -79,7 +79,7 @@ _STAGES: tuple[tuple[str, tuple[Form, ...]], ...] = (
     ("quoted-printable", (Form(decoding.QUOTED_PRINTABLE, data=decoding.quoted_printable),)),
     ("joined", (Form(joins.JOINED, data=joins.concatenations),)),
     ("listed", (Form(joins.LISTED, data=joins.lists),)),
-    ("blocks", (Form(joins.BLOCK, data=joins.blocks),)),
+    ("blocks", (Form(blocks.BLOCK, data=blocks.blocks),)),
     ("wrapped", (Form(joins.WRAPPED, data=joins.wraps),)),
     (
         "spaced",
