@@ -9,6 +9,7 @@ from onrecord.rules.pattern import Pattern
 
 SHORT = 4_096  # characters of a text in which any line may be one that was wrapped
 FAR = 160  # characters between two seams of one text
+LITERAL = 400  # characters of a string in which its beginning is looked for
 LINE = 1_000  # characters of a line in which its beginning is looked for
 
 # strings
@@ -16,29 +17,58 @@ LINE = 1_000  # characters of a line in which its beginning is looked for
 _OPERATOR = r"(?:\+{1,2}|\.{1,2}|&|\|\||<>|~|\^|//|<<)"
 _SPACE = r"(?:[ \t]|\\?\r?\n)"
 _AGAIN = rf";?{_SPACE}{{1,40}}[$A-Za-z_][A-Za-z0-9_.$]{{0,40}}[ \t]?(?:\+|\.|\|\||&)=[ \t]?"
+_CALL = rf"\){_SPACE}{{0,40}}\.(?:append|concat|Append|add)\([ \t]?"  # .append("a").append("b")
 _SEAM = (
     r"""["'`](?:"""
-    rf"{_SPACE}{{0,40}}{_OPERATOR}[ \t]?_?{_SPACE}{{0,40}}|[ \t]*\\?\r?\n[ \t]{{0,80}}|[ \t]{{1,4}}|{_AGAIN}"
+    rf"{_SPACE}{{0,40}}{_OPERATOR}[ \t]?[_`]?{_SPACE}{{0,40}}|[ \t]*\\?\r?\n[ \t]{{0,80}}|[ \t]{{1,4}}|{_AGAIN}|{_CALL}"
     r""")[rbfuLRBFU@$]{0,2}["'`]"""
 )
-_PART = "[A-Za-z0-9+/=_.:@%$!~-]"  # what two parts of a token have where they are joined; between two words is a blank
-_SIGN = r"[+.&|<~^/]{1,2}"
+_PART = "[!#-&(-_a-~]"  # what two parts of a token have where they are joined; between two words is a blank
+_SIGN = r"(?:[+.&|<~^/]{1,2}|<>)"
 JOINED = (
-    rf"""{_PART}["'`][ \t]{{0,2}}(?:{_SIGN}|[+.&|<~^/\\]{{0,2}}\r?\n|[ \t])(?:[ \t]{{0,60}}(?:{_SIGN}[ \t])?)"""
+    rf"""{_PART}["'`][ \t]{{0,2}}(?:{_SIGN}|[+.&|<~^/\\]{{0,2}}[ _`]{{0,2}}\r?\n|[ \t])(?:[ \t]{{0,60}}(?:{_SIGN}[ \t])?)"""
     rf"""[rbfuLRBFU@$]?["'`]{_PART}|{_PART}["']["']{_PART}"""
+    rf"""|(?:[:=]|earer|asic) ["'][ \t]?{_SIGN}[ \t\r\n]{{0,8}}["']{_PART}"""
+    rf"""|{_PART}["']\)[ \t\r\n]{{0,20}}\.(?:append|concat|Append|add)\(["']{_PART}"""
     rf"""|{_PART}["'];?[ \t\r\n]{{1,8}}[$A-Za-z_][A-Za-z0-9_.$]{{0,20}} ?[+.|&]=.?["']"""
 )
-LISTED = r"""(?i)(?:join|concat|strcat|concat_ws)[ \t]?\([ \t]?[\[(]?["']|["'][ \t]?\]\.join"""
-_COMMA = Pattern(r"""["'`][ \t]*,[ \t]*(?:\r?\n[ \t]*)?["'`]""")
+_LISTING = r"""(?:["'][^"'\n]{0,2}["'],\s?)?(?:\[\]string|array|list|@)?[\[({\s]{0,40}"""
+LISTED = (
+    rf"""(?i)(?:join|concat|strcat|concat_ws|implode|paste0)[ \t]?\({_LISTING}["']|["'][ \t\r\n]*\][ \t\r\n]*\.join"""
+    r"""|["'](?:chunks|pieces|parts|deltas|fragments|segments)["']\s?:\s?\[\s{0,20}["']"""
+)
+_LEAD = Pattern(  # what stands between a name and the first of the strings, as in `token = "".join([`
+    rf"""(?i)((?:(?:["']{{2}}|[a-z]{{1,12}})\.)?\b(?:join|concat|strcat|concat_ws|implode|paste0)[ \t]?\({_LISTING})["']"""
+    r"""|[:=][ \t]?(\[[ \t\r\n]*)["']"""
+)
+_COMMA = Pattern(r"""["'`][ \t]*(?:,|\.concat\()[ \t]*(?:\r?\n[ \t]*)?["'`]""")
 _NO_QUOTES = Pattern(r"""""|''""")
 
 _PARTS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.:@%$!~"
 _DIGITS = b"0123456789"
+_NO_PART = b" \t\r\n\"'`"
+_OUTSIDE = b" \t\r\n\"'`=:,([{)]}<>;"
+_VALUE = Pattern(r"""[=:(,][ \t]{0,4}(?:\\?\r?\n[ \t]{0,40})?[rbfuLRBFU@$]{0,2}["'`]\z""")
+_ANNOUNCES = Pattern(r"""(?i)(?:[:=]|\b(?:bearer|basic))[ ]?\z""")
 
 
 def _torn(data: bytes, start: int, end: int) -> bool:
-    """Say whether what stands before `start` and after `end` may be halves of a token: there is a digit in it."""
+    """Say whether the strings that end at `start` and begin at `end` may be halves of a token, or a name and its value.
+
+    Strings with only blanks between them are often a list; then there is a digit in it, or a value begins with them.
+    """
     left, right = data[max(0, start - 48) : start], data[end : end + 48]
+    if not left or not right or right[:1] in _NO_PART:
+        return False
+    if left[-1:] in b" \t":
+        return _ANNOUNCES.occurs(left)
+    if left[-1:] in _NO_PART:
+        return False
+    if data[start:end].strip(_NO_PART) or b"\n" in data[start:end]:
+        return True
+    opening = max(data.rfind(data[start : start + 1], max(0, start - LITERAL), start) + 1, 0)
+    if opening and _VALUE.occurs(data[max(0, opening - 64) : opening]):
+        return True
     left, right = left[len(left.rstrip(_PARTS)) :], right[: len(right) - len(right.lstrip(_PARTS))]
     whole = left + right
     return bool(left and right) and len(whole) > 7 and whole.translate(None, _DIGITS) != whole
@@ -62,7 +92,7 @@ def concatenations(data: bytes, edits: Edits) -> None:
     for start, end in _with_neighbours(data, list(_JOINED.spans(data))):
         edits.add(start, end, "")
     for start, end in _NO_QUOTES.spans(data):
-        if start and data[start - 1 : start].isalnum() and data[end : end + 1].isalnum():
+        if start and data[start - 1 : start] not in _OUTSIDE and data[end : end + 1] not in _OUTSIDE + b"":
             edits.add(start, end, "")
 
 
@@ -74,6 +104,9 @@ def lists(data: bytes, edits: Edits) -> None:
         done = end + LINE
         for start, stop in _COMMA.spans(data[first:done]):
             edits.add(first + start, first + stop, "")
+        for group in (1, 2):
+            for start, stop in _LEAD.spans(data[first:done], group):
+                edits.add(first + start, first + stop, "")
 
 
 # lines
