@@ -14,6 +14,7 @@ from onrecord.rules.pattern import Pattern
 GAP = 700  # most characters between two pieces
 PIECE = 32  # most characters of a piece of a stream, as a model writes it
 STREAM = 3  # least pieces of one
+DEEPEST = 15  # most backslashes before its quote: JSON in JSON, four times over
 EDGE = 48  # characters beside a seam that are looked at
 
 _PIECE = "text|content|delta|partial_json|chunk|data|response|token|arguments|stdout|log"
@@ -50,21 +51,22 @@ def blocks(data: bytes, edits: Edits) -> None:
 
 
 def _seams(data: bytes) -> Iterator[_Seam]:
-    before, begin = b"", 0
+    latest: dict[int, tuple[bytes, int]] = {}  # by how deep it is quoted: what opened a piece, and where that begins
     for start, end in _OPENS.spans(data):
         opening = data[start:end]
+        level = len(opening) - 1 - len(opening[:-1].rstrip(b"\\"))
+        before, begin = latest.get(level, (b"", 0))
         if opening == before:
-            close = _close(data, begin, start, opening)
+            close = _close(data, begin, start, opening[-1:], level)
             gap = data[close:start]
             if close >= 0 and len(gap) <= GAP and (b"}" in gap or b")" in gap):
                 yield begin, close, end, any(name in opening for name in _WHOLE)
-        before, begin = opening, end
+        if level <= DEEPEST:
+            latest[level] = opening, end
 
 
-def _close(data: bytes, start: int, stop: int, opening: bytes) -> int:
-    """Return where the string ends that `opening` began, by its quote and as many backslashes; -1 for nowhere."""
-    quote = opening[-1:]
-    level = len(opening) - 1 - len(opening[:-1].rstrip(b"\\"))
+def _close(data: bytes, start: int, stop: int, quote: bytes, level: int) -> int:
+    """Return where the string from `start` on ends, by its quote and as many backslashes; -1 for nowhere."""
     at = data.find(quote, start, stop)
     while at >= 0:
         first = at
@@ -95,12 +97,14 @@ def _streams(seams: list[_Seam]) -> set[int]:
 
 def _goes_on(data: bytes, start: int, end: int, after: int) -> bool:
     """Say whether a word is torn between what ends at `end` and what begins at `after`, or a name announces it."""
-    left, right = data[max(start, end - EDGE) : end], data[after : after + 1]
-    if not right or right in _BLANK or right in b"\"'\\":
+    left, right = data[max(start, end - EDGE) : end], data[after : after + 2]
+    if not right.strip() or right[:1] in b"\"'\\":
         return False
     if _ANNOUNCES.occurs(left):
         return True
-    return bool(left) and left[-1:] not in _BLANK and left[-2:] not in (b"\\n", b"\\r", b"\\t")
+    if not left or right[:1] in _BLANK:
+        return False
+    return left[-1:] not in _BLANK and left[-2:] not in (b"\\n", b"\\r", b"\\t")
 
 
 def _torn(data: bytes, start: int, end: int) -> bool:

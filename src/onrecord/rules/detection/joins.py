@@ -23,11 +23,12 @@ _SEAM = (
     rf"{_SPACE}{{0,40}}{_OPERATOR}[ \t]?[_`]?{_SPACE}{{0,40}}|[ \t]*\\?\r?\n[ \t]{{0,80}}|[ \t]{{1,4}}|{_AGAIN}|{_CALL}"
     r""")[rbfuLRBFU@$]{0,2}["'`]"""
 )
-_PART = "[!#-&(-_a-~]"  # what two parts of a token have where they are joined; between two words is a blank
+_PART = "[!#-&*+./0-9:=?@A-Z^_a-z|~-]"  # what two parts of a token have at a seam; between words is a blank
+_WORD = "[A-Za-z0-9+/_.@%$!~-]"
 _SIGN = r"(?:[+.&|<~^/]{1,2}|<>)"
 JOINED = (
     rf"""{_PART}["'`][ \t]{{0,2}}(?:{_SIGN}|[+.&|<~^/\\]{{0,2}}[ _`]{{0,2}}\r?\n|[ \t])(?:[ \t]{{0,60}}(?:{_SIGN}[ \t])?)"""
-    rf"""[rbfuLRBFU@$]?["'`]{_PART}|{_PART}["']["']{_PART}"""
+    rf"""[rbfuLRBFU@$]?["'`]{_PART}|{_WORD}["']["']{_WORD}"""
     rf"""|(?:[:=]|earer|asic) ["'][ \t]?{_SIGN}[ \t\r\n]{{0,8}}["']{_PART}"""
     rf"""|{_PART}["']\)[ \t\r\n]{{0,20}}\.(?:append|concat|Append|add)\(["']{_PART}"""
     rf"""|{_PART}["'];?[ \t\r\n]{{1,8}}[$A-Za-z_][A-Za-z0-9_.$]{{0,20}} ?[+.|&]=.?["']"""
@@ -38,45 +39,58 @@ LISTED = (
     r"""|["'](?:chunks|pieces|parts|deltas|fragments|segments)["']\s?:\s?\[\s{0,20}["']"""
 )
 _LEAD = Pattern(  # what stands between a name and the first of the strings, as in `token = "".join([`
-    rf"""(?i)((?:(?:["']{{2}}|[a-z]{{1,12}})\.)?\b(?:join|concat|strcat|concat_ws|implode|paste0)[ \t]?\({_LISTING})["']"""
-    r"""|[:=][ \t]?(\[[ \t\r\n]*)["']"""
+    rf"""(?i)(?:(?:["']{{2}}|[a-z]{{1,12}})\.)?\b(?:join|concat|strcat|concat_ws|implode|paste0)[ \t]?\({_LISTING}["']"""
+    r"""|[:=][ \t]?\[[ \t\r\n]*["']"""
 )
 _COMMA = Pattern(r"""["'`][ \t]*(?:,|\.concat\()[ \t]*(?:\r?\n[ \t]*)?["'`]""")
 _NO_QUOTES = Pattern(r"""""|''""")
 
 _PARTS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.:@%$!~"
 _DIGITS = b"0123456789"
-_NO_PART = b" \t\r\n\"'`"
+_BLANK, _QUOTE = b" \t\r\n", b"\"'`"
+_NO_PART = _BLANK + _QUOTE
 _OUTSIDE = b" \t\r\n\"'`=:,([{)]}<>;"
 _VALUE = Pattern(r"""[=:(,][ \t]{0,4}(?:\\?\r?\n[ \t]{0,40})?[rbfuLRBFU@$]{0,2}["'`]\z""")
 _ANNOUNCES = Pattern(r"""(?i)(?:[:=]|\b(?:bearer|basic))[ ]?\z""")
 
 
-def _torn(data: bytes, start: int, end: int) -> bool:
+def _torn(data: bytes, start: int, end: int, *, inside: bool) -> bool:
     """Say whether the strings that end at `start` and begin at `end` may be halves of a token, or a name and its value.
 
-    Strings with only blanks between them are often a list; then there is a digit in it, or a value begins with them.
+    Strings with only blanks between them are often a list; then there is a digit in it, or they are `inside` a value.
     """
+    before, after = data[start - 1 : start] if start else b"", data[end : end + 1]
+    if after in _NO_PART or before in _QUOTE or not before:
+        return False
+    if before in _BLANK:
+        return _ANNOUNCES.occurs(data[max(0, start - 12) : start])
+    glue = data[start:end]
+    if inside or b"\n" in glue or glue.strip(_NO_PART):
+        return True
     left, right = data[max(0, start - 48) : start], data[end : end + 48]
-    if not left or not right or right[:1] in _NO_PART:
-        return False
-    if left[-1:] in b" \t":
-        return _ANNOUNCES.occurs(left)
-    if left[-1:] in _NO_PART:
-        return False
-    if data[start:end].strip(_NO_PART) or b"\n" in data[start:end]:
-        return True
-    opening = max(data.rfind(data[start : start + 1], max(0, start - LITERAL), start) + 1, 0)
-    if opening and _VALUE.occurs(data[max(0, opening - 64) : opening]):
-        return True
     left, right = left[len(left.rstrip(_PARTS)) :], right[: len(right) - len(right.lstrip(_PARTS))]
     whole = left + right
     return bool(left and right) and len(whole) > 7 and whole.translate(None, _DIGITS) != whole
 
 
+def _inside(data: bytes, seams: list[tuple[int, int]]) -> list[bool]:
+    """Say of each seam whether a value begins with the string before it, or with one that goes on up to there."""
+    values: list[bool] = []
+    done = 0
+    for start, end in seams:
+        opening = data.rfind(data[start : start + 1], max(0, start - LITERAL), start)
+        if opening + 1 == done and values:
+            values.append(values[-1])
+        else:
+            values.append(opening > 0 and _VALUE.occurs(data[max(0, opening - 48) : opening + 1]))
+        done = end
+    return values
+
+
 def _with_neighbours(data: bytes, seams: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return the seams that tear a token, and those not far from one that does."""
-    torn = [i for i, (start, end) in enumerate(seams) if _torn(data, start, end)]
+    values = _inside(data, seams)
+    torn = [i for i, (start, end) in enumerate(seams) if _torn(data, start, end, inside=values[i])]
     kept = set(torn)
     for step in (1, -1):
         for i in torn if step > 0 else reversed(torn):
@@ -101,12 +115,11 @@ def lists(data: bytes, edits: Edits) -> None:
     done = 0
     for at, end in _LISTED.spans(data):
         first = max(done, at - LINE)
-        done = end + LINE
-        for start, stop in _COMMA.spans(data[first:done]):
-            edits.add(first + start, first + stop, "")
-        for group in (1, 2):
-            for start, stop in _LEAD.spans(data[first:done], group):
-                edits.add(first + start, first + stop, "")
+        done = min(end + LINE, len(data))
+        for start, stop in _COMMA.spans(data, 0, first, done):
+            edits.add(start, stop, "")
+        for start, stop in _LEAD.spans(data, 0, first, done):
+            edits.add(start + (data[start : start + 1] in b":="), stop - 1, "")
 
 
 # lines

@@ -187,24 +187,24 @@ _RUN_8 = rf"(?:\A|[^0-9.])({_CODE_8}(?:(?:{_BETWEEN}|\r?\n[0-7]{{7}}[ \t]{{1,4}}
 CODES_8 = r"(?:\\?0?(?:0[4-7][0-7]|1[0-7][0-7]|01[125])[^0-9A-Za-z]{1,4}){6}"
 CODES_16 = rf"{_CODE_16}(?:(?:{_BETWEEN})?{_CODE_16}){{7,}}"
 CODES_2 = r"(?:0[01]{7}[ ,.\r\n-]{0,2}){8,}"
-_NUMBER_10, _NUMBER_8 = Pattern("[0-9]+"), Pattern("[0-7]+")
+_NUMBERS_10 = bytes(byte if byte in b"0123456789" else 32 for byte in range(256))
+_NUMBERS_8 = bytes(byte if byte in b"01234567" else 32 for byte in range(256))
+_NO_HEX = bytes(byte for byte in range(256) if byte not in _HEX)
+_LEADS = Pattern("[xXU(]")
 _PAIR = Pattern(r"(?:[2-7][0-9a-fA-F]|0[9aAdD])")
-_BYTE = Pattern(r"0[01]{7}")
 
 
 def decimals(data: bytes, edits: Edits) -> None:
     """Read `65, 75, 73`, `chr(65).chr(75)` and the like."""
     for start, end in _CODES_10.spans(data, 1):
-        piece = data[start:end]
-        codes = [int(piece[a:b]) for a, b in _NUMBER_10.spans(piece)]
-        edits.add(start, end, bytes(code for code in codes if code < 128).decode())
+        codes = map(int, data[start:end].translate(_NUMBERS_10).split())
+        edits.add(start, end, bytes(codes).decode())  # none is past 126
 
 
 def octals(data: bytes, edits: Edits) -> None:
     """Read `101 113 111`, as `od -b` prints it."""
     for start, end in _CODES_8.spans(data, 1):
-        piece = data[start:end]
-        codes = [int(piece[a:b], 8) for a, b in _NUMBER_8.spans(piece) if b - a < 5]
+        codes = [int(word, 8) for word in data[start:end].translate(_NUMBERS_8).split() if len(word) < 5]
         edits.add(start, end, bytes(code for code in codes if code < 128).decode())
 
 
@@ -219,9 +219,14 @@ def hexadecimals(data: bytes, edits: Edits) -> None:
         alone = end - start >= 16 and right >= end
         if alone and (read or right - left - (end - start) > (end - start) // 2):
             continue
-        piece = data[start:end]
-        codes = bytes(int(piece[a:b], 16) for a, b in _PAIR.spans(piece))
-        edits.add(start, end, codes.decode("ascii"))
+        edits.add(start, end, _pairs(data[start:end]).decode("ascii"))
+
+
+def _pairs(piece: bytes) -> bytes:
+    """Return what pairs of digits with something between them stand for."""
+    if _LEADS.occurs(piece):  # 0x41, \\x41, U+0041, chr(0x41)
+        return bytes(int(piece[a:b], 16) for a, b in _PAIR.spans(piece))
+    return bytes.fromhex(piece.translate(None, _NO_HEX).decode())
 
 
 def _one_run(data: bytes, start: int, end: int) -> bool:
@@ -249,8 +254,8 @@ def packed_hexadecimals(data: bytes, edits: Edits) -> None:
 def binaries(data: bytes, edits: Edits) -> None:
     """Read `01000001 01001011`."""
     for start, end in _CODES_2.spans(data):
-        piece = data[start:end]
-        edits.add(start, end, bytes(int(piece[a:b], 2) for a, b in _BYTE.spans(piece)).decode("ascii"))
+        digits = data[start:end].translate(None, b" ,.\r\n-")
+        edits.add(start, end, int(digits, 2).to_bytes(len(digits) // 8, "big").decode("ascii"))
 
 
 # what stands in armour

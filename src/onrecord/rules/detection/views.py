@@ -27,6 +27,7 @@ DEPTH = 4  # views of views
 MOST_VIEWS = 120
 MOST_EDITS, MORE_EDITS = 60_000, 20  # places decoded in one view, and one more for so many characters
 MOST_OUTPUT, MORE_OUTPUT = 65_536, 4  # characters of all views, and so many for each character of the text
+FINDINGS = 1_000  # a long text takes longest where nearly all of it may be something: each finding counts as output
 MARGIN = 2_048  # characters around a sign that are decoded
 SCRAP = 512  # the same, of what is short
 MOST_SIGNS = 32  # signs in a slice that are looked at one by one
@@ -196,7 +197,7 @@ def searched(text: str, found: Sequence[Finding], signs: Signs, search: Search) 
     None where that is too much.
     """
     try:
-        views = list(_views(text, signs, search))
+        views = list(_views(text, signs, search, len(found)))
     except TooMany:
         return None
     if not views:
@@ -240,9 +241,13 @@ def _places(text: str, value: str) -> Iterator[tuple[int, int]]:
         at = text.find(value, at + len(value))
 
 
-def _views(text: str, signs: Signs, search: Search) -> Iterator[tuple[View, list[Finding]]]:
-    """Yield each view of `text` with what was found in it, shallow ones first. Raises TooMany."""
-    room = MOST_OUTPUT + MORE_OUTPUT * len(text)
+def _views(text: str, signs: Signs, search: Search, found: int) -> Iterator[tuple[View, list[Finding]]]:
+    """Yield each view of `text` with what was found in it, shallow ones first. Raises TooMany.
+
+    `found` is how many findings there are in `text` itself.
+    """
+    toll = min(len(text) // FINDINGS, FINDINGS)
+    room = MOST_OUTPUT + MORE_OUTPUT * len(text) - toll * found
     made = {hash(text)}
     todo: deque[tuple[str | View, Signs]] = deque([(text, signs)])
     while todo:
@@ -260,6 +265,7 @@ def _views(text: str, signs: Signs, search: Search) -> Iterator[tuple[View, list
             shown = search(view.text)
             if shown is None:
                 raise TooMany
+            room -= toll * len(shown[0])
             yield view, shown[0]
             if shown[1]:
                 todo.append((view, shown[1]))
