@@ -125,12 +125,13 @@ def lists(data: bytes, edits: Edits) -> None:
 # lines
 
 _TOKEN = rb"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~%$@!&:"
-_PREFIX = r"(?:(?:>[ \t]?){1,4}|\#[ \t]?|//[ \t]?|\*[ \t]?|\+[ \t]?|-[ \t]?|\|[ \t]?|;[ \t]?|--[ \t]?|rem[ \t])?"
+_PREFIX = r"(?:(?:>[ \t]?){1,4}|\#[ \t]?|//[ \t]?|\*[ \t]?|\+[ \t]?|--?[ \t]?|\|[ \t]?|;[ \t]?|rem[ \t])?"
 _WRAP = rf"(?:[ \t]?\\)?\r?\n[ \t]{{0,80}}{_PREFIX}[ \t]{{0,40}}"
 _OUTER = "[A-Za-z0-9_+=]{4}"  # a token of some length has this beyond its digit
 WRAPPED = (
-    rf"(?:[A-Za-z0-9_+=-]{{5}}[0-9][A-Za-z_+/=-]{{0,8}}|{_OUTER}[a-z][A-Z][A-Za-z_+/=-]{{0,6}}){_WRAP}[A-Za-z0-9_+/=-]"
+    rf"(?:[A-Za-z0-9_+=./-]{{5}}[0-9][A-Za-z_+/=.-]{{0,16}}|{_OUTER}[a-z][A-Z][A-Za-z_+/=-]{{0,6}}){_WRAP}[A-Za-z0-9_+/=-]"
     rf"|[A-Za-z0-9_+/=-]{_WRAP}[A-Za-z_+/=-]{{0,16}}[0-9]{_OUTER}|[A-Z]{{6}}{_WRAP}[A-Z]{{4}}"
+    rf"|(?:://[!-.0-?A-Z_a-z]{{1,60}}|[A-Za-z0-9]@[A-Za-z0-9-]{{2,40}}){_WRAP}[A-Za-z0-9.@-]"
 )
 
 
@@ -142,8 +143,13 @@ def wraps(data: bytes, edits: Edits) -> None:
     short = len(data) <= SHORT
     for start, end in (_ANY_WRAP if short else _WRAPPED).spans(data):
         span = (start, end) if short else _ANY_WRAP.first(data, start, end + 1)
-        if span is not None and _goes_on(data, *span):
-            edits.add(*span, "")
+        if span is None:
+            continue
+        if not _goes_on(data, *span):  # what looks like a mark may be a character of the word
+            span = _BARE_WRAP.first(data, span[0], span[1] + 1) or span
+            if data[span[1] : span[1] + 1] not in _MARKS or not _goes_on(data, *span):
+                continue
+        edits.add(*span, "")
 
 
 def _goes_on(data: bytes, start: int, end: int) -> bool:
@@ -158,11 +164,16 @@ def _goes_on(data: bytes, start: int, end: int) -> bool:
     if head[:4].isdigit() and head[4:5] in (b"-", b"/"):
         return False
     word = head.lstrip(_FIELD)
-    return not (word[:1] == b":" or (word[:1] == b"=" and word.strip(b"= \r\n") and word[1:2] not in b"=\r\n"))
+    if word[:1] == b":":
+        return False
+    if word[:1] != b"=" or not head[:1].isalpha():
+        return True
+    return word[1:2] in b"=\r\n" or (word[1:2] in b"\"'" and word[2:3] in b" ,;)]}\r\n")  # what fills up base64
 
 
 _ENDS = frozenset(_TOKEN[i : i + 1] for i in range(len(_TOKEN)))
 _STARTS = _ENDS
+_MARKS = frozenset((b"+", b"-"))
 _FIELD = rb"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
 
 
@@ -239,5 +250,6 @@ def cells(data: bytes, edits: Edits) -> None:
 _CELL = {"\\n": "\n", "\\r": "\r", "\\t": "\t", "\\0": "", "": " "}
 _JOINED, _LISTED = Pattern(_SEAM), Pattern(LISTED)
 _WRAPPED, _ANY_WRAP = Pattern(WRAPPED), Pattern(_WRAP)
+_BARE_WRAP = Pattern(r"(?:[ \t]?\\)?\r?\n[ \t]{0,80}")
 _SPACED, _LETTERS, _LETTER_OF = Pattern(_SPACED_OUT), Pattern(LETTERS), Pattern(_QUOTED)
 _DUMPED, _CELLS = Pattern(DUMPED), Pattern(CELLS)

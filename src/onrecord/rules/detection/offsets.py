@@ -98,6 +98,11 @@ class View:
         i += 1
         return i < len(self._first) and self._first[i] - end <= NEAR and _one_word(self.text[end : self._first[i]])
 
+    def wrote(self, start: int, end: int) -> bool:
+        """Say whether an edit wrote some of `text[start:end]`, or left something out in it."""
+        i = bisect_left(self._first, end) - 1
+        return i >= 0 and self._last[i] > start
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return what of the first source `text[start:end]` stands for; `start` < `end`."""
         i = bisect_right(self._at, start) - 1

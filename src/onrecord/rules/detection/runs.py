@@ -30,7 +30,7 @@ TEXT_64 = r"(?:[I-Za-f][C-HS-Xi-nyz0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z
 WIDE_64 = r"(?:[I-Za-f][AQgw][AB][A-Za-z0-9+/_-]A[C-H][AEIMQUYcgkosw048]A){2,}"
 # What gzip and zlib begin with.
 PACKED_64 = r"(?:\A|[^A-Za-z0-9+/_-])(H4sI[A-Za-z0-9+/_-]{16,}|e(?:J[w-z]|N[o-r]|AE|F[4-7])[A-Za-z0-9+/_-]{16,})"
-PACKED_16 = r"(?i)1f8b0800[0-9a-f]{24,}"
+PACKED_16 = r"(?i)(?:\A|[^0-9a-z])(1f8b0800[0-9a-f]{24,}|78(?:01|5e|9c|da)[0-9a-f]{28,})"
 # Five bytes are eight characters of base32.
 TEXT_32 = (
     r"(?:(?:[E-P][ABEFIJMNQRUVYZ45][A-Z2-7][C-HS-X][ACEGIKMOQSUWY246][A-Z2-7][BCDJKLRSTZ23][A-Z2-7]){2,}"
@@ -177,7 +177,8 @@ def base32(data: bytes, edits: Edits) -> None:
 
 _BETWEEN = (
     r"""(?:[ \t,;:|.+&-]{1,4}|,?\\?\r?\n[ \t]{0,40}|["'][ \t]{0,4},[ \t]{0,4}["']"""
-    r"|\)[ \t\r\n]{0,8}[.+&|,~]{1,2}[ \t\r\n]{0,8}(?i:chrw?|chrb|n?char|rune|cast)\()"
+    r"|\)[ \t\r\n]{0,8}[.+&|,~]{1,2}[ \t\r\n]{0,8}(?i:chrw?|chrb|n?char|rune|cast)\("
+    r"|[ \t]?[+,][ \t\r\n]{0,8}(?i:\[char\]|\(byte\)) ?)"
 )
 _CODE_10 = r"(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6]|10|13|9)"
 _CODE_8 = r"\\?0?(?:0[4-7][0-7]|1[0-7][0-7]|01[125])"
@@ -190,6 +191,12 @@ CODES_2 = r"(?:0[01]{7}[ ,.\r\n-]{0,2}){8,}"
 _NUMBERS_10 = bytes(byte if byte in b"0123456789" else 32 for byte in range(256))
 _NUMBERS_8 = bytes(byte if byte in b"01234567" else 32 for byte in range(256))
 _NO_HEX = bytes(byte for byte in range(256) if byte not in _HEX)
+_CALL = Pattern(
+    r"""(?i)(?:\{[ \t]{0,2}"type": ?"buffer", ?"data": ?\[[ \t\r\n]{0,20}"""
+    r"""|(?:new )?(?:\b(?:string\.)?(?:chr[wb]?|n?char|rune|cast|fromcharcode|fromcodepoint|bytes|bytearray|uint8array|buffer"""
+    r"""|\[\]byte|\[\]rune|byte\[\]|from)[ \t]?(?:\.from)?)?[\[({][\[({ \t\r\n]{0,12}|\[char\])(?:\(byte\) ?)?(?:0x|\\x)?\z"""
+)
+_CLOSE = Pattern(r"[ \t\r\n,;]{0,12}[)\]}]{1,3}")
 _LEADS = Pattern("[xXU(]")
 _PAIR = Pattern(r"(?:[2-7][0-9a-fA-F]|0[9aAdD])")
 
@@ -198,7 +205,20 @@ def decimals(data: bytes, edits: Edits) -> None:
     """Read `65, 75, 73`, `chr(65).chr(75)` and the like."""
     for start, end in _CODES_10.spans(data, 1):
         codes = map(int, data[start:end].translate(_NUMBERS_10).split())
-        edits.add(start, end, bytes(codes).decode())  # none is past 126
+        edits.add(*_called(data, start, end), bytes(codes).decode())  # none is past 126
+
+
+def _called(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """Return where a list of codes begins and ends with the brackets around it and what makes a text of it.
+
+    So a name in front of `bytes([104, 117])` and `String.fromCharCode(104, 117)` is one in front of the text.
+    """
+    before = data[max(0, start - 64) : start]
+    lead = _CALL.first(before, 0, len(before))
+    if lead is None:
+        return start, end
+    close = _CLOSE.here(data, end, end + 24)
+    return start - len(before) + lead[0], close[1] if close else end
 
 
 def octals(data: bytes, edits: Edits) -> None:
@@ -219,7 +239,7 @@ def hexadecimals(data: bytes, edits: Edits) -> None:
         alone = end - start >= 16 and right >= end
         if alone and (read or right - left - (end - start) > (end - start) // 2):
             continue
-        edits.add(start, end, _pairs(data[start:end]).decode("ascii"))
+        edits.add(*_called(data, start, end), _pairs(data[start:end]).decode("ascii"))
 
 
 def _pairs(piece: bytes) -> bytes:
@@ -243,8 +263,8 @@ def _read_run(data: bytes, left: int, right: int, edits: Edits) -> bool:
 
 
 def packed_hexadecimals(data: bytes, edits: Edits) -> None:
-    """Read hexadecimal of what gzip compressed."""
-    for start, end in _PACKED_16.spans(data):
+    """Read hexadecimal of what gzip or zlib compressed."""
+    for start, end in _PACKED_16.spans(data, 1):
         run = data[start:end]
         text = text_of(bytes.fromhex(run[: len(run) & ~1].decode()), edits)
         if text:

@@ -285,6 +285,8 @@ def _read(source: str | View, signs: Signs, size: int) -> Iterator[View]:
                 form.read(text, parts, edits)
         made = merged(edits.made)
         if isinstance(source, View):
+            if depth >= DEPTH:  # what comes now is too deep, unless it stood there before
+                made = [edit for edit in made if source.wrote(edit[0], edit[1])]
             made = [edit for edit in made if source.changes(edit[0], edit[1], anew=name == last)]
         if made:
             yield View(source, made, name)
