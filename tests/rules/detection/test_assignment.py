@@ -20,6 +20,8 @@ def left(text: str) -> str:
 NOTATIONS = [
     # data formats
     f'{{"password": "{P}"}}',
+    f'{{"user":"me","password":"{P}"}}',
+    f'{{"AccessKeyId":"x","SecretAccessKey":"{K}"}}',
     f"{{'apiKey': '{K}'}}",
     f'{{\\"client_secret\\": \\"{K}\\"}}',
     f'{{"name": "DB_PASSWORD", "value": "{P}"}}',

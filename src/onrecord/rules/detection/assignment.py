@@ -42,7 +42,6 @@ _ANCHOR = Pattern(f"(?i){_NAME}(?:{_TYPED}|{_FIELDS}|{_SIGN})")
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 _BARE_CHARS = "".join(chr(i) for i in range(33, 127) if chr(i) not in "\"'`<>\\")
 _QUOTES = "\"'`"
-_QUOTED = frozenset(_QUOTES)
 _OPENERS = "\"'`“‘„«「"
 _CLOSER = {"“": "”", "‘": "’", "„": "“", "«": "»", "「": "」"}
 _PREFIXES = frozenset("rbfuRBFU@$")  # r"…", b"…", @"…"
@@ -146,7 +145,7 @@ def _name(text: str, start: int, end: int) -> str:
 def _closes(text: str, at: int, name: str) -> bool:
     """Say whether the quote at `at` closes a text that ends with the name and its sign: `"Password:"`."""
     before = at - len(name) - 1
-    return before >= 0 and text[before] == text[at] and _QUOTED.isdisjoint(name)
+    return before >= 0 and text[before] == text[at] and text[at] not in name  # "password":"…" closes the name alone
 
 
 def _in_tag(text: str, at: int) -> bool:

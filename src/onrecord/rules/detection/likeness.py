@@ -9,7 +9,7 @@ language knows. Neither proves anything about short words.
 
 from itertools import pairwise
 
-from onrecord.rules.words import listed
+from onrecord.rules.words import listed, words
 
 # Letters that stand side by side in English, and with few exceptions in other languages in Latin letters: 97 % of
 # those in running text, and 36 % of those in random letters.
@@ -68,6 +68,27 @@ def named(word: str) -> bool:
         parts = parts.replace(parter, "-")
     pieces = [piece for piece in parts.split("-") if piece]
     return len(pieces) > 1 and any(len(piece) > 1 and piece.isalpha() for piece in pieces)
+
+
+def worded(word: str) -> bool:
+    """Say whether three eighths of a word or more are words: `V1beta2ResourceClaimSpec`, `ParsePKCS8PrivateKey`."""
+    word = word[:_READ]
+    read = sum(len(part) for part in words(word) if len(part) > 3 and surprise(part) <= len(part) // 6)
+    return read * 8 >= 3 * len(word)
+
+
+def is_version(word: str) -> bool:
+    """Say whether a word is a version, or asks for one: `^4.0.0`, `1.2.1`, `>=2.4`; a date in figures is none."""
+    number = word.lstrip("^~<>=v")
+    parts = number.split(".")
+    if not all(part.isdigit() and len(part) < 4 for part in parts[:2]) or len(parts) < 2:
+        return False
+    return len(number) < len(word) or (len(parts) == 3 and parts[2].isdigit() and len(parts[2]) < 4)
+
+
+def is_moment(word: str) -> bool:
+    """Say whether a word is a date with a time: `2016-09-24T16:18:07Z`."""
+    return len(word) > 15 and word[10] in "T " and word[13] == ":" and word[:4].isdigit() and word[4] == word[7] == "-"
 
 
 def is_path(word: str) -> bool:
