@@ -239,7 +239,7 @@ OF_TIME = listed("expires expired expiry expiration issued created updated rotat
 OF_TEXT = listed("""
     audio batch cached completion continuation cursor eos bos pad mask sep unk special stop image input
     max min next num number of output page per prev previous progress prompt reasoning remaining sync
-    text thinking total used vocab
+    text thinking total used vocab idempotency scroll resume change lock data prec precedence shown once generated
 """)
 
 

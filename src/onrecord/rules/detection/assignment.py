@@ -12,6 +12,7 @@ What counts as a value is judged in worth.py; what people write in sentences is 
 from onrecord.rules import names
 from onrecord.rules.detection import worth
 from onrecord.rules.detection.checks import Span
+from onrecord.rules.detection.handles import in_resource
 from onrecord.rules.pattern import Pattern
 
 LEFT = 64  # characters before the telling word that may belong to its name
@@ -44,6 +45,7 @@ _BARE_CHARS = "".join(chr(i) for i in range(33, 127) if chr(i) not in "\"'`<>\\"
 _QUOTES = "\"'`"
 _OPENERS = "\"'`“‘„«「"
 _CLOSER = {"“": "”", "‘": "’", "„": "“", "«": "»", "「": "」"}
+_SIGNS = frozenset("=:\"'&?|;@")
 _PREFIXES = frozenset("rbfuRBFU@$")  # r"…", b"…", @"…"
 
 
@@ -84,10 +86,12 @@ class Reader:
         label = names.label_of(name.rstrip(" \t:=>\"'"))
         if not label or (name[:4] in ("PASS", "Pass") and name.strip("-= ") in ("PASS:", "Pass:")):
             return None  # "PASS: test_one" is what a run of tests says
+        if in_resource(text, end - len(name)):
+            return None  # arn:aws:secretsmanager:…:secret:name
         if text[end - 1] in _QUOTES:  # a type stood before the sign
             end = end - 1 - _backslashes_before(text, start, end - 1)
         kept = self._kept(name, label, end)
-        if kept is None:
+        if kept is None or (label == "token" and worth.of_request(text[slice(*kept)], name)):
             return None
         self._begun, self._done = kept
         return Assignment(*kept, label)
@@ -129,6 +133,8 @@ class Reader:
         end = _bare_end(text, first, end)
         if end - first < 4:
             return None
+        if _in_tuple(text, at - len(name)):
+            return None
         return (first, end) if worth.bare(text, first, end, name, label, blank=first > at) else None
 
 
@@ -146,6 +152,12 @@ def _closes(text: str, at: int, name: str) -> bool:
     """Say whether the quote at `at` closes a text that ends with the name and its sign: `"Password:"`."""
     before = at - len(name) - 1
     return before >= 0 and text[before] == text[at] and text[at] not in name  # "password":"…" closes the name alone
+
+
+def _in_tuple(text: str, at: int) -> bool:
+    """Say whether the name before `at` is one of several that a program assigns to: `user, password = split(line)`."""
+    line = text[max(0, at - LEFT, text.rfind("\n", 0, at) + 1) : at].strip()
+    return len(line) > 1 and line[-1] == "," and not _SIGNS.intersection(line)
 
 
 def _in_tag(text: str, at: int) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from math import log2
 
 from onrecord.rules.detection.finding import Check, Span
+from onrecord.rules.detection.likeness import is_moment, is_version
 from onrecord.rules.detection.personal import PERSONAL
 from onrecord.rules.detection.randomness import is_random
 from onrecord.rules.words import listed
@@ -25,6 +26,7 @@ STANDS_IN = listed(
     required optional password passwd pwd pass secret token key apikey api_key value default empty unset unknown
     redacted masked hidden removed omitted placeholder example todo tbd env self this your yourself file path
     same-origin include omit name type auth bearer basic digest user username void var let const return function
+    nullptr public private protected passphrase passcode credentials string_value changeme change-me change_me
     """
 )
 _OPENERS = (
@@ -71,6 +73,8 @@ def literal(text: str, start: int, end: int) -> Span | None:
         return None
     if value[:1] in (",", "}", "]") and not value.strip("0123456789.,:[]{}-+ "):
         return None  # what stands between two texts in JSON
+    if is_version(value) or is_moment(value):
+        return None
     if "..." in value or not any(map(str.isalnum, value)) or not value.strip("xX"):
         return None
     return start, end
@@ -81,6 +85,8 @@ def _is_template(value: str) -> bool:
     inner = value[1:-1]
     if value[0] == "$":
         return value[1:].rstrip("-").isidentifier()
+    if value[0] == "{" and value[-1] != "}" and value[1 : value.find("}")].isidentifier():
+        return not is_random(value)  # {name}-auth-token
     if value[0] == "{":
         return value[-1] == "}" and (len(inner) < 8 or "(" in inner or not any(map(str.isdigit, inner)))
     return value[-1] == "]" and inner.replace("_", "").replace(" ", "").isalpha()
@@ -122,7 +128,13 @@ def basic(text: str, start: int, end: int) -> Span | None:
         plain = b64decode(encoded + "=" * (-len(encoded) % 4), altchars=alphabet)
     except (binascii.Error, ValueError):
         return None
-    return (start, end) if b":" in plain else None
+    _, sign, password = plain.partition(b":")
+    return (start, end) if sign and password.decode("utf-8", "replace").lower() not in STANDS_IN else None
+
+
+def pair(text: str, start: int, end: int) -> Span | None:
+    """Keep a user and a password written out; not `user:pass`."""
+    return literal(text, start, end) and literal(text, text.index(":", start, end) + 1, end) and (start, end)
 
 
 CHECKS: Mapping[str, Check] = {
@@ -132,4 +144,5 @@ CHECKS: Mapping[str, Check] = {
     "mixed": mixed,
     "drawn": drawn,
     "basic": basic,
+    "pair": pair,
 }

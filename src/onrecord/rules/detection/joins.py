@@ -164,6 +164,9 @@ def _goes_on(data: bytes, start: int, end: int) -> bool:
     if head[:4].isdigit() and head[4:5] in (b"-", b"/"):
         return False
     word = head.lstrip(_FIELD)
+    if word[:1] in (b" ", b"\t"):
+        begins = head[: len(head) - len(word)].isalpha()
+        return not (word.lstrip(b" \t")[:1] in (b":", b"=") or begins)  # a new field, or a word of a sentence
     if word[:1] == b":":
         return False
     if word[:1] != b"=" or not head[:1].isalpha():

@@ -11,9 +11,12 @@ plainly random, and no digest, id or encoded picture.
 
 from collections.abc import Iterator
 
+from onrecord.rules import names
 from onrecord.rules.detection.finding import Span
+from onrecord.rules.detection.handles import is_handle
+from onrecord.rules.detection.likeness import worded
 from onrecord.rules.detection.services import SERVICES
-from onrecord.rules.pattern import Pattern
+from onrecord.rules.pattern import Pattern, utf8
 from onrecord.rules.words import listed, words
 
 LEFT = 64  # characters before a value in which it may be announced
@@ -60,11 +63,14 @@ DENIES = listed("""
     public pub verification verify cert certificate x509 ref reference blob tree parent index chunk file filename path
     url uri href src image cache primary foreign sort partition row column table object storage bucket idempotency
     react component css class label metric tokenizer eos bos pad unk vocab encrypted ciphertext signature sig mod
-    code state marker
+    code state marker kid gpg pgp bh pk progress identifier identifiers resource
 """)
+_SPOKEN_OF = ("error", "errors", "exception")  # KeyError: '9f86…'
+_SAYS = listed("is was are be now set to ist lautet est es è é")  # verbs before a value in a sentence
 UNANNOUNCED = 3.2  # characters of an average run of digits, of capitals or of small letters in what looks drawn
 ANNOUNCED = 4.0  # the same where a word announces a key
 FARTHEST = 5  # words between an announcing word and its value
+NEAREST = 1  # the same, of one in hexadecimal that no sign and no verb announces
 _WORDS = (
     "(?:key|tok|token|secret|auth|authorization|access|cred|credential|passwd|password|pwd|private|webhook|license|jwt)s?"
     "|[^a-z]pat"
@@ -89,10 +95,14 @@ ASSIGNED_HEX = r"""(?:=>|[=:])[ \t]{0,3}["'`]?[0-9a-fA-F][0-9a-fA-F-]{19}"""
 _LONGEST_ASSIGNED = 128
 _ENCODED = ("iVBOR", "/9j/", "R0lGOD", "UklGR", "eyJ", "sha1-", "sha256-", "sha384-", "sha512-", "data")
 _HEX = frozenset("0123456789abcdefABCDEF-")
+_HEX_END = _HEX | {"."}
 _DENIES_ASSIGNED = DENIES | listed("""
     data body content text description private protected image icon name title user build job task run node pod
     container session message msg thread channel account order invoice device model tag
+    base binary bytes blob hex shape type rtype kind class transaction payment charge customer subscription product
+    refund receipt intent
 """)
+_PRIVATE_PART = Pattern(r"""(?:\A|["' {,])d\\*["']?\s*:""")
 _APART = frozenset("_~+/=.-")
 _KINDS = bytes(48 if chr(b).isdigit() and b < 128 else 97 if chr(b).islower() and b < 128 else 65 for b in range(256))
 _CHANGES = (b"0a", b"0A", b"a0", b"aA", b"A0")  # where one run ends and another begins: a capital begins a word
@@ -123,16 +133,24 @@ def label_at(text: str, start: int, end: int) -> str:
     value = text[start:end]
     if not SHORTEST <= len(value) <= LONGEST or not is_random(value, ANNOUNCED):
         return ""
-    if len(value) < SHORTEST_HEX and set(value) <= _HEX:
+    if (len(value) < SHORTEST_HEX and set(value) <= _HEX) or is_handle(text, start, end):
         return ""
-    return _announced(text[max(0, start - LEFT) : start])
+    left = text[max(0, start - LEFT) : start]
+    # Digests and ids are what sentences speak of more often.
+    return _announced(left, NEAREST if _HEX_END.issuperset(value) and not _said(left) else FARTHEST)
 
 
-def _announced(left: str) -> str:
+def _said(left: str) -> bool:
+    """Say whether `left` ends with a sign or a verb, so that what follows is a value."""
+    left = left.rstrip(" \t\"'`([{<>*\\")
+    return left.endswith((":", "=", "：")) or left[left.rfind(" ") + 1 :].lower() in _SAYS
+
+
+def _announced(left: str, farthest: int = FARTHEST) -> str:
     """Return the label that the end of `left` gives to what follows it."""
-    parts = [words(part) for part in _parts(left)[-FARTHEST - 2 :]]
-    for i in range(len(parts) - 1, max(-1, len(parts) - FARTHEST - 2), -1):
-        if not DENIES.isdisjoint(parts[i]):
+    parts = [words(part) for part in _parts(left)[-farthest - 2 :]]
+    for i in range(len(parts) - 1, max(-1, len(parts) - farthest - 2), -1):
+        if not DENIES.isdisjoint(parts[i]) or (parts[i] and parts[i][-1] in _SPOKEN_OF and len(parts[i]) > 1):
             return ""
         announcing = NAMES if i == len(parts) - 1 else ANNOUNCES
         label = next((announcing[word] for word in reversed(parts[i]) if word in announcing), "")
@@ -140,13 +158,14 @@ def _announced(left: str) -> str:
             label = "service-token"
         if label:
             denied = i > 0 and any(len(word) > 1 and word in DENIES for word in parts[i - 1])  # "idempotency key"
-            return "" if denied else label
+            about = len(parts[i]) > 1 and (parts[i][-1] in names.ABOUT or not names.OF_TEXT.isdisjoint(parts[i]))
+            return "" if denied or about else label
     return ""
 
 
 def _parts(left: str) -> list[str]:
     """Return what stands between blanks in the last line of `left`; of a query, each last name."""
-    line = left[left.rfind("\n") + 1 :].rstrip(" \t\"'`=:>({[,\\._-")
+    line = left[max(left.rfind("\n") + 1, left.rfind("\\n") + 2 if "\\n" in left else 0) :].rstrip(" \t\"'`=:>({[,\\._-")
     return [part[max(map(part.rfind, "?&;")) + 1 :] for part in line.split()]
 
 
@@ -157,12 +176,29 @@ def is_assigned(text: str, start: int, end: int) -> bool:
         return False
     if sum(map(str.isdigit, value)) < 2 or not is_random(value, shortest=20):
         return False
-    if set(value) <= _HEX and _announced(text[max(0, start - LEFT) : start]) == "":
+    left = text[max(0, start - LEFT) : start]
+    if (set(value) <= _HEX and _announced(left) == "") or is_handle(text, start, end):
         return False
-    names = [words(part) for part in _parts(text[max(0, start - LEFT) : start])[-2:]]
-    return DENIES.isdisjoint(name for parts in names for name in parts) and (
-        not names or _DENIES_ASSIGNED.isdisjoint(names[-1])
+    before = [words(part) for part in _parts(left)[-2:]]
+    if before and all(len(word) < 2 for word in before[-1]):
+        return _in_private_key(text, start, end)  # the coordinates of a public key, the parts of a signature
+    if before and before[-1] == ["value"] and _in_header(left):
+        return False
+    return DENIES.isdisjoint(word for part in before for word in part) and (
+        not before or _DENIES_ASSIGNED.isdisjoint(before[-1])
     )
+
+
+def _in_private_key(text: str, start: int, end: int) -> bool:
+    """Say whether a JSON Web Key around `text[start:end]` has a private part. RFC 7517."""
+    near = text[max(0, start - LONGEST) : end + LONGEST]
+    return "kty" in near and _PRIVATE_PART.occurs(utf8(near))
+
+
+def _in_header(left: str) -> bool:
+    """Say whether `left` ends with the name of a message's own header, which announces nothing: `X-Received`."""
+    at = left.rfind("X-")
+    return at > 0 and not left[at - 1].isalnum() and names.label_of(left[at:].split("\n")[0]) == ""
 
 
 def is_random(value: str, longest_run: float = UNANNOUNCED, shortest: int = 12) -> bool:
@@ -186,4 +222,4 @@ def _is_drawn(chunk: str, longest_run: float) -> bool:
     """Say whether `chunk` falls into many short runs: digits, capitals, or small letters after one capital."""
     kinds = chunk.encode("ascii", "replace").translate(_KINDS)
     runs = 2 + sum(map(kinds.count, _CHANGES))
-    return len(chunk) <= runs * (longest_run if b"0" in kinds else 2.2)
+    return len(chunk) <= runs * (longest_run if b"0" in kinds else 2.2) and not worded(chunk)

@@ -5,14 +5,18 @@ What a bare word after a colon means is a guess. Prose and source code are full 
 so a value without quotes counts only where it looks like no name that a programmer would give.
 """
 
+from contextlib import suppress
+
 from onrecord.rules import names
 from onrecord.rules.detection import checks
-from onrecord.rules.detection.likeness import drawn, is_path, named, odd
-from onrecord.rules.words import listed
+from onrecord.rules.detection.likeness import drawn, is_path, named, odd, worded
+from onrecord.rules.words import listed, words
 
 HEADERS = frozenset({"authorization", "cookie"})  # labels of names whose value is a whole line
 _READ = 256  # characters that are judged; a value that goes on is judged by its beginning
 _MARKS = frozenset("!@#$%^&*?~")
+_KEY_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+_OF_REQUEST = frozenset({"client", "request", "change", "lock"})
 _SCHEMES = listed(
     """
     bearer basic token digest negotiate apikey api-token oauth ntlm key hawk sharedkey sharedkeylite signature jwt dpop
@@ -28,7 +32,7 @@ def quoted(text: str, start: int, end: int, name: str, label: str) -> bool:
         return True
     if value[0] in "\n);,+ " and _goes_on(value):
         return False
-    if checks.literal(text, start, end) is None or is_path(value):
+    if checks.literal(text, start, end) is None or is_path(value) or _is_name(value, name):
         return False
     if label in HEADERS:
         return header(text, start, end)
@@ -37,7 +41,7 @@ def quoted(text: str, start: int, end: int, name: str, label: str) -> bool:
         if name[-12:].lower().startswith("pwd") and ("/" in value or text[start - 1] == "`"):
             return False  # the folder that a shell works in
         return end - start >= 3 and not (blanks and (blanks > 5 or value.endswith(".") or names.label_of(value)))
-    if end - start < 5 or blanks:
+    if end - start < 5 or blanks or not _KEY_CHARS.intersection(value):
         return False
     if odd(value) and "(?" not in value and "[^" not in value:
         return True
@@ -48,6 +52,24 @@ def quoted(text: str, start: int, end: int, name: str, label: str) -> bool:
     if any(char.isdigit() for char in value):
         return not named(value) and not (value.isidentifier() and names.label_of(value))
     return any(char in _MARKS for char in value) or drawn(value, 10)
+
+
+def of_request(value: str, name: str) -> bool:
+    """Say whether a UUID under `ClientToken`, `clientRequestToken` or the like makes a request idempotent. AWS."""
+    if len(value) != 36 or value.count("-") != 4 or "_" in name:
+        return False
+    return not _OF_REQUEST.isdisjoint(words(name))
+
+
+def _is_name(value: str, name: str) -> bool:
+    """Say whether a value is a telling name itself, as in a translation, or what a country is called: `"PW": "Palau"`."""
+    if "\\u" in value and value.isascii():
+        with suppress(UnicodeDecodeError):
+            value = value.encode().decode("unicode_escape")
+    lowered = value.lower()
+    if lowered in names.WORDS or lowered in names.FOREIGN or value.endswith(("。", "？")):
+        return True
+    return name[:3] in ('PW"', "PW'") and not any(char.isdigit() or char in _MARKS for char in value)
 
 
 def _goes_on(value: str) -> bool:
@@ -81,6 +103,10 @@ def bare(text: str, start: int, end: int, name: str, label: str, *, blank: bool)
         return False
     if "(" in value or value.lower().strip("_") in name.lower():
         return odd(value)
+    if value[0] == ":" and not blank:
+        return False  # Pass::Kind
+    if name.rstrip(" \t:=")[-1:] in ("'", '"') and value.isidentifier() and not any(map(str.isdigit, value)):
+        return False  # {'password': password_of_user}
     digit = any(char.isdigit() for char in value)
     if name.isupper() and not blank:  # MYSQL_PASSWORD=hiqv
         return (digit or "." not in value) and not (value[0] == "/" and "PWD" in name)
@@ -97,7 +123,7 @@ def bare(text: str, start: int, end: int, name: str, label: str, *, blank: bool)
     if value.startswith("/") or len(value) < 8 or (value.isidentifier() and names.label_of(value)):
         return False
     if sum(char.isdigit() for char in value) >= 2:
-        return not named(value) and not (value.count(".") == 1 and _is_dotted(value))
+        return not worded(value) and not named(value) and not (value.count(".") == 1 and _is_dotted(value))
     return drawn(value)
 
 
