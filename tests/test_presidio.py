@@ -17,6 +17,8 @@ HAS_MODEL = any(find_spec(name) is not None for name in MODELS)
 class OneName:
     """A recogniser of one name."""
 
+    labels = frozenset({"person"})
+
     def recognised(self, text: str) -> list[Finding]:
         at = text.find("Ada Dummy")
         return [Finding(at, at + 9, "person", "one-name", "pii")] if at >= 0 else []

@@ -39,7 +39,7 @@ from onrecord.review import due_review
 from onrecord.rules.actions import check_actions
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.flagging import flagger
-from onrecord.rules.detection.own import check_off, labels
+from onrecord.rules.detection.own import check_off
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screen
 from onrecord.settings import Loaded
@@ -199,7 +199,7 @@ def build_redactor(digest_key: bytes, loaded: Loaded) -> Redactor:
     settings, redaction = loaded.settings, loaded.settings.redaction
     detectors = _detectors(loaded)
     try:
-        known = labels(detectors)
+        known = detectors.labels
         check_off(redaction.off, detectors.rules)
         check_actions(redaction.actions, "redaction.actions", known)
         for rule in settings.tool:

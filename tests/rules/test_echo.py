@@ -220,10 +220,18 @@ def test_many_secrets_are_found_as_few_are(least: int) -> None:
 
 
 def test_a_label_is_never_cut_in_two_nor_masked_itself() -> None:
-    secrets = Secrets()
+    secrets = Secrets(frozenset({"card", "x", "y"}))
     secrets.add("REDACTED:card", "[REDACTED:x]", 4)
     secrets.add("a[REDACTED:card]b", "[REDACTED:y]", 4)
 
     assert secrets.masked("[REDACTED:card] REDACTED:card a[REDACTED:card]b") == (
         "[REDACTED:card] [REDACTED:x] [REDACTED:y]"
     )
+
+
+def test_a_label_that_we_do_not_give_shields_no_value() -> None:
+    secrets = Secrets(frozenset({"password"}))
+    secrets.add("correct-horse", "[REDACTED:password#0a1b2c3d]", 4)
+
+    assert "correct" not in secrets.masked("[REDACTED:correct-horse] [REDACTED:correct-horse#0a1b2c3d]")
+    assert secrets.masked("[REDACTED:password#0a1b2c3d]") == "[REDACTED:password#0a1b2c3d]"

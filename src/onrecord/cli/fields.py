@@ -31,7 +31,9 @@ class Fields:
 
     def redacted(self, value: Json) -> Json:
         """Return `value` as it may be shown, of the same shape."""
-        inspection = Inspection(self._detectors, Secrets(), Handling(None, {}), low=self._low, room=1 << 40)
+        inspection = Inspection(
+            self._detectors, Secrets(self._detectors.labels), Handling(None, {}), low=self._low, room=1 << 40
+        )
         inspection.inspect("", value, marked(self._schema, value))
         return self._shown(value, ("",), inspection)
 

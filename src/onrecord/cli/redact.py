@@ -29,6 +29,7 @@ from onrecord.event.call import Json
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.flagging import flags
+from onrecord.rules.detection.labels import label_only
 from onrecord.rules.echo import FOUND, Secrets
 from onrecord.rules.marks import has_marks
 
@@ -71,7 +72,7 @@ class _Text:
     def __init__(self, detectors: Detectors, *, low: bool) -> None:
         self._detectors = detectors
         self._low = low
-        self._secrets = Secrets()
+        self._secrets = Secrets(detectors.labels)
 
     def filter(self, files: list[str]) -> None:
         """Write what the files say to standard output, masked."""
@@ -89,7 +90,7 @@ class _Text:
             return data
         for finding in findings:
             if finding.kind == "secret":
-                self._secrets.add(text[finding.start : finding.end], finding.label, FOUND)
+                self._secrets.add(text[finding.start : finding.end], label_only(finding.label), FOUND)
         shown = self._secrets.masked(shown)
         lines = "\n" * (text.count("\n") - shown.count("\n"))
         return (shown + lines).encode("utf-8", "surrogateescape")

@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias, get_args
 from onrecord.errors import ConfigError
 from onrecord.rules.detection.checks import entropy
 from onrecord.rules.detection.finding import Kind
-from onrecord.rules.detection.labels import OVERFLOW, label_only, placeholders
+from onrecord.rules.detection.labels import OVERFLOW, PARTIAL, label_in, label_only, placeholders
 from onrecord.rules.digests import Digests
 
 Action: TypeAlias = Literal["mask", "token", "partial", "truncate", "drop", "keys_only"]
@@ -33,8 +33,6 @@ Own: TypeAlias = tuple[tuple[str, str], ...]  # the actions of one tool
 ACTIONS: tuple[str, ...] = get_args(Action)
 KINDS = ("secret", "pii")
 CLASSES = ("low", "medium", "high", "critical")
-# Personal data that is known by its last four characters without being given away.
-PARTIAL = frozenset({"card-number", "iban", "phone", "phone-number"})
 PERSONAL = frozenset({"ssn"})  # what a name announces is a secret, but for this
 
 MOST_CUT = 65_024  # characters; of a longer text the end is not looked at
@@ -118,18 +116,14 @@ class Handling:
         """Return `text`, which is masked, without what may not stand beside some of its labels."""
         if not self._cutting:
             return text
-        labels = [(end, text[start:end]) for start, end in placeholders(text)]
-        actions = [self._cutting.get(_label_in(label), "") for _, label in labels]
+        labels = [(end, text[start:end]) for start, end in placeholders(text, self._cutting)]
+        actions = [self._cutting.get(label_in(label), "") for _, label in labels]
         if "drop" in actions:
             return labels[actions.index("drop")][1]
         if "truncate" in actions:
             end = labels[actions.index("truncate")][0]
             return f"{text[:end]}…" if end < len(text) else text
         return text
-
-
-def _label_in(stand_in: str) -> str:
-    return stand_in[len("[REDACTED:") : -1].partition("#")[0].partition("*")[0]
 
 
 def tag_of(stand_in: str) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import quote, quote_plus
 
 from ahocorasick_rs import AhoCorasick
 
+from onrecord.rules import names
 from onrecord.rules.detection import views
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.labels import OVERFLOW, label_only, placeholders
@@ -46,9 +47,11 @@ class Place(NamedTuple):
 class Secrets:
     """Raw values to be kept off the record. Printing or encoding it shows nothing."""
 
-    __slots__ = ("_forms", "_search", "_stand_ins", "complete", "longest", "shut")
+    __slots__ = ("_forms", "_labels", "_search", "_stand_ins", "complete", "longest", "shut")
 
-    def __init__(self) -> None:
+    def __init__(self, labels: frozenset[str] = names.LABELS) -> None:
+        """`labels` are those that may stand for a value, and are not searched."""
+        self._labels = labels
         self._stand_ins: dict[str, str] = {}
         self._forms: list[_Form] | None = []
         self._search: AhoCorasick | None = None
@@ -101,7 +104,7 @@ class Secrets:
             if seen is None:  # more than may be decoded
                 return [Place(0, len(text), label_only(OVERFLOW))]
             found.extend(Place(finding.start, finding.end, finding.label) for finding in seen)
-        return apart(found, placeholders(text)) if found else found
+        return apart(found, placeholders(text, self._labels)) if found else found
 
     def _in_view(self, view: str, least: int) -> list[Finding]:
         places = apart(self._written(view, least))

@@ -18,7 +18,7 @@ from onrecord.rules.argv import secret_words
 from onrecord.rules.detection import checks
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.finding import Finding, Kind
-from onrecord.rules.detection.labels import OVERFLOW, cut, label_only
+from onrecord.rules.detection.labels import OVERFLOW, SENSITIVE, cut, label_only
 from onrecord.rules.detection.offsets import APART
 from onrecord.rules.echo import Place, Secrets, readable, replaced
 from onrecord.rules.gathering import (
@@ -46,7 +46,6 @@ NAME_WINDOW = 4_096  # characters of a name that are looked at; far fewer are sh
 BUDGET = "[WITHHELD:budget]"
 BINARY = "[WITHHELD:binary]"
 UNPLACED = "[WITHHELD:marked]"
-SENSITIVE = "sensitive"  # label of what is marked and whose name says nothing
 
 
 def _never() -> bool:

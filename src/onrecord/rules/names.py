@@ -222,6 +222,11 @@ ENDINGS: tuple[tuple[str, str], ...] = (
     ("privatekey", "private-key"),
 )
 
+# Every label that a name gives.
+LABELS = frozenset(
+    (*WORDS.values(), *FOREIGN.values(), *PAIRS.values(), *WHOLE.values(), *LAST.values(), *dict(ENDINGS).values())
+)
+
 # As the last word these make a name speak about a secret: where it is, how long, of what kind. Words that may
 # just as well stand for its place on a form (`password_field`, `token_input`) are not among them.
 ABOUT = listed("""

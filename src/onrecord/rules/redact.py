@@ -122,7 +122,7 @@ class Redactor:
 
     def attempt(self, call: Call, treatment: Treatment, base: Event) -> tuple[Redacted, Secrets]:
         """Return the event of an attempt, made from `base`, and what must not come back in its result."""
-        secrets = Secrets()
+        secrets = Secrets(self._detectors.labels)
         base = self._placed(call, treatment, base)
         try:
             return self._sealed(self._attempt(call, treatment, base, secrets), secrets), secrets

@@ -125,8 +125,39 @@ def test_a_token_between_other_text_never_survives(before: str, secret: str, aft
     assert secret not in shown(f"{before} {secret} {after}")
 
 
-def test_a_label_that_is_not_ours_hides_nothing() -> None:
-    assert "hunter2secret!" not in shown("password=[REDACTED:hunter2secret!]")
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize("kind", ["REDACTED", "WITHHELD"])
+@pytest.mark.parametrize(
+    ("before", "secret"),
+    [
+        ("password=", "hunter2secret!"),
+        ("password: ", "hunter2xq9"),
+        ('"password": "', "correct-horse-battery"),
+        ("", "glpat-" + "dummydummydummydum12"),
+        ("", "sk-proj-" + "dummydummydummydummydummy12"),
+        ("", "4111-1111-" + "1111-1111"),
+        ("", GITHUB),
+    ],
+)
+def test_a_label_that_is_not_ours_hides_nothing(kind: str, before: str, secret: str) -> None:
+    for label in (secret, f"{secret}#0a1b2c3d", f"github-token#{secret}", f"password*{secret}"):
+        once = shown(f"{before}[{kind}:{label}]")
+        assert secret not in once
+        assert shown(once) == once
+
+
+def test_a_label_with_more_than_a_tag_behind_it_is_not_ours() -> None:
+    assert "hunt" not in shown("password=[REDACTED:password*hunt]")
+    assert "a8f5f167f44f4964" not in shown("password=[REDACTED:password#a8f5f167f44f4964]")
+    assert "hunter2" not in shown("password=[WITHHELD:password#hunter2]")
+
+
+@pytest.mark.parametrize(
+    "label", ["password", "github-token#0a1b2c3d", "card-number*1111", "sensitive", "service-token", "private-key"]
+)
+def test_a_label_of_ours_stays_as_it_is(label: str) -> None:
+    assert shown(f"password=[REDACTED:{label}]") == f"password=[REDACTED:{label}]"
+    assert shown("password=[WITHHELD:budget]") == "password=[WITHHELD:budget]"
 
 
 def test_e_mail_addresses_may_stay_in_class_low() -> None:

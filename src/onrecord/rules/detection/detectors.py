@@ -17,7 +17,7 @@ from onrecord.rules import names
 from onrecord.rules.detection import assignment, columns, randomness, services, views
 from onrecord.rules.detection.finding import Finding, Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
-from onrecord.rules.detection.labels import OVERFLOW, StandIn, label_only, masks, placeholders
+from onrecord.rules.detection.labels import OVERFLOW, SENSITIVE, StandIn, label_only, masks, placeholders
 from onrecord.rules.detection.rule import Ready, Rule, expression_of, prove, read_rules
 from onrecord.rules.pattern import Offsets, utf8
 
@@ -63,6 +63,9 @@ class Detectors:
         self._off = frozenset(off)
         self.digest = digest
         self.rules = tuple(rules)
+        given = (rule.label for rule in rules)
+        of_recognisers = (label for each in recognisers for label in each.labels)
+        self.labels = frozenset((SENSITIVE, *names.LABELS, *randomness.LABELS, *given, *of_recognisers))
         self._rules = [Ready(rule) for rule in rules]
         self._gate = gate or KeywordGate(expressions(rules))
         self._sought: list[list[int]] = _by_expression(rules, self._off)
@@ -73,11 +76,6 @@ class Detectors:
         rules = read_rules(text)
         prove(rules)
         return cls(rules, digest=hashlib.sha256(text.encode()).hexdigest())
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """Every label that a finding may have, but for those that a telling name gives."""
-        return frozenset({rule.label for rule in self.rules}.union(*(each.labels for each in self._recognisers)))
 
     def suspect(self, text: str) -> bool:
         """Say whether anything is to be found in `text`, which may be many texts with `APART` between them.
@@ -108,7 +106,7 @@ class Detectors:
                 found.extend(recogniser.recognised(text))
             except Exception:  # noqa: BLE001  # a model, of whose errors nothing is known
                 return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
-        return _repeated(text, _settled(text, found)) if found else found
+        return _repeated(text, _settled(text, found, self.labels), self.labels) if found else found
 
     def _everywhere(self, text: str, *, low: bool, encoded: bool, telling: bool) -> list[Finding] | None:
         """Return what is found in `text` and in what decodes from it; None where that is too much."""
@@ -237,11 +235,11 @@ def _uncut(text: str, ready: Ready, first: int, last: int) -> int:
     return max(last, first + Offsets(data, {end})[end]) if start == 0 else last
 
 
-def _settled(text: str, found: list[Finding]) -> list[Finding]:
+def _settled(text: str, found: list[Finding], labels: frozenset[str]) -> list[Finding]:
     """Return `found` in order, overlaps joined under the name that came first, placeholders left out."""
     if not found:
         return []
-    held = placeholders(text)
+    held = placeholders(text, labels)
     settled: list[Finding] = []
     for finding in sorted(found, key=lambda finding: finding.start):  # stable: of two that begin alike, rule order
         if held and _only_placeholders(text, finding, held):
@@ -268,7 +266,7 @@ def _only_placeholders(text: str, finding: Finding, held: list[tuple[int, int]])
     return at > finding.start and not any(char.isalnum() for piece in rest for char in piece)
 
 
-def _repeated(text: str, found: list[Finding]) -> list[Finding]:
+def _repeated(text: str, found: list[Finding], labels: frozenset[str]) -> list[Finding]:
     """Return `found` and each further place where a found value stands."""
     values: dict[str, Finding] = {}
     for finding in found:
@@ -281,7 +279,7 @@ def _repeated(text: str, found: list[Finding]) -> list[Finding]:
         while at >= 0:
             more.append(Finding(at, at + len(value), finding.label, finding.rule_id, finding.kind))
             at = text.find(value, at + len(value))
-    return _settled(text, [*found, *more]) if len(more) > len(values) else found
+    return _settled(text, [*found, *more], labels) if len(more) > len(values) else found
 
 
 def masked(detectors: "Detectors", text: str, *, low: bool = False, stand_in: StandIn = label_only) -> str:

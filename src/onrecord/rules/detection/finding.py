@@ -24,12 +24,12 @@ class Finding:
 
 
 class Recogniser(Protocol):
-    """Finds what rules can't describe, such as names; `presidio.py` is one. What it raises withholds the text.
+    """Finds what rules can't describe, such as names; `presidio.py` is one. What it raises withholds the text."""
 
-    `labels` are those that it may give.
-    """
-
-    labels: frozenset[str]
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels that it gives."""
+        ...
 
     def recognised(self, text: str) -> list[Finding]:
         """Return what is to be masked in `text`, in any order."""

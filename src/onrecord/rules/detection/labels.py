@@ -5,28 +5,48 @@ What follows the `#` is a tag, keyed and per tenant: the same value has the same
 ask where else a leaked key was used, and nobody without the key can try values against it. What
 follows a `*` is the end of a card or account number, where the settings let it stand.
 `[WITHHELD:…]` stands for what was not understood.
+
+Anybody can write brackets. What looks like a label and does not bear a name that we give, with a tag
+as long as ours, is text like any other: a secret in it is searched for and masked.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
 from onrecord.rules.detection.finding import Finding, Kind
 from onrecord.rules.pattern import Offsets, Pattern, utf8
 
 OVERFLOW = "overflow"
-PLACEHOLDERS = Pattern(r"\[(?:REDACTED|WITHHELD):[a-z0-9-]{1,40}(?:#[0-9a-f]{4,16}|\*[0-9A-Za-z]{4})?\]")
+SENSITIVE = "sensitive"  # what is marked and whose name says nothing
+REASONS = frozenset({OVERFLOW, "budget", "binary", "marked", "number"})  # why something is withheld, whatever it is
+# Personal data that is known by its last four characters without being given away.
+PARTIAL = frozenset({"card-number", "iban", "phone", "phone-number"})
+PLACEHOLDERS = Pattern(r"\[(?:REDACTED|WITHHELD):[a-z0-9-]{1,40}(?:#[0-9a-f]{8}|\*[0-9A-Za-z]{4})?\]")
 
 StandIn: TypeAlias = Callable[[str, Kind, str], str]  # label, kind, value → what stands in its place
 
 
-def placeholders(text: str) -> list[tuple[int, int]]:
-    """Return where the labels that stand for values lie in `text`."""
+def placeholders(text: str, labels: Collection[str]) -> list[tuple[int, int]]:
+    """Return where the labels that stand for values lie in `text`; `labels` are those that are given."""
     if "[REDACTED:" not in text and "[WITHHELD:" not in text:
         return []
     data = utf8(text)
     spans = list(PLACEHOLDERS.spans(data))
     offsets = Offsets(data, {offset for span in spans for offset in span})
-    return [(offsets[start], offsets[end]) for start, end in spans]
+    found = ((offsets[start], offsets[end]) for start, end in spans)
+    return [(start, end) for start, end in found if _is_ours(text[start:end], labels)]
+
+
+def _is_ours(written: str, labels: Collection[str]) -> bool:
+    label = label_in(written)
+    if written.startswith("[WITHHELD"):
+        return label in REASONS and written.endswith(f":{label}]")
+    return label in labels and ("*" not in written or label in PARTIAL)
+
+
+def label_in(stand_in: str) -> str:
+    """Return which label a `[REDACTED:label#tag]` bears."""
+    return stand_in[1:-1].partition(":")[2].partition("#")[0].partition("*")[0]
 
 
 def label_only(label: str, kind: Kind = "secret", value: str = "") -> str:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from onrecord.errors import ConfigError
-from onrecord.rules import names
-from onrecord.rules.detection.detectors import WITHOUT_RULE, Detectors, builtin_rules
+from onrecord.rules.detection.detectors import WITHOUT_RULE, builtin_rules
 from onrecord.rules.detection.rule import Rule, prove, read_rules
 
 
@@ -44,9 +43,3 @@ def check_off(off: Sequence[str], rules: Sequence[Rule]) -> None:
                 f"redaction.off: no rule is called '{name}'{f'; did you mean {near[0]}?' if near else ''}"
                 " (onrecord redact --list-rules prints all)"
             )
-
-
-def labels(detectors: Detectors) -> frozenset[str]:
-    """Return every label that these detectors, or a telling name, may give."""
-    pairs = (*names.WORDS.values(), *names.PAIRS.values(), *names.WHOLE.values(), *names.LAST.values())
-    return frozenset({"sensitive", *pairs, *detectors.labels})

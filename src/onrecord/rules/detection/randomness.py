@@ -56,6 +56,8 @@ NAMES = {
     "license": "api-key",
     "jwt": "token",
 }
+SERVICE = "service-token"
+LABELS = frozenset((*NAMES.values(), SERVICE))
 # Words that say that a random value is none, or no secret one.
 DENIES = listed("""
     hash hashes sha md crc checksum chksum digest fingerprint thumbprint integrity commit rev revision h v
@@ -155,7 +157,7 @@ def _announced(left: str, farthest: int = FARTHEST) -> str:
         announcing = NAMES if i == len(parts) - 1 else ANNOUNCES
         label = next((announcing[word] for word in reversed(parts[i]) if word in announcing), "")
         if not label and i == len(parts) - 1 and not SERVICES.isdisjoint(parts[i]):
-            label = "service-token"
+            label = SERVICE
         if label:
             denied = i > 0 and any(len(word) > 1 and word in DENIES for word in parts[i - 1])  # "idempotency key"
             about = len(parts[i]) > 1 and (parts[i][-1] in names.ABOUT or not names.OF_TEXT.isdisjoint(parts[i]))
