@@ -125,17 +125,21 @@ class Detectors:
         """Return what is found in `text` as it is, and the signs that it is encoded; None where that is too much."""
         found: list[Finding] = []
         room = MOST_MATCHES + len(text) // DENSEST
+        announced = False
         for base, piece in _slices(text, SLICE):
             data = utf8(piece)
             hits = self._gate.hits(data)
             if telling and len(self._sought) in hits:
                 return None
             if hits:
+                announced = announced or len(self._sought) in hits
                 matches = self._matches(data, hits, low=low, encoded=encoded)
                 room -= len(matches or ())
                 if matches is None or room < 0:
                     return None
                 found.extend(_confirmed(text, data, base, matches))
+        if announced and not encoded:
+            found.extend(_in_columns(text))
         return found, {} if encoded else _signs(text)
 
     def _matches(self, data: bytes, hits: Sequence[int], *, low: bool, encoded: bool) -> "list[_Match] | None":
@@ -153,7 +157,6 @@ class Detectors:
                     return None
         if known in hits and not encoded:
             matches.extend((ASSIGNMENT, *span) for span in assignment.anchors(data))
-            matches.extend((COLUMNS, *span) for span in columns.cells(data))
         if known + 1 in hits and not encoded:
             matches.extend((RANDOMNESS, *span) for span in randomness.values(data))
         if (known + 2 in hits or (known + 3 in hits and services.named(lowered))) and not encoded:
@@ -212,9 +215,7 @@ def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iter
                 yield Finding(value.start, value.end, value.label, ASSIGNMENT, "secret")
             continue
         if isinstance(ready, str):
-            if ready == COLUMNS:
-                label = "credential"
-            elif ready == RANDOMNESS:
+            if ready == RANDOMNESS:
                 label = randomness.label_at(text, first, last)
             else:
                 label = "secret" if randomness.is_assigned(text, first, last) else ""
@@ -226,6 +227,14 @@ def _confirmed(text: str, data: bytes, base: int, matches: list[_Match]) -> Iter
         span = ready.confirmed(text, first, last)
         if span is not None:
             yield Finding(*span, ready.rule.label, ready.rule.id, ready.rule.kind)
+
+
+def _in_columns(text: str) -> list[Finding]:
+    """Return what stands in tables of `text`, as many as they hold."""
+    data = utf8(text)
+    spans = list(columns.cells(data))
+    offsets = Offsets(data, {offset for span in spans for offset in span})
+    return [Finding(offsets[start], offsets[end], "credential", COLUMNS, "secret") for start, end in spans]
 
 
 def _uncut(text: str, ready: Ready, first: int, last: int) -> int:
