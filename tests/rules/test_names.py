@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from tests.rules.calls import DETECTORS
 
 from onrecord.rules.argv import secret_words
+from onrecord.rules.detection.detectors import masked
 from onrecord.rules.names import label_of
+from onrecord.rules.twins import TWINS
 from onrecord.rules.words import words
 
 
@@ -115,3 +117,26 @@ def test_a_name_falls_into_words(name: str, expected: list[str]) -> None:
 )
 def test_secret_words_of_a_command_line_are_seen(command: list[str], secret: dict[int, tuple[int, str]]) -> None:
     assert secret_words(command) == secret
+
+
+TWINS_OF = {char: twin for twin, char in TWINS.items()}
+
+
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize(
+    "name", ["password", "PASSWORD", "clientSecret", "CLIENT_SECRET", "API_KEY", "TOKEN", "apiKey"]
+)
+@given(data=st.data())
+def test_a_name_says_what_it_looks_like_whatever_letters_it_is_written_with(name: str, data: st.DataObject) -> None:
+    places = [i for i, char in enumerate(name) if char in TWINS_OF]
+    odd = data.draw(st.sets(st.sampled_from(places), min_size=1))
+    written = "".join(TWINS_OF[char] if i in odd else char for i, char in enumerate(name))
+
+    assert label_of(written) == label_of(name)
+    for text in (f"{written}=Tr0ub4dor3xyz", f'{{"{written}": "Tr0ub4dor3xyz"}}', f"export {written}='Tr0ub4dor3xyz'"):
+        assert "Tr0ub4dor" not in masked(DETECTORS, text)
+
+
+def test_a_name_in_another_alphabet_is_not_read_as_one_of_ours() -> None:
+    for name in ("сор", "токен_count", "Ροή", "оса", "ТОМ", "tokеn_count"):
+        assert label_of(name) == ""

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
 
+from onrecord.rules.twins import plain
 from onrecord.rules.words import LONGEST, listed, words
 
 # Words that announce a secret wherever they stand, and the label that they give.
@@ -271,7 +272,12 @@ _SECRET_IDS = frozenset({("secret", "id")})  # HashiCorp Vault's AppRole calls i
 def label_of(name: str) -> str:
     """Return what a value under `name` would be (`password`, `api-key`…), or "" where nothing is announced."""
     parts = words(name)
-    label = _announced(parts) or ("" if name.isascii() else _foreign(name))
+    label = _announced(parts)
+    if not label and not name.isascii():
+        parts, read = words(plain(name[:LONGEST])), parts
+        label = _announced(parts)
+        if not label:
+            parts, label = read, _foreign(name)
     if not label or _only_about(parts, label):
         return ""
     return label

@@ -4,13 +4,16 @@
 What is left out: zero-width and joining characters, soft hyphens, directions, variation selectors,
 combining marks, NULs. What becomes plain: full-width, mathematical, circled and raised letters and
 digits (Unicode NFKC), typographic quotes, dashes and blanks, and Cyrillic and Greek letters inside
-a word that is otherwise ASCII. Tag characters are ASCII that nobody sees, and are read as such.
+a word that is otherwise ASCII, or that is a telling name once it is read so. Tag characters are
+ASCII that nobody sees, and are read as such.
 """
 
 from unicodedata import normalize
 
+from onrecord.rules import names
 from onrecord.rules.detection.decoding import Edits
 from onrecord.rules.pattern import Offsets, Pattern, utf8
+from onrecord.rules.twins import TWINS
 
 # Ranges as RE2 and hyperscan write them.
 UNSEEN = (
@@ -41,26 +44,30 @@ _TYPOGRAPHIC = {
     "\u2236": ":",
     "\ua78a": "=",
 }
-_TWINS = dict(
-    zip(
-        "\u0430\u0410\u0412\u0435\u0415\u043a\u041a\u041c\u041d\u043e\u041e\u0440\u0420\u0441\u0421\u0422\u0443\u0423"
-        "\u0445\u0425\u0456\u0406\u0458\u0408\u0455\u0405\u0501\u051b\u051d\u0475\u04cf\u04c0\u0432\u043d\u0442\u043c"
-        "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf\u03b1\u03bd\u03c1"
-        "\u03b9\u03ba\u03c5\u03c7\u03f2\u03f3\u0131\u0251\u0261\u01c0\u04bb\u0570\u0578\u057d\u0585\u0581\u0433\u03b5",
-        "aABeEkKMHoOpPcCTyYxXiIjJsSdqwvlIBHTM" + "ABEZHIKMNOPTYXoavp" + "ikuxcjiaglhhnuogre",
-        strict=True,
-    )
-)
 _ODD = Pattern(
     rf"[\x00{UNSEEN}{SELECTORS}{COMBINING}]+|[{TAGS}]+|[{STYLED}{_MORE_STYLED}]+"
-    rf"|[{''.join(_TYPOGRAPHIC)}]+|[{''.join(_TWINS)}]+"
+    rf"|[{''.join(_TYPOGRAPHIC)}]+|[{''.join(TWINS)}]+"
 )
 _UNSEEN = Pattern(rf"\A[\x00{UNSEEN}{SELECTORS}{COMBINING}]")
+
+
+def _disguised() -> list[str]:
+    """Return expressions for the telling words that can be written in twins alone."""
+    by_letter: dict[str, str] = {}
+    for twin, letter in TWINS.items():
+        by_letter[letter.lower()] = by_letter.get(letter.lower(), "") + twin
+    return [
+        "".join(f"[{by_letter[letter]}]" for letter in word)
+        for word in (*names.WORDS, *names.WHOLE)
+        if by_letter.keys() >= set(word)
+    ]
+
 
 # What of these makes it worth while to look; in prose of any language most of the rest is ordinary.
 TRIGGER = (
     rf"[\x00{UNSEEN}{TAGS}{STYLED}]|[!-~][{SELECTORS}{COMBINING}]|[\x{{E0100}}-\x{{E01EF}}]"
-    rf"|[A-Za-z0-9_-][{''.join(_TWINS)}]|[{''.join(_TWINS)}][A-Za-z0-9_-]"
+    rf"|[A-Za-z0-9_-][{''.join(TWINS)}]|[{''.join(TWINS)}][A-Za-z0-9_-]"
+    rf"|(?:{'|'.join(_disguised())})[\"'`]?[ \t]{{0,4}}[=:]"
     r"|[=:][ \t]{0,4}[\x{2018}-\x{201F}\x{AB}]|[A-Za-z0-9][\x{2010}-\x{2015}\x{2212}][A-Za-z0-9]"
     r"|[=:][\x{A0}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}]|[\x{A0}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}][=:]"
 )
@@ -85,10 +92,12 @@ def lookalikes(text: str, edits: Edits) -> None:
             edits.add(start, end, hidden)
         elif _UNSEEN.fits(data[first:last]):
             edits.add(start, end, _selected(text[start:end]))
-        elif char in _TWINS:
-            if _ascii_word(text[start - 1 : start] if start else "") or _ascii_word(text[end : end + 1]):
-                for i in range(start, end):
-                    edits.add(i, i + 1, _TWINS[text[i]])
+        elif char in TWINS:
+            read = "".join(TWINS[twin] for twin in text[start:end])
+            beside = _ascii_word(text[start - 1 : start] if start else "") or _ascii_word(text[end : end + 1])
+            if beside or (end - start > 2 and names.label_of(read)):  # all of a telling name, or part of a word
+                for i, letter in enumerate(read, start):
+                    edits.add(i, i + 1, letter)
         else:
             for i in range(start, end):
                 edits.add(i, i + 1, _TYPOGRAPHIC.get(text[i]) or _plain(text[i]))
