@@ -204,3 +204,43 @@ def test_how_often_more_was_withheld_than_should_be_is_counted() -> None:
     assert "WITHHELD" not in attempt.event.tool_name
     assert attempt.event.input_summary == ""  # nobody looked for what might be among the values
     assert GITHUB not in attempt.body.decode()
+
+
+class Ticking:
+    """A clock that runs out after it was asked so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __call__(self) -> int:
+        self.left -= 1
+        return 0 if self.left >= 0 else 10**12
+
+
+@pytest.mark.requirement("B6")
+@pytest.mark.parametrize("times", range(1, 12))
+def test_the_deadline_holds_within_one_large_text(times: int) -> None:
+    slow = Redactor(digest_key=KEY, detectors=DETECTORS, clock=Ticking(times))
+    text = f"before {GITHUB} " + "and so it goes on " * 3_000 + f" {GITHUB} password=Tr0ub4dor&3"
+
+    attempt, _ = slow.attempt(call({"a": text}), treated(call(), classification="low"), base())
+
+    assert slow.counts == {"cut": 1}
+    assert not attempt.event.redaction_error
+    assert "before" not in attempt.event.input_summary
+    assert GITHUB not in attempt.body.decode()
+
+
+def test_a_text_that_was_looked_at_until_the_time_was_over_is_withheld_as_such() -> None:
+    text = "and so it goes on " * 3_000
+    assert masked(DETECTORS, text, late=lambda: True) == "[WITHHELD:budget]"
+    assert masked(DETECTORS, text, late=lambda: False) == text
+    assert masked(DETECTORS, "short", late=lambda: True) == "short"  # the time between texts is not its own
+
+
+def test_after_a_text_that_nobody_understood_no_value_of_its_call_is_shown() -> None:
+    made = call({"a": "a@b.cd " * 5_000 + "password: Tr0ub4dor&3"})
+
+    attempt, ended = answered(made, text_result("it is Tr0ub4dor&3"), by=by(), classification="low")
+
+    assert "Tr0ub4dor" not in attempt.body.decode() + ended.body.decode()

@@ -37,7 +37,7 @@ from onrecord.errors import ConfigError
 from onrecord.event.call import Json, Result, Trace
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
-from onrecord.rules.detection.detectors import Detectors
+from onrecord.rules.detection.detectors import Detectors, Late
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.redact import Redactor
 from onrecord.rules.seal import BODY
@@ -521,13 +521,13 @@ def test_the_policy_names_its_version_and_its_rules() -> None:
 class Broken(Detectors):
     """Detectors that fail on what holds a word; the search before them still works."""
 
-    def find(self, text: str, *, low: bool = False, encoded: bool = False) -> list[Finding]:
+    def find(self, text: str, *, low: bool = False, encoded: bool = False, late: Late | None = None) -> list[Finding]:
         if "poison" in text:
             raise RuntimeError(f"cannot read {text}")
-        return super().find(text, low=low, encoded=encoded)
+        return super().find(text, low=low, encoded=encoded, late=late)
 
-    def suspect(self, text: str) -> bool:
-        return "poison" in text or super().suspect(text)
+    def suspect(self, text: str, *, late: Late | None = None) -> bool:
+        return "poison" in text or super().suspect(text, late=late)
 
 
 @pytest.mark.requirement("B6")
@@ -565,7 +565,9 @@ def test_after_a_failed_attempt_its_result_shows_no_value_either() -> None:
 @pytest.mark.requirement("B6")
 def test_what_slips_through_makes_the_event_drop_what_it_shows() -> None:
     class Careless(Detectors):
-        def find(self, text: str, *, low: bool = False, encoded: bool = False) -> list[Finding]:
+        def find(
+            self, text: str, *, low: bool = False, encoded: bool = False, late: Late | None = None
+        ) -> list[Finding]:
             return super().find(text, low=low, encoded=encoded) if encoded else []
 
     by = Redactor(digest_key=KEY, detectors=Careless(DETECTORS.rules))
@@ -581,7 +583,9 @@ def test_what_slips_through_makes_the_event_drop_what_it_shows() -> None:
 @pytest.mark.requirement("B6")
 def test_what_slips_through_in_a_name_leaves_only_our_own_ids() -> None:
     class Careless(Detectors):
-        def find(self, text: str, *, low: bool = False, encoded: bool = False) -> list[Finding]:
+        def find(
+            self, text: str, *, low: bool = False, encoded: bool = False, late: Late | None = None
+        ) -> list[Finding]:
             return super().find(text, low=low, encoded=encoded) if encoded else []
 
     by = Redactor(digest_key=KEY, detectors=Careless(DETECTORS.rules))

@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias, get_args
 from onrecord.errors import ConfigError
 from onrecord.rules.detection.checks import entropy
 from onrecord.rules.detection.finding import Kind
-from onrecord.rules.detection.labels import OVERFLOW, PARTIAL, label_in, label_only, placeholders
+from onrecord.rules.detection.labels import PARTIAL, REASONS, label_in, label_only, placeholders
 from onrecord.rules.digests import Digests
 
 Action: TypeAlias = Literal["mask", "token", "partial", "truncate", "drop", "keys_only"]
@@ -101,7 +101,7 @@ class Handling:
 
     def stand_in(self, label: str, kind: Kind, value: str) -> str:
         """Return what stands where `value` stood."""
-        if label == OVERFLOW:
+        if label in REASONS:
             return label_only(label)
         action = self.action(label, kind)
         if self._digests is not None and (action == "token" or (kind == "secret" and _unguessable(value))):

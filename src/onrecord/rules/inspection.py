@@ -9,16 +9,16 @@ and text that was looked at only in part shows nothing from near where the looki
 Nothing here is written down: `summary.py` shows what this file allows.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from onrecord.event.call import Json
 from onrecord.rules import echo, names, pointer
 from onrecord.rules.actions import Handling, kind_of, tag_of
 from onrecord.rules.argv import secret_words
 from onrecord.rules.detection import checks
-from onrecord.rules.detection.detectors import Detectors, masked
+from onrecord.rules.detection.detectors import Detectors, Late, masked
 from onrecord.rules.detection.finding import Finding, Kind
-from onrecord.rules.detection.labels import OVERFLOW, SENSITIVE, cut, label_only
+from onrecord.rules.detection.labels import REASONS, SENSITIVE, cut, label_only
 from onrecord.rules.detection.offsets import APART
 from onrecord.rules.echo import Place, Secrets, readable, replaced
 from onrecord.rules.gathering import (
@@ -48,10 +48,6 @@ BINARY = "[WITHHELD:binary]"
 UNPLACED = "[WITHHELD:marked]"
 
 
-def _never() -> bool:
-    return False
-
-
 class Inspection:
     """What is to be withheld in the values of one event."""
 
@@ -64,7 +60,7 @@ class Inspection:
         low: bool,
         room: int,
         binary: bool = False,
-        late: Callable[[], bool] | None = None,
+        late: Late | None = None,
     ) -> None:
         """`room` is in characters of all texts together; `low` spares what class low spares.
 
@@ -75,7 +71,8 @@ class Inspection:
         self.handling = handling
         self._low = low
         self.room = room
-        self._late = late or _never
+        self._limit = late
+        self._late = late or (lambda: False)
         self._nodes = NODES
         self.binary = binary
         self.secrets = secrets
@@ -114,8 +111,15 @@ class Inspection:
     def _clear(self, texts: Iterable[str]) -> None:
         """Look at many names or keys at once: hardly any holds anything."""
         listed = {text for text in texts if len(text) <= NAME_WINDOW} - self._clean
-        if listed and not self._detectors.find(APART.join(sorted(listed)), low=self._low):
+        if listed and not self._find(APART.join(sorted(listed)), low=self._low):
             self._clean |= listed
+
+    def suspects(self, texts: Iterable[str]) -> bool:
+        """Say whether anything may be found in `texts`, or no time is left to look."""
+        return self._detectors.suspect(APART.join(texts), late=self._limit)
+
+    def _find(self, text: str, *, low: bool) -> list[Finding]:
+        return self._detectors.find(text, low=low, late=self._limit)
 
     def _visit(self, value: Json, path: Tokens, keys: Keys) -> None:
         if path in self.held:
@@ -203,7 +207,7 @@ class Inspection:
 
     def _found(self, text: str, before: str) -> list[Finding]:
         """Return what is found in `text` where `before` stands before it."""
-        findings = self._detectors.find(before + text, low=self._low)
+        findings = self._find(before + text, low=self._low)
         return [_moved(finding, -len(before)) for finding in findings if finding.end > len(before)]
 
     def _places(self, findings: Sequence[Finding], text: str) -> list[Place]:
@@ -215,9 +219,9 @@ class Inspection:
             stand_in = self.handling.stand_in(finding.label, finding.kind, value)
             places.append(Place(finding.start, finding.end, stand_in))
             self._remember(value, finding.label, finding.kind, echo.FOUND)
-            if finding.value and finding.label != OVERFLOW:
+            if finding.value and finding.label not in REASONS:
                 self.secrets.add(written, stand_in, echo.FOUND)
-            if finding.label != OVERFLOW:
+            if finding.label not in REASONS:
                 self.kinds[finding.label] = None
         return places
 
@@ -233,7 +237,7 @@ class Inspection:
                 self._refuse(part.path)
             return
         self.room -= len(text)
-        findings = self._detectors.find(text, low=self._low)
+        findings = self._find(text, low=self._low)
         if glue:  # lines, each of which was looked at; only what begins in one and ends in another is new
             findings = [finding for finding in findings if glue in text[finding.start : finding.end]]
         places = [*self._places(findings, text), *self.secrets.places(text)]
@@ -259,15 +263,15 @@ class Inspection:
         if text in self._clean:
             return False
         window = text[:NAME_WINDOW]
-        findings = self._detectors.find(window, low=self._low)
+        findings = self._find(window, low=self._low)
         self._places(findings, window)
         if not findings and len(text) <= NAME_WINDOW:
             self._clean.add(text)
         return bool(findings)
 
     def _remember(self, value: str, label: str, kind: Kind, least: int) -> None:
-        if label == OVERFLOW:
-            self.spent = True
+        if label in REASONS:
+            self.spent, self.secrets.complete = True, False  # nobody knows what is in it
             return
         stand_in = self.handling.stand_in(label, kind, value)
         tag = tag_of(stand_in)
@@ -308,7 +312,7 @@ class Inspection:
                     self._remember(word.rpartition("=")[2] or word, label, kind, echo.FOUND)
             size = min(len(text), LEAF, self.room)
             self.room -= size
-            self._places(self._detectors.find(text[:size]), text)
+            self._places(self._find(text[:size], low=False), text)
 
     def _texts(self, value: Json) -> list[str]:
         """Return each text and number in `value`."""
@@ -349,14 +353,16 @@ class Inspection:
         if self._late():
             self.spent = True
             return BUDGET
-        return self.handling.finished(self._twice(replaced(text, places)))
+        shown = self.handling.finished(self._twice(replaced(text, places)))
+        self.spent |= self._late()
+        return shown
 
     def name(self, text: str, limit: int) -> str:
         """Return what may be shown of a name that a client or server gave: masked, then cut."""
         if len(text) > NAME_WINDOW:
             text = text[: max(0, NAME_WINDOW - self._margin())]
         if not self.whole and text not in self._clean:
-            text = masked(self._detectors, text, low=self._low, stand_in=self.handling.stand_in)
+            text = masked(self._detectors, text, low=self._low, stand_in=self.handling.stand_in, late=self._limit)
         if self.secrets:
             text = self.secrets.masked(text, echo.FOUND)
         return cut(readable(self.handling.finished(text)), limit)
@@ -373,7 +379,7 @@ class Inspection:
         """Mask what came together by masking, and what was found elsewhere."""
         if self.secrets:
             text = self.secrets.masked(text)
-        return readable(masked(self._detectors, text, low=self._low, stand_in=self.handling.stand_in))
+        return readable(masked(self._detectors, text, low=self._low, stand_in=self.handling.stand_in, late=self._limit))
 
     def pointers(self, most: int) -> list[str]:
         """Return the first places where something is withheld, as JSON Pointers whose keys are masked too."""

@@ -27,7 +27,6 @@ from onrecord.rules.called import hexadecimal, names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.labels import cut
-from onrecord.rules.detection.offsets import APART
 from onrecord.rules.digests import Digests
 from onrecord.rules.disclosure import Disclosure, disclosed, without_values
 from onrecord.rules.echo import Secrets, readable
@@ -286,7 +285,7 @@ class Redactor:
             plain = plain and gathered(
                 value, texts, room=inspection.room, binary=inspection.binary, numbers=bool(secrets)
             )
-        plain = plain and not self._detectors.suspect(APART.join(texts))
+        plain = plain and not inspection.suspects(texts)
         if plain and not (secrets and secrets.occur("\n".join([*named, *texts]))):
             return
         inspection.inspect_names(named)

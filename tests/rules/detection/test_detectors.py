@@ -213,6 +213,7 @@ def rule(**changes: Any) -> Rule:
         ({"regex": "a(?=b)"}, "not an RE2 expression"),
         ({"regex": "(a"}, "not an RE2 expression"),
         ({"regex": "a*"}, "regex matches the empty text"),
+        ({"label": "budget"}, "says why something is withheld"),
         ({"group": 1}, "the expression has 0"),
         ({"check": "magic"}, "there is no check 'magic'"),
         ({"label": "Not A Label"}, "small letters"),

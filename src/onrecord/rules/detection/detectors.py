@@ -10,14 +10,15 @@ A label that stands in for a value is never found again, so masking twice change
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.resources import files
+from typing import TypeAlias
 
 from onrecord.rules import names
 from onrecord.rules.detection import assignment, columns, randomness, services, views
 from onrecord.rules.detection.finding import Finding, Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
-from onrecord.rules.detection.labels import OVERFLOW, SENSITIVE, StandIn, label_only, masks, placeholders
+from onrecord.rules.detection.labels import BUDGET, OVERFLOW, SENSITIVE, StandIn, label_only, masks, placeholders
 from onrecord.rules.detection.rule import Ready, Rule, expression_of, prove, read_rules
 from onrecord.rules.pattern import Offsets, utf8
 
@@ -77,56 +78,69 @@ class Detectors:
         prove(rules)
         return cls(rules, digest=hashlib.sha256(text.encode()).hexdigest())
 
-    def suspect(self, text: str) -> bool:
+    def suspect(self, text: str, *, late: "Late | None" = None) -> bool:
         """Say whether anything is to be found in `text`, which may be many texts with `APART` between them.
 
         Where a telling name stands, there is: its value may be another of the texts.
         """
-        return bool(self._recognisers) or self._found(text, low=False, encoded=False, telling=True) != []
+        return bool(self._recognisers) or self._found(text, telling=True, late=late) != []
 
-    def find(self, text: str, *, low: bool = False, encoded: bool = False) -> list[Finding]:
+    def find(self, text: str, *, low: bool = False, encoded: bool = False, late: "Late | None" = None) -> list[Finding]:
         """Return what is to be masked in `text`, in order, without overlaps.
 
         With `low`, what class low spares is left out. With `encoded`, `text` is JSON whose names and
         values were judged one by one, and what a name announces is not asked again: between two values
-        of JSON nearly anything looks like an assignment.
+        of JSON nearly anything looks like an assignment. Once `late` says so, all of `text` is to be
+        withheld, under the label `budget`.
         """
-        return self._found(text, low=low, encoded=encoded, telling=False)
+        return self._found(text, low=low, encoded=encoded, late=late)
 
-    def _found(self, text: str, *, low: bool, encoded: bool, telling: bool) -> list[Finding]:
+    def _found(
+        self, text: str, *, late: "Late | None", low: bool = False, encoded: bool = False, telling: bool = False
+    ) -> list[Finding]:
         """See `find`; with `telling`, a telling name is found to be too much."""
         try:
-            found = self._everywhere(text, low=low, encoded=encoded, telling=telling)
+            found = self._everywhere(text, low=low, encoded=encoded, telling=telling, late=late)
+        except _TooLate:
+            return [Finding(0, len(text), BUDGET, BUDGET, "secret")]
         except (ValueError, LookupError, ArithmeticError, RecursionError):  # a check or a decoder that fails
             found = None
         if found is None:
             return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
         for recogniser in () if low else self._recognisers:
+            if late is not None and late():
+                return [Finding(0, len(text), BUDGET, BUDGET, "secret")]
             try:
                 found.extend(recogniser.recognised(text))
             except Exception:  # noqa: BLE001  # a model, of whose errors nothing is known
                 return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
         return _repeated(text, _settled(text, found, self.labels), self.labels) if found else found
 
-    def _everywhere(self, text: str, *, low: bool, encoded: bool, telling: bool) -> list[Finding] | None:
+    def _everywhere(
+        self, text: str, *, low: bool, encoded: bool, telling: bool, late: "Late | None"
+    ) -> list[Finding] | None:
         """Return what is found in `text` and in what decodes from it; None where that is too much."""
 
         def search(view: str) -> "tuple[list[Finding], views.Signs] | None":
-            return self._searched(view, low=low, encoded=False, telling=telling)
+            if late is not None and late():
+                raise _TooLate
+            return self._searched(view, low=low, encoded=False, telling=telling, late=late)
 
-        seen = self._searched(text, low=low, encoded=encoded, telling=telling)
+        seen = self._searched(text, low=low, encoded=encoded, telling=telling, late=late)
         if seen is None or not seen[1]:
             return None if seen is None else seen[0]
         return views.searched(text, *seen, search)
 
     def _searched(
-        self, text: str, *, low: bool, encoded: bool, telling: bool
+        self, text: str, *, low: bool, encoded: bool, telling: bool, late: "Late | None"
     ) -> "tuple[list[Finding], views.Signs] | None":
         """Return what is found in `text` as it is, and the signs that it is encoded; None where that is too much."""
         found: list[Finding] = []
         room = MOST_MATCHES + len(text) // DENSEST
         announced = False
         for base, piece in _slices(text, SLICE):
+            if base and late is not None and late():
+                raise _TooLate
             data = utf8(piece)
             hits = self._gate.hits(data)
             if telling and len(self._sought) in hits:
@@ -167,6 +181,11 @@ class Detectors:
 
 
 _Match = tuple[Ready | str, int, int]
+Late: TypeAlias = Callable[[], bool]  # whether there is no more time
+
+
+class _TooLate(Exception):
+    """The time is over within a text."""
 
 
 def expressions(rules: Sequence[Rule]) -> list[Expression]:
@@ -291,14 +310,16 @@ def _repeated(text: str, found: list[Finding], labels: frozenset[str]) -> list[F
     return _settled(text, [*found, *more], labels) if len(more) > len(values) else found
 
 
-def masked(detectors: "Detectors", text: str, *, low: bool = False, stand_in: StandIn = label_only) -> str:
+def masked(
+    detectors: "Detectors", text: str, *, low: bool = False, stand_in: StandIn = label_only, late: Late | None = None
+) -> str:
     """Return `text` with everything masked that can be found in it, and in what masking leaves."""
     for _ in range(ROUNDS):
-        findings = detectors.find(text, low=low)
+        findings = detectors.find(text, low=low, late=late)
         if not findings:
             return text
         text = masks(text, findings, stand_in)
-    return f"[WITHHELD:{OVERFLOW}]"
+    return label_only(OVERFLOW)
 
 
 def builtin_texts() -> dict[str, str]:

@@ -16,9 +16,10 @@ from typing import TypeAlias
 from onrecord.rules.detection.finding import Finding, Kind
 from onrecord.rules.pattern import Offsets, Pattern, utf8
 
-OVERFLOW = "overflow"
+OVERFLOW = "overflow"  # more than may be looked at
+BUDGET = "budget"  # longer, or later, than may be looked at
 SENSITIVE = "sensitive"  # what is marked and whose name says nothing
-REASONS = frozenset({OVERFLOW, "budget", "binary", "marked", "number"})  # why something is withheld, whatever it is
+REASONS = frozenset({OVERFLOW, BUDGET, "binary", "marked", "number"})  # why something is withheld, whatever it is
 # Personal data that is known by its last four characters without being given away.
 PARTIAL = frozenset({"card-number", "iban", "phone", "phone-number"})
 PLACEHOLDERS = Pattern(r"\[(?:REDACTED|WITHHELD):[a-z0-9-]{1,40}(?:#[0-9a-f]{8}|\*[0-9A-Za-z]{4})?\]")
@@ -52,7 +53,7 @@ def label_in(stand_in: str) -> str:
 def label_only(label: str, kind: Kind = "secret", value: str = "") -> str:
     """Return the label alone, whatever the value."""
     _ = kind, value
-    return f"[{'WITHHELD' if label == OVERFLOW else 'REDACTED'}:{label}]"
+    return f"[{'WITHHELD' if label in REASONS else 'REDACTED'}:{label}]"
 
 
 def masks(text: str, findings: Iterable[Finding], stand_in: StandIn = label_only) -> str:

@@ -40,7 +40,7 @@ from onrecord.rules.detection.announced import ANNOUNCED
 from onrecord.rules.detection.checks import Span, entropy
 from onrecord.rules.detection.finding import Kind
 from onrecord.rules.detection.gate import Expression
-from onrecord.rules.detection.labels import PLACEHOLDERS
+from onrecord.rules.detection.labels import PLACEHOLDERS, REASONS
 from onrecord.rules.detection.outline import is_outline, outline
 from onrecord.rules.detection.surroundings import announcing, around, stands
 from onrecord.rules.pattern import Offsets, Pattern, PatternError, utf8
@@ -223,6 +223,8 @@ def _prove(rule: Rule, where: str) -> None:
         raise ConfigError(f"{where}: entropy is {rule.entropy}; give bits per character, from 0 to {MOST_ENTROPY}")
     if rule.window is not None and not all(0 <= side <= WIDEST for side in rule.window):
         raise ConfigError(f"{where}: window is {list(rule.window)}; give two numbers from 0 to {WIDEST}")
+    if rule.label in REASONS:
+        raise ConfigError(f"{where}: label is '{rule.label}', which says why something is withheld; use another")
     _prove_keywords(rule, where)
     _prove_texts(ready, where)
 
