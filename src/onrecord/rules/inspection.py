@@ -92,7 +92,8 @@ class Inspection:
         """Look at all of `value`, which lies under `root`; `marks` are places in it, without `root`."""
         self.whole = False
         for place in marks:  # first, so that their echoes are known wherever they come
-            self._hold((root, *place), _at(value, place), names.label_of(place[-1]) if place else "", marked=True)
+            label = names.label_of(place[-1]) if place else ""
+            self._hold((root, *place), pointer.value_at(value, place), label, marked=True)
         self._clear(keys_in(value))
         self._visit(value, (root,), ())
         for parts, glue in self._splits:  # last, so that every value is known
@@ -394,12 +395,3 @@ def _moved(finding: Finding, by: int) -> Finding:
 def _holds(value: Json) -> bool:
     """Say whether there is anything to withhold: a flag called `password` is none."""
     return not isinstance(value, bool) and value not in (None, "", [], {})
-
-
-def _at(value: Json, place: Sequence[str]) -> Json:
-    for token in place:
-        if isinstance(value, dict):
-            value = value.get(token)
-        else:
-            value = value[int(token)] if isinstance(value, list) else None
-    return value

@@ -47,6 +47,16 @@ def places(tokens: Tokens, value: Json, *, in_texts: bool) -> list[Tokens]:
     return found
 
 
+def value_at(value: Json, place: Sequence[str]) -> Json:
+    """Return what lies at `place` in `value`, which is one of its places; of none, None."""
+    for token in place:
+        if isinstance(value, dict):
+            value = value.get(token)
+        else:
+            value = value[int(token)] if isinstance(value, list) else None
+    return value
+
+
 def _places(tokens: Tokens, value: Json, path: Tokens, *, in_texts: bool) -> Iterator[Tokens]:
     if not tokens or (in_texts and isinstance(value, str)):
         yield path
