@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which expressions could match: both gates say the same, and neither keeps a rule from what it finds."""
 
+import re
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase, digits
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onrecord.rules.detection.detectors import builtin_rules, expressions
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled
 from onrecord.rules.detection.outline import is_outline, outline
-from onrecord.rules.detection.rule import expression_of
+from onrecord.rules.detection.rule import Ready, Rule, expression_of, finds, passes
+from onrecord.rules.pattern import utf8
 
 EXPRESSIONS = [
     Expression("key-[0-9]{4}", ("key-",)),
@@ -83,3 +86,48 @@ def test_each_rule_that_ships_is_looked_for() -> None:
 
     assert all(expression_of(rule) in sought for rule in rules)
     assert all(expression.regex or expression.outlines for expression in sought)
+
+
+# Its gate leaves out on purpose what is nearly always a time or a version: 2-2-2 and 4-2-2 digits.
+NARROWER = {"phone-mentioned"}
+GATED = [rule for rule in builtin_rules()[0] if (rule.gate or rule.outline or rule.window) and rule.id not in NARROWER]
+
+
+def in_python(expression: str) -> re.Pattern[str]:
+    """The same expression for the engine of the standard library, which here only makes texts up."""
+    sign = re.sub(r"\\x\{([0-9A-Fa-f]+)\}", lambda m: f"\\u{int(m[1], 16):04x}", expression)
+    return re.compile(sign.replace(r"\z", r"\Z"), re.ASCII)
+
+
+def changed(draw: st.DrawFn, text: str) -> str:
+    """`text` with some digits and letters replaced by others of their kind."""
+    chars = list(text)
+    for i in draw(st.lists(st.integers(0, len(chars) - 1), max_size=12)):
+        kind = next((kind for kind in (digits, ascii_lowercase, ascii_uppercase) if chars[i] in kind), chars[i])
+        chars[i] = draw(st.sampled_from(kind))
+    return "".join(chars)
+
+
+@st.composite
+def texts_for(draw: st.DrawFn, rule: Rule) -> str:
+    """Texts that the rule may find something in: what its expression says, or its own texts, a little changed."""
+    if draw(st.booleans()):
+        text = changed(draw, "".join(draw(st.sampled_from(rule.positive))))
+    else:
+        text = draw(st.from_regex(in_python(rule.regex)))
+        if rule.window:
+            text = f"{draw(st.sampled_from(rule.keywords))} {text}"
+    before, after = (draw(st.sampled_from(["", " ", "\n", "x", "0", "-", ".", '"', "é"])) for _ in range(2))
+    return before + text + after
+
+
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize("rule", GATED, ids=[rule.id for rule in GATED])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_what_a_rule_finds_its_gate_lets_through(rule: Rule, data: st.DataObject) -> None:
+    text = data.draw(texts_for(rule))
+
+    if finds(Ready(rule), text):
+        assert KeywordGate([expression_of(rule)]).hits(utf8(text)) == [0]
+        assert passes(expression_of(rule), utf8(text))  # as hyperscan would

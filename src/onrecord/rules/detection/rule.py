@@ -247,14 +247,31 @@ def _prove_texts(ready: Ready, where: str) -> None:
     for i, pieces in enumerate(ready.rule.positive, 1):
         if not finds(ready, "".join(pieces)):
             raise ConfigError(f"{where}: finds nothing in its positive test string {i}")
-        if not _passes(expression_of(ready.rule), utf8("".join(pieces))):
+        if not _let_through(ready, "".join(pieces)):
             raise ConfigError(f"{where}: its gate keeps it from its positive test string {i}")
     for i, pieces in enumerate(ready.rule.negative, 1):
         if finds(ready, "".join(pieces)):
             raise ConfigError(f"{where}: finds something in its negative test string {i}")
 
 
-def _passes(sought: Expression, data: bytes) -> bool:
+def _let_through(ready: Ready, text: str) -> bool:
+    """Say whether a gate lets through what the rule finds in `text`, by what stands there and not by the rest."""
+    sought, data = expression_of(ready.rule), utf8(text)
+    if not (ready.rule.gate or ready.rule.outline):
+        return passes(sought, data)
+    for first, last in ready.pattern.spans(data):
+        inner = ready.pattern.here(data, first, last, ready.rule.group) or (first, last)
+        offsets = Offsets(data, {first, last, *inner})
+        found = ready.confirmed(text, offsets[inner[0]], offsets[inner[1]])
+        if found is None:
+            continue
+        start, end = min(offsets[first], found[0]), max(offsets[last], found[1])
+        if not passes(sought, utf8(text[max(0, start - 1) : end + 1])):
+            return False
+    return True
+
+
+def passes(sought: Expression, data: bytes) -> bool:
     """Say whether a gate lets `data` through, whichever gate it is."""
     if sought.regex and Pattern(sought.regex).occurs(data):
         return True
