@@ -738,7 +738,7 @@ def test_a_fact_fits_into_its_line() -> None:
 
 @pytest.mark.requirement("B1", "B7")
 def test_text_for_the_terminal_is_masked_cut_and_neutral() -> None:
-    text = redactor().text(f"\x1b[31mno access with {GITHUB}\n" + "x " * 250, limit=60)
+    text = redactor().text(f"\x1b[31mno access with {GITHUB}\n" + "and more " * 50, limit=60)
 
     tag = redactor().tag(GITHUB, "github-token")
     assert text.startswith(f"\\x1b[31mno access with [REDACTED:{tag}]")

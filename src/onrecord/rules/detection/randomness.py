@@ -167,7 +167,8 @@ def _announced(left: str, farthest: int = FARTHEST) -> str:
 
 def _parts(left: str) -> list[str]:
     """Return what stands between blanks in the last line of `left`; of a query, each last name."""
-    line = left[max(left.rfind("\n") + 1, left.rfind("\\n") + 2 if "\\n" in left else 0) :].rstrip(" \t\"'`=:>({[,\\._-")
+    begun = max(left.rfind("\n") + 1, left.rfind("\\n") + 2 if "\\n" in left else 0)
+    line = left[begun:].rstrip(" \t\"'`=:>({[,\\._-").replace('","', '" "')  # fields of JSON without blanks
     return [part[max(map(part.rfind, "?&;")) + 1 :] for part in line.split()]
 
 
