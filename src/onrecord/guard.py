@@ -18,7 +18,7 @@ that comes after its call was closed is recorded as late. What failed, was cance
 never answered gets its result too; what a crash left open is closed when a recorder next starts
 (`recorder.py`).
 
-With no policy configured everything is recorded and nothing is denied. This file forwards nothing,
+With no policy configured everything is recorded and no call is denied. This file forwards nothing,
 knows no protocol, and never sees a message's bytes.
 """
 
