@@ -71,6 +71,13 @@ def test_a_tag_depends_on_key_tenant_and_value_and_on_nothing_else() -> None:
     assert by("b").tag(STRIPE, tenant="a") == tag
 
 
+def test_the_digest_of_arguments_depends_on_key_and_tenant() -> None:
+    of = {Digests(key, tenant).arguments({"id": 7}) for key in (KEY, b"x" * 32) for tenant in ("", "a", "b")}
+
+    assert len(of) == 6
+    assert Digests(KEY, "a").arguments({"id": 7, "x": 1}) == Digests(KEY, "a").arguments({"x": 1, "id": 7})
+
+
 @pytest.mark.requirement("B1")
 def test_what_few_values_could_be_has_no_tag_unless_the_settings_ask_for_one() -> None:
     given = {"card": CARD, "password": SHORT, "key": GITHUB}

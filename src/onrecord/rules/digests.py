@@ -24,8 +24,9 @@ class Digests:
     __slots__ = ("_arguments_key", "_tag_key")
 
     def __init__(self, digest_key: bytes, tenant: str = "") -> None:
-        self._arguments_key = digest_key
-        self._tag_key = hmac.digest(digest_key, b"onrecord tags " + utf8(tenant), "sha256")
+        named = utf8(tenant)
+        self._arguments_key = hmac.digest(digest_key, b"onrecord tenant " + named, "sha256") if named else digest_key
+        self._tag_key = hmac.digest(digest_key, b"onrecord tags " + named, "sha256")
 
     def tag(self, value: str) -> str:
         """Return the tag of a value, blanks around it aside: the same for the same value, wherever it stands."""
