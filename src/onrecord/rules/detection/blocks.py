@@ -18,9 +18,10 @@ DEEPEST = 15  # most backslashes before its quote: JSON in JSON, four times over
 EDGE = 48  # characters beside a seam that are looked at
 
 _PIECE = "text|content|delta|partial_json|chunk|data|response|token|arguments|stdout|log"
-_FIRST = f"{_PIECE}|type|role|choices|message|candidates|parts|model|index|id|seq|stream|jsonrpc"
+_CARRIER = f"{_PIECE}|role|choices|candidates|parts"  # what a block begins with
 BLOCK = (
-    rf"""\}}[\s,{{}}\[\]]{{2,80}}["'](?:{_FIRST})["']\s?:"""
+    rf"""\}}[\s,{{}}\[\]]{{2,80}}["'](?:(?:{_CARRIER})["']\s?:|type["']\s?:\s?["'](?:text|[a-z_.]{{0,30}}delta)["'])"""
+    rf"""|\}}\r?\n\{{\s?["'](?:model|id|seq|index|stream|jsonrpc|type)["']\s?:[^\n]{{0,200}}["'](?:{_PIECE})["']\s?:"""
     rf"""|\}}\s{{1,4}}(?:event: ?[\w.]{{1,40}}\s{{1,2}})?data: ?[{{\[]"""
     r"""|, TextContent\(type=|\n\r?\ndata: ?[^{\[\s]"""
 )

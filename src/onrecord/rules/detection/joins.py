@@ -38,18 +38,20 @@ LISTED = (
     rf"""(?i)(?:join|concat|strcat|concat_ws|implode|paste0)[ \t]?\({_LISTING}["']|["'][ \t\r\n]*\][ \t\r\n]*\.join"""
     r"""|["'](?:chunks|pieces|parts|deltas|fragments|segments)["']\s?:\s?\[\s{0,20}["']"""
 )
-_LEAD = Pattern(  # what stands between a name and the first of the strings, as in `token = "".join([`
-    rf"""(?i)(?:(?:["']{{2}}|[a-z]{{1,12}})\.)?\b(?:join|concat|strcat|concat_ws|implode|paste0)[ \t]?\({_LISTING}["']"""
+_COMMA = r"""["'`][ \t]*(?:,|\.concat\()[ \t]*(?:\r?\n[ \t]*)?["'`]"""
+_LEAD = (  # what stands between a name and the first of the strings, as in `token = "".join([`
+    rf"""(?:(?:["']{{2}}|[a-z]{{1,12}})\.)?\b(?:join|concat|strcat|concat_ws|implode|paste0)[ \t]?\({_LISTING}["']"""
     r"""|[:=][ \t]?\[[ \t\r\n]*["']"""
 )
-_COMMA = Pattern(r"""["'`][ \t]*(?:,|\.concat\()[ \t]*(?:\r?\n[ \t]*)?["'`]""")
+_BETWEEN = Pattern(f"(?i)(?:{_COMMA}|{_LEAD})")
 _NO_QUOTES = Pattern(r"""""|''""")
 
 _PARTS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.:@%$!~"
 _DIGITS = b"0123456789"
 _BLANK, _QUOTE = b" \t\r\n", b"\"'`"
 _NO_PART = _BLANK + _QUOTE
-_OUTSIDE = b" \t\r\n\"'`=:,([{)]}<>;"
+_INSIDE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-/"
+_LINE_END, _BACK_QUOTE = frozenset((b"\\n", b"\\r", b"\\t")), ord("`")
 _VALUE = Pattern(r"""[=:(,][ \t]{0,4}(?:\\?\r?\n[ \t]{0,40})?[rbfuLRBFU@$]{0,2}["'`]\z""")
 _ANNOUNCES = Pattern(r"""(?i)(?:[:=]|\b(?:bearer|basic))[ ]?\z""")
 
@@ -64,33 +66,41 @@ def _torn(data: bytes, start: int, end: int, *, inside: bool) -> bool:
         return False
     if before in _BLANK:
         return _ANNOUNCES.occurs(data[max(0, start - 12) : start])
-    glue = data[start:end]
-    if inside or b"\n" in glue or glue.strip(_NO_PART):
-        return True
+    if inside:
+        return data[start - 2 : start] not in _LINE_END
     left, right = data[max(0, start - 48) : start], data[end : end + 48]
     left, right = left[len(left.rstrip(_PARTS)) :], right[: len(right) - len(right.lstrip(_PARTS))]
     whole = left + right
     return bool(left and right) and len(whole) > 7 and whole.translate(None, _DIGITS) != whole
 
 
-def _inside(data: bytes, seams: list[tuple[int, int]]) -> list[bool]:
-    """Say of each seam whether a value begins with the string before it, or with one that goes on up to there."""
-    values: list[bool] = []
-    done = 0
-    for start, end in seams:
-        opening = data.rfind(data[start : start + 1], max(0, start - LITERAL), start)
-        if opening + 1 == done and values:
-            values.append(values[-1])
+def _joined(data: bytes, seams: list[tuple[int, int]]) -> list[int]:
+    """Return which of `seams` tear a token.
+
+    Between two strings is an operator or the end of a line, or a value begins with the first of them.
+    """
+    torn: list[int] = []
+    done, inside = 0, False
+    for i, (start, end) in enumerate(seams):
+        quote, glue = data[start], data[start + 1 : end - 1]
+        opening = -1
+        if quote != data[end - 1] or quote == _BACK_QUOTE:
+            inside = False
+        elif glue.strip(b" \t") and (b"\n" in glue or glue.strip(_NO_PART)):
+            inside = True
         else:
-            values.append(opening > 0 and _VALUE.occurs(data[max(0, opening - 48) : opening + 1]))
+            opening = data.rfind(data[start : start + 1], max(0, start - LITERAL), start)
+            if opening + 1 != done or not done:  # else it is what the string before it is
+                inside = opening > 0 and _VALUE.occurs(data[max(0, opening - 48) : opening + 1])
         done = end
-    return values
+        if _torn(data, start, end, inside=inside):
+            torn.append(i)
+    return torn
 
 
 def _with_neighbours(data: bytes, seams: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return the seams that tear a token, and those not far from one that does."""
-    values = _inside(data, seams)
-    torn = [i for i, (start, end) in enumerate(seams) if _torn(data, start, end, inside=values[i])]
+    torn = _joined(data, seams)
     kept = set(torn)
     for step in (1, -1):
         for i in torn if step > 0 else reversed(torn):
@@ -106,7 +116,7 @@ def concatenations(data: bytes, edits: Edits) -> None:
     for start, end in _with_neighbours(data, list(_JOINED.spans(data))):
         edits.add(start, end, "")
     for start, end in _NO_QUOTES.spans(data):
-        if start and data[start - 1 : start] not in _OUTSIDE and data[end : end + 1] not in _OUTSIDE + b"":
+        if start and data[start - 1] in _INSIDE and data[end : end + 1].strip(_INSIDE) == b"" != data[end : end + 1]:
             edits.add(start, end, "")
 
 
@@ -116,10 +126,11 @@ def lists(data: bytes, edits: Edits) -> None:
     for at, end in _LISTED.spans(data):
         first = max(done, at - LINE)
         done = min(end + LINE, len(data))
-        for start, stop in _COMMA.spans(data, 0, first, done):
-            edits.add(start, stop, "")
-        for start, stop in _LEAD.spans(data, 0, first, done):
-            edits.add(start + (data[start : start + 1] in b":="), stop - 1, "")
+        for start, stop in _BETWEEN.spans(data, 0, first, done):
+            if data[start] in _QUOTE and data[start + 1] != data[start]:
+                edits.add(start, stop, "")
+            else:
+                edits.add(start + (data[start] in b":="), stop - 1, "")
 
 
 # lines
@@ -129,7 +140,7 @@ _PREFIX = r"(?:(?:>[ \t]?){1,4}|\#[ \t]?|//[ \t]?|\*[ \t]?|\+[ \t]?|--?[ \t]?|\|
 _WRAP = rf"(?:[ \t]?\\)?\r?\n[ \t]{{0,80}}{_PREFIX}[ \t]{{0,40}}"
 _OUTER = "[A-Za-z0-9_+=]{4}"  # a token of some length has this beyond its digit
 WRAPPED = (
-    rf"(?:[A-Za-z0-9_+=./-]{{5}}[0-9][A-Za-z_+/=.-]{{0,16}}|{_OUTER}[a-z][A-Z][A-Za-z_+/=-]{{0,6}}){_WRAP}[A-Za-z0-9_+/=-]"
+    rf"(?:[A-Za-z0-9_+=-]{{5}}[0-9][A-Za-z_+/=-]{{0,12}}|{_OUTER}[a-z][A-Z][A-Za-z_+/=-]{{0,6}}){_WRAP}[A-Za-z0-9_+/=-]"
     rf"|[A-Za-z0-9_+/=-]{_WRAP}[A-Za-z_+/=-]{{0,16}}[0-9]{_OUTER}|[A-Z]{{6}}{_WRAP}[A-Z]{{4}}"
     rf"|(?:://[!-.0-?A-Z_a-z]{{1,60}}|[A-Za-z0-9]@[A-Za-z0-9-]{{2,40}}){_WRAP}[A-Za-z0-9.@-]"
 )
