@@ -94,12 +94,28 @@ def _deltas(text: str) -> str:
     )
 
 
+def _pieces(before: str, between: str, after: str, size: int = 5) -> Callable[[str], str]:
+    """Write each `size` characters as a JSON string, between which `between` stands."""
+    return lambda text: (
+        before + between.join(json.dumps(text[i : i + size])[1:-1] for i in range(0, len(text), size)) + after
+    )
+
+
+_CHUNK = 'data: {"id":"c-1","model":"m","choices":[{"index":0,"delta":{"content":"'
+_DELTA = (
+    'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"'
+)
+_ANNOTATED = '", "annotations": {"audience": ["user"], "priority": 0.5}}'
+
+
 WHOLE: dict[str, Callable[[str], str]] = {
     "json": json.dumps,
     "json in json": lambda t: json.dumps(json.dumps({"out": t})),
     "json in json in json": lambda t: json.dumps(json.dumps(json.dumps(t))),
     "json with escaped slashes": lambda t: json.dumps(t).replace("/", "\\/"),
     "u escapes": _each("\\u", spell=lambda c: f"{ord(c):04x}"),
+    "u escapes, escaped": _each("\\\\u", spell=lambda c: f"{ord(c):04x}"),
+    "markdown": lambda t: "".join(f"\\{c}" if c in "_*[]()#+-.!`~>|{}\\" else c for c in t),
     "u escapes with braces": _each("\\u{", "}", lambda c: f"{ord(c):x}"),
     "x escapes": _each("\\x", spell=lambda c: f"{ord(c):02x}"),
     "x escapes twice": _each("\\\\x", spell=lambda c: f"{ord(c):02x}"),
@@ -153,6 +169,10 @@ WHOLE: dict[str, Callable[[str], str]] = {
     "numbers with blanks": lambda t: " ".join(map(str, t.encode())),
     "chr()": lambda t: ".".join(f"chr({b})" for b in t.encode()),
     "String.fromCharCode": lambda t: f"String.fromCharCode({','.join(map(str, t.encode()))})",
+    "a buffer in json": lambda t: json.dumps({"type": "Buffer", "data": list(t.encode())}),
+    "[char]": lambda t: "+".join(f"[char]{b}" for b in t.encode()),
+    "bytes of Java": lambda t: "{" + ", ".join(f"(byte) 0x{b:02x}" for b in t.encode()) + "}",
+    "hex of zlib": lambda t: zlib.compress(t.encode()).hex(),
     "octal": lambda t: " ".join(f"{b:03o}" for b in t.encode()),
     "binary": lambda t: " ".join(f"{b:08b}" for b in t.encode()),
     "quoted-printable": lambda t: quopri.encodestring(t.encode()).decode(),
@@ -192,10 +212,23 @@ WHOLE: dict[str, Callable[[str], str]] = {
     "joined over lines with backslashes": lambda t: '"' + _lines(t, 12, '" \\\n  "') + '"',
     "joined as a list": lambda t: '["' + _lines(t, 12, '", "') + '"].join("")',
     "joined bit by bit": lambda t: 's = "' + _lines(t, 16, '"\ns += "') + '"',
+    "joined with <>": lambda t: '"' + _lines(t, 12, '" <> "') + '"',
+    "joined with append()": lambda t: 'b.append("' + _lines(t, 12, '")\n  .append("') + '")',
+    "joined with implode()": lambda t: "implode('', ['" + _lines(t, 12, "', '") + "'])",
     "joined, in json": lambda t: json.dumps('"' + _lines(t, 12, '" + "') + '"'),
     "two blocks": _blocks,
     "two deltas": _deltas,
     "two blocks in json": lambda t: json.dumps({"result": _blocks(t)}),
+    "a stream of tokens": _pieces(_CHUNK, '"},"finish_reason":null}]}\n\n' + _CHUNK, '"},"finish_reason":null}]}\n'),
+    "a stream of events": _pieces(_DELTA, '"}}\n\n' + _DELTA, '"}}\n'),
+    "a stream of lines": _pieces('{"response":"', '","done":false}\n{"response":"', '","done":true}\n', 20),
+    "annotated blocks": _pieces(
+        '[{"type": "text", "text": "', _ANNOTATED + ', {"type": "text", "text": "', _ANNOTATED + "]", 20
+    ),
+    "blocks of Python": lambda t: (
+        "[" + ", ".join(f"TextContent(type='text', text='{part}', annotations=None)" for part in _half(t)) + "]"
+    ),
+    "chunks": _pieces('{"chunks": ["', '", "', '"]}', 9),
     "spaced out": " ".join,
     "a letter a line": "\n".join,
     "a list of letters": lambda t: json.dumps(list(t)),

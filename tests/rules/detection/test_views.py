@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.rules.calls import AWS, DETECTORS, GITHUB, STRIPE
 from tests.rules.detection.forms import WHOLE
 
-from onrecord.rules.detection import decoding, runs
+from onrecord.rules.detection import blocks, decoding, joins, runs
 from onrecord.rules.detection.decoding import Edits
 from onrecord.rules.detection.offsets import View, merged
 
@@ -27,12 +27,63 @@ SECRETS = (
     f"export AWS_ACCESS_KEY_ID={AWS} && make deploy ARGS=--all",
     f'{{"user": "bob", "token": "{GITHUB}", "n": 5}}',
 )
+PIECES = (
+    *(
+        "65",
+        "66, ",
+        "0x41",
+        "x41",
+        "\\x41",
+        "$43",
+        "U+0045",
+        "41",
+        "4a",
+        " ",
+        ",",
+        "\n",
+        ")+chr(",
+        "chr(",
+        "[",
+        "]",
+        ")",
+        "}",
+    ),
+    *(
+        '{"type":"Buffer","data":[',
+        '"',
+        "'",
+        "\\",
+        '"text":"',
+        '"},{',
+        "[char]65",
+        "+[char]66",
+        "(byte)67, ",
+        "`",
+        '""',
+        "a1",
+    ),
+    *(
+        '"".join(["',
+        '", "',
+        '.append("',
+        '")',
+        "//",
+        "+",
+        "> ",
+        "# ",
+        "-",
+        "data: {",
+        '{"chunk":"',
+        "\n\ndata: ",
+        "é",
+        "://b",
+    ),
+)
 LEAST = 0.95
 HARD = {  # what has less, and why
-    **dict.fromkeys(("two blocks", "two deltas", "two blocks in json"), 0.9),  # a name and its value in two blocks
     **dict.fromkeys(("wrapped and indented", "wrapped and quoted", "wrapped in comments", "wrapped in a patch"), 0.8),
     **dict.fromkeys(("wrapped", "wrapped, escaped", "a letter a line"), 0.9),  # the word after is joined too
-    **dict.fromkeys(("base64 in short indented lines", "hexdump", "binary"), 0.9),  # the same
+    **dict.fromkeys(("base64 in short indented lines", "binary"), 0.9),  # the same
 }
 
 
@@ -92,6 +143,47 @@ def test_images_and_hashes_are_left_alone(text: str) -> None:
     assert DETECTORS.find(f"data:image/png;base64,{text}") == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'password = "hunt" + "er2ab"',
+        "token = 'hunt' 'er2ab'",
+        "$secret = implode('', ['hunt', 'er2ab']);",
+        "password = bytes([104, 117, 110, 116, 101, 114, 97, 98])",
+        "password = chr(104) + chr(117) + chr(110) + chr(116) + chr(101) + chr(114) + chr(97) + chr(98)",
+        '{"content":[{"type":"text","text":"password: "},{"type":"text","text":"hunter2ab"}]}',
+        "# postgres://app:hunter\n# ab@db.test/x",
+    ],
+)
+def test_a_name_announces_a_value_that_is_put_together(text: str) -> None:
+    masked = {at for finding in DETECTORS.find(text) for at in range(finding.start, finding.end)}
+    first, last = (104, 98) if "104" in text else ("hunt", "ab")
+    assert {text.index(str(first)), text.rindex(str(last))} <= masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'run "first" "second" "third"',
+        '[{"id": 1, "text": "all is well."}, {"id": 2, "text": "So it is."}]',
+        '{"level":"info","message":"started worker 7"}\n{"level":"info","message":"started worker 8"}',
+        "see `README` | `LICENSE` and `docs/a.md`",
+        '_("Not all of it was read.\\n"\n  "The rest was left out.")',
+    ],
+)
+def test_pieces_of_ordinary_text_are_left_alone(text: str) -> None:
+    assert DETECTORS.find(text) == []
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=8, max_size=40).map("".join))
+def test_no_decoder_fails(text: str) -> None:
+    data = text.encode("ascii", "replace")
+    for decoder in (blocks.blocks, joins.concatenations, joins.lists, joins.wraps, runs.decimals, runs.hexadecimals):
+        edits = Edits(10_000)
+        decoder(data, edits)
+        assert all(0 <= start < end <= len(data) for start, end, _ in edits.made)
+
+
 ADVERSARIAL = (
     *(
         "\\",
@@ -107,7 +199,17 @@ ADVERSARIAL = (
         "A ",
         "QUJDREVGR0hJSktMTU5P",
     ),
-    *("a1b2c3\n> ", "=3D=\n", "0101 ", "\U0001d41a", "`a", '{"type":"text","text":"a1b2c3d4e5"},'),
+    *(
+        "65,",
+        "join('a','b'",
+        '"text":"ab"},{',
+        "a1b2c3\n> ",
+        "=3D=\n",
+        "0101 ",
+        "\U0001d41a",
+        "`a",
+        '{"type":"text","text":"a1b2c3d4e5"},',
+    ),
 )
 
 

@@ -52,21 +52,22 @@ def blocks(data: bytes, edits: Edits) -> None:
 
 
 def _seams(data: bytes) -> Iterator[_Seam]:
-    latest: dict[int, tuple[bytes, int]] = {}  # by how deep it is quoted: what opened a piece, and where that begins
+    latest: dict[tuple[int, bytes], tuple[bytes, int]] = {}  # by how it is quoted: what opened a piece, where it begins
     for start, end in _OPENS.spans(data):
         opening = data[start:end]
         level = len(opening) - 1 - len(opening[:-1].rstrip(b"\\"))
-        before, begin = latest.get(level, (b"", 0))
+        quoting = level, opening[-1:]
+        before, begin = latest.get(quoting, (b"", 0))
         if opening == before:
-            close = _close(data, begin, start, opening[-1:], level)
+            close = _close(data, begin, start, *quoting)
             gap = data[close:start]
             if close >= 0 and len(gap) <= GAP and (b"}" in gap or b")" in gap):
                 yield begin, close, end, any(name in opening for name in _WHOLE)
         if level <= DEEPEST:
-            latest[level] = opening, end
+            latest[quoting] = opening, end
 
 
-def _close(data: bytes, start: int, stop: int, quote: bytes, level: int) -> int:
+def _close(data: bytes, start: int, stop: int, level: int, quote: bytes) -> int:
     """Return where the string from `start` on ends, by its quote and as many backslashes; -1 for nowhere."""
     at = data.find(quote, start, stop)
     while at >= 0:

@@ -197,7 +197,7 @@ _CALL = Pattern(
     r"""|\[\]byte|\[\]rune|byte\[\]|from)[ \t]?(?:\.from)?)?[\[({][\[({ \t\r\n]{0,12}|\[char\])(?:\(byte\) ?)?(?:0x|\\x)?\z"""
 )
 _CLOSE = Pattern(r"[ \t\r\n,;]{0,12}[)\]}]{1,3}")
-_LEADS = Pattern("[xXU(]")
+_LEADS = Pattern(r"[xXU(\[]")
 _PAIR = Pattern(r"(?:[2-7][0-9a-fA-F]|0[9aAdD])")
 
 
