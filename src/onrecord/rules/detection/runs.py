@@ -192,9 +192,9 @@ _NUMBERS_10 = bytes(byte if byte in b"0123456789" else 32 for byte in range(256)
 _NUMBERS_8 = bytes(byte if byte in b"01234567" else 32 for byte in range(256))
 _NO_HEX = bytes(byte for byte in range(256) if byte not in _HEX)
 _CALL = Pattern(
-    r"""(?i)(?:\{[ \t]{0,2}"type": ?"buffer", ?"data": ?\[[ \t\r\n]{0,20}"""
-    r"""|(?:new )?(?:\b(?:string\.)?(?:chr[wb]?|n?char|rune|cast|fromcharcode|fromcodepoint|bytes|bytearray|uint8array|buffer"""
-    r"""|\[\]byte|\[\]rune|byte\[\]|from)[ \t]?(?:\.from)?)?[\[({][\[({ \t\r\n]{0,12}|\[char\])(?:\(byte\) ?)?(?:0x|\\x)?\z"""
+    r"""(?i)(?:\{[ \t]{0,2}"type": ?"buffer", ?"data": ?\[[ \t\r\n]{0,20}|(?:new )?"""
+    r"(?:\b(?:string\.)?(?:chr[wb]?|n?char|rune|cast|fromcharcode|fromcodepoint|bytes|bytearray|uint8array|buffer|from"
+    r"|\[\]byte|\[\]rune|byte\[\])[ \t]?(?:\.from)?)?[\[({][\[({ \t\r\n]{0,12}|\[char\])(?:\(byte\) ?)?(?:0x|\\x)?\z"
 )
 _CLOSE = Pattern(r"[ \t\r\n,;]{0,12}[)\]}]{1,3}")
 _LEADS = Pattern(r"[xXU(\[]")
