@@ -150,7 +150,8 @@ def _said(left: str) -> bool:
 
 def _announced(left: str, farthest: int = FARTHEST) -> str:
     """Return the label that the end of `left` gives to what follows it."""
-    parts = [words(part) for part in _parts(left)[-farthest - 2 :]]
+    written = _parts(left)[-farthest - 2 :]
+    parts = [words(part) for part in written]
     for i in range(len(parts) - 1, max(-1, len(parts) - farthest - 2), -1):
         if not DENIES.isdisjoint(parts[i]) or (parts[i] and parts[i][-1] in _SPOKEN_OF and len(parts[i]) > 1):
             return ""
@@ -159,8 +160,10 @@ def _announced(left: str, farthest: int = FARTHEST) -> str:
         if not label and i == len(parts) - 1 and not SERVICES.isdisjoint(parts[i]):
             label = SERVICE
         if label:
-            denied = i > 0 and any(len(word) > 1 and word in DENIES for word in parts[i - 1])  # "idempotency key"
-            about = len(parts[i]) > 1 and (parts[i][-1] in names.ABOUT or not names.OF_TEXT.isdisjoint(parts[i]))
+            denied = i > 0 and written[i - 1][-1].isalnum()  # "idempotency key"
+            denied = denied and any(len(word) > 1 and word in DENIES for word in parts[i - 1])
+            name = words(written[i].rpartition("=")[2].rpartition(",")[2])  # of `text=acme_key`, the last
+            about = len(name) > 1 and (name[-1] in names.ABOUT or not names.OF_TEXT.isdisjoint(name))
             return "" if denied or about else label
     return ""
 
