@@ -34,13 +34,14 @@ from tests.rules.calls import (
 
 import onrecord
 from onrecord.errors import ConfigError
-from onrecord.event.call import Json, Result, Trace
+from onrecord.event.call import Json, Raw, Result, Trace
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
 from onrecord.rules.detection.detectors import Detectors, Late
 from onrecord.rules.detection.finding import Finding
+from onrecord.rules.detection.rule import Rule
 from onrecord.rules.redact import Redactor
-from onrecord.rules.seal import BODY
+from onrecord.rules.seal import BODY, OURS, OUTSIDE, withheld
 
 PASSWORD = "correct horse battery"  # found only by the name that it stands under
 MARKED = "a value that only its schema marks"
@@ -596,6 +597,72 @@ def test_what_slips_through_in_a_name_leaves_only_our_own_ids() -> None:
     assert attempt.event.redaction_error
     assert attempt.event.call_id == "call-1"
     assert attempt.event.tool_name == ""
+
+
+def test_each_field_of_an_event_is_ours_or_from_outside() -> None:
+    assert set(Event.__struct_fields__) == OURS | OUTSIDE
+    assert not OURS & OUTSIDE
+
+
+SIGNALS = ("hidden-unicode", "instruction")
+BEFORE = ("0190a8d2-7b3c-7def-8abc-4111111111111111",)
+
+
+def flagged(**more: Any) -> Event:
+    return Event(
+        **{
+            "event_id": "event-1",
+            "phase": "result",
+            "call_id": "call-1",
+            "output_source": "server",
+            "output_sanitised": True,
+            "suspicious_signals": SIGNALS,
+            "suspicious_before": BEFORE,
+            "client_ip": "203.0.113.77",
+            **more,
+        }
+    )
+
+
+@pytest.mark.requirement("B6")
+def test_what_we_write_ourselves_is_never_taken_for_something_that_slipped_through() -> None:
+    words = Rule(
+        id="words",
+        label="words",
+        kind="secret",
+        regex="(?i)hidden-unicode|instruction|suspicious_signals|server|succeeded|custom|tool_call",
+        check="literal",
+        positive=(("instruction",),),
+        negative=(("none",),),
+    )
+    by = Redactor(digest_key=KEY, detectors=Detectors([words, *DETECTORS.rules]))
+    made = call({"to": "a"}, tool="x", connection=connection(server_name="a", client_name="b"))
+    attempt, secrets = by.attempt(made, treated(made), base())
+    result = Result(status="succeeded", body=Raw(text_result("fine")), size_bytes=4)
+
+    ended = by.result(attempt.event, secrets, made, treated(made), result, flagged(result_status="succeeded"))
+
+    assert not attempt.event.redaction_error
+    assert not ended.event.redaction_error
+    assert ended.event.suspicious_signals == SIGNALS
+    assert ended.event.suspicious_before == BEFORE
+
+
+@pytest.mark.requirement("B6")
+def test_an_event_whose_redaction_failed_still_says_what_was_flagged() -> None:
+    by = Redactor(digest_key=KEY, detectors=Broken([]))
+    made = call({"text": "fine"})
+    attempt, secrets = by.attempt(made, treated(made), base())
+    result = Result(status="succeeded", body=Raw(text_result("poison")), size_bytes=4)
+
+    for ended in (
+        by.result(attempt.event, secrets, made, treated(made), result, flagged()),
+        Redacted(*withheld(flagged())),
+    ):
+        assert ended.event.redaction_error
+        assert ended.event.suspicious_signals == SIGNALS
+        assert ended.event.suspicious_before == BEFORE
+        assert ended.event.output_sanitised is True
 
 
 def test_secrets_show_nothing_of_themselves() -> None:

@@ -31,19 +31,34 @@ _OWN = (
     *("event_id", "event_type", "phase", "action", "call_id", "round", "correlation_id"),
     *("user_id", "tenant_id", "identity_source", "identity_assurance", "session_id", "server_id", "transport"),
     *("direction", "policy_decision", "policy_id", "policy_version", "result_status", "latency_us", "late"),
+    *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before"),
     *("risk_tier", "data_classification", "redaction_policy", "retention_class"),
 )
 
-# Ids, digests, words and numbers of our own; whatever else an event holds may have come from outside.
-_OURS = frozenset(
+# Ids, digests, words and numbers of our own, none of which is searched.
+OURS = frozenset(
     {
         *_OWN,
-        *("prev_hash", "timestamp", "wid", "trace_id", "span_id", "agent_id", "client_id", "tool_definition_hash"),
-        *("prompt_hash", "input_hash", "consent_user", "approval_id", "approval_approver", "approval_decision"),
-        *("approval_preview_hash", "approval_version", "data_kinds", "value_tags", "output_type"),
+        *("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "trace_id", "span_id", "agent_id"),
+        *("client_id", "client_ip", "peer_uid", "peer_pid", "tool_definition_hash", "prompt_hash", "input_hash"),
+        *("input_size", "consent_user", "approval_id", "approval_version", "approval_approver", "approval_decision"),
+        *("approval_preview_hash", "approval_execution_match", "data_kinds", "value_tags", "output_type"),
+        *("output_size", "redaction_error"),
     }
 )
-_FIELDS = {name: getattr(Event(), name) for name in Event.__struct_fields__ if name not in _OURS}
+# What may have come from outside, or repeats what did; a test sees to it that each field of an event is here or there.
+OUTSIDE = frozenset(
+    {
+        *NAMES,
+        *_SUMMARIES,
+        *_KEYS,
+        *("downstream_resource", "recipient", "model", "model_step_id", "scope_required", "scope_present"),
+        *("policy_reason", "consent_client", "consent_scope", "consent_downstream", "approval_role"),
+        *("approval_prompt_version", "approval_fields_shown", "before_summary", "after_summary"),
+        *("rollback_reference", "idempotency_key", "content_reference", "sensitive_fields", "detail", "ext"),
+    }
+)
+_FIELDS = {name: getattr(Event(), name) for name in Event.__struct_fields__ if name in OUTSIDE}
 _TEXTS = tuple(name for name, default in _FIELDS.items() if isinstance(default, str))
 _LISTS = tuple(name for name, default in _FIELDS.items() if isinstance(default, tuple))
 
@@ -99,8 +114,9 @@ def _outside(event: Event) -> Iterator[str]:
             yield text
     for name in _LISTS:
         yield from getattr(event, name)
-    if event.detail:
-        yield from _texts_in(event.detail)
+    for more in (event.detail, event.ext):
+        if more:
+            yield from _texts_in(more)
 
 
 def _texts_in(value: object) -> Iterator[str]:

@@ -228,7 +228,6 @@ def rule(**changes: Any) -> Rule:
         ({"keywords": (), "check": "mixed", "regex": r"abc[0-9]+\z"}, "must not use anchors"),
         ({"outline": ("abc-0",)}, "write 0 for a digit"),
         ({"outline": ("aaa-0",)}, "its gate keeps it from its positive test string 1"),
-        ({"gate": "abd"}, "its gate keeps it from its positive test string 1"),
         ({"positive": ()}, "at least one positive"),
         ({"negative": ()}, "at least one positive and one negative"),
         ({"positive": (("nothing",),)}, "finds nothing in its positive test string 1"),
