@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from onrecord.cli.outsiders import read_root
-from onrecord.cli.terminal import print_json, say
+from onrecord.cli.terminal import print_json, put, say
 from onrecord.config import build_anchor_plan
 from onrecord.errors import ConfigError, OnRecordError
 from onrecord.ledger.anchoring import AnchorPlan, Outcome, keep_copy, newest_checkpoint
@@ -17,7 +17,6 @@ from onrecord.ledger.note import Checkpoint, VerifierKey
 from onrecord.ledger.place import LogFolder
 from onrecord.ledger.post import check_url
 from onrecord.ledger.witness import Witness
-from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder, load
 
 
@@ -88,9 +87,9 @@ def _print(checkpoint: Checkpoint | None, outcomes: tuple[Outcome, ...], copy: P
     for outcome in outcomes:
         if outcome.problem is None:
             did = "cosigned by" if outcome.kind == "witness" else "timestamped by"
-            print(neutral(f"{size} entries {did} {outcome.by} at {times.of(outcome.at_us)}"))
+            put(f"{size} entries {did} {outcome.by} at {times.of(outcome.at_us)}")
     if copy is not None:
-        print(neutral(f"{size} entries: the checkpoint is in {copy}"))
+        put(f"{size} entries: the checkpoint is in {copy}")
 
 
 def _as_json(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onrecord import compiled
-from onrecord.cli.terminal import print_json
+from onrecord.cli.terminal import print_json, put
 from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
 from onrecord.ledger.keys import own_verifiers, read_keys
@@ -23,7 +23,6 @@ from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, verify
 from onrecord.ledger.whereabouts import UNIT, answers, read_moved
-from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder, load
 
 _ROOM_BYTES = 256 * 1024 * 1024  # some 250,000 events; less is worth a warning
@@ -48,7 +47,7 @@ def doctor(options: Namespace) -> int:
         print_json(findings)
     else:
         for finding in findings:
-            print(f"{_MARKS[finding.state]}  {finding.about:<10}  {neutral(finding.text)}")
+            put(f"{_MARKS[finding.state]}  {finding.about:<10}  {finding.text}")
     return int(any(finding.state == "fail" for finding in findings))
 
 

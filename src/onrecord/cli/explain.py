@@ -7,7 +7,7 @@ long it is.
 
 from collections.abc import Iterator
 
-from onrecord.cli.terminal import print_json
+from onrecord.cli.terminal import print_json, put
 from onrecord.rules.detection.checks import entropy
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.finding import Finding
@@ -34,27 +34,27 @@ def list_rules(detectors: Detectors, *, as_json: bool) -> None:
         if as_json:
             print_json(dict(zip(("id", "label", "class", "licence", "source"), about, strict=True)))
         else:
-            print(neutral("{:<32}  {:<32}  {:<6}  {:<12}  {}".format(*about).rstrip()))
+            put("{:<32}  {:<32}  {:<6}  {:<12}  {}".format(*about).rstrip())
 
 
 def explain(detectors: Detectors, text: str, *, low: bool) -> None:
     """Print what is found in `text`, by which rule and why, and what was looked at and turned down."""
     findings = detectors.find(text, low=low)
-    print(f"text      {neutral(masked(detectors, text, low=low), _WIDTH)}")
+    put(f"text      {neutral(masked(detectors, text, low=low), _WIDTH)}")
     if not findings:
-        print("found     nothing")
+        put("found     nothing")
     rules = {rule.id: rule for rule in detectors.rules}
     for finding in findings:
-        print()
+        put("")
         for key, said in _about(finding, rules.get(finding.rule_id), text):
-            print(f"{key:<8}  {neutral(said)}")
+            put(f"{key:<8}  {said}")
     turned_down = list(_turned_down(detectors, text, findings, low=low))
     if turned_down:
-        print()
+        put("")
     for line in turned_down[:_MOST]:
-        print(f"not       {neutral(line)}")
+        put(f"not       {line}")
     if len(turned_down) > _MOST:
-        print(f"not       {len(turned_down) - _MOST} more")
+        put(f"not       {len(turned_down) - _MOST} more")
 
 
 def _about(finding: Finding, rule: Rule | None, text: str) -> Iterator[tuple[str, str]]:

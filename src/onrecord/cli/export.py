@@ -10,7 +10,7 @@ from typing import get_args
 from onrecord.cli.accessed import accessed
 from onrecord.cli.prove import unreadable
 from onrecord.cli.read import pseudonym
-from onrecord.cli.terminal import print_json, say
+from onrecord.cli.terminal import print_json, put, say
 from onrecord.errors import OnRecordError
 from onrecord.event.event import EventType
 from onrecord.ledger.clock import TimeText
@@ -20,7 +20,6 @@ from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.place import Home
 from onrecord.ledger.selection import Selected, Selection, select
 from onrecord.ledger.verify import SIGNING_S
-from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder
 
 _PLACES = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
@@ -46,7 +45,7 @@ def export(options: Namespace) -> int:
     if options.json:
         print_json({"path": str(options.out), "entries": made.entries, "size": made.size, "origin": made.origin})
     else:
-        print(neutral(f"{options.out}: {made.entries} of {made.size} entries of {made.origin}"))
+        put(f"{options.out}: {made.entries} of {made.size} entries of {made.origin}")
     if made.entries > len(chosen.seqs):
         say(f"{made.entries - len(chosen.seqs)} of them hand the signing key over, and prove the rest")
     for left_out in _left_out(chosen):

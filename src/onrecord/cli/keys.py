@@ -4,7 +4,7 @@
 from argparse import Namespace
 
 from onrecord.cli.despite import stop_unless_sound
-from onrecord.cli.terminal import print_json, say
+from onrecord.cli.terminal import print_json, put, say
 from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.rotation import rotate
 from onrecord.ledger.signing import verifier_file
@@ -29,6 +29,6 @@ def keys(options: Namespace) -> int:
         print_json({"vkey": vkeys[-1], "vkeys": vkeys, "origin": found[-1].name, "file": str(file)})
         return 0
     for key in found:
-        print(key)
+        put(str(key))
     say("this is public; keep a copy on another machine, and verify there: onrecord verify COPY --key FILE")
     return 0

@@ -4,7 +4,7 @@
 import os
 from argparse import Namespace
 
-from onrecord.cli.terminal import print_json, say
+from onrecord.cli.terminal import print_json, put, say
 from onrecord.config import account, build_redactor
 from onrecord.errors import OnRecordError
 from onrecord.event.event import Event
@@ -16,7 +16,6 @@ from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.place import Home
 from onrecord.ledger.signing import key_file, verifier_file
 from onrecord.ledger.successor import Predecessor, reopen
-from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder, load
 
 
@@ -48,7 +47,7 @@ def ledger(options: Namespace) -> int:
     if options.json:
         print_json({"ended": old.origin, "entries": old.size, "kept_as": old.kept_as})
     else:
-        print(neutral(f"ended {old.origin} at {old.size} entries; kept as {old.kept_as}"))
+        put(f"ended {old.origin} at {old.size} entries; kept as {old.kept_as}")
     say("the successor has a new key; give it to whoever verifies: onrecord keys")
     return 0
 

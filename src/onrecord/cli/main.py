@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from onrecord.cli.terminal import say
+from onrecord.cli.terminal import Parser, say
 from onrecord.errors import CommandError, OnRecordError
 from onrecord.ledger.place import LOGS
 from onrecord.version import __version__
@@ -66,7 +66,7 @@ def _forget_output() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="onrecord",
         description="The audit layer for MCP: every call on the record, redacted, chained, signed.",
         epilog="ONRECORD_HOME names the folder of ledger and keys (default: the platform's data folder), "

@@ -6,6 +6,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from onrecord.rules.neutral import neutral
+
 _WIDTH = 30  # characters
 _FIRST_S = 0.5  # what takes less needs no bar
 _EVERY_S = 0.1
@@ -15,7 +17,7 @@ class Bar:
     """How much of `total` bytes is done. Call it with the count so far; leaving the block takes it away."""
 
     def __init__(self, about: str, total: int) -> None:
-        self._about = about
+        self._about = neutral(about)
         self._total = max(1, total)
         self._shown = sys.stderr.isatty()
         self._next_at = time.monotonic() + _FIRST_S

@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from onrecord.cli.accessed import accessed
-from onrecord.cli.terminal import print_json, say
+from onrecord.cli.terminal import print_json, put, say
 from onrecord.errors import OnRecordError
 from onrecord.ledger.durable import replace_file
 from onrecord.ledger.evidence import Signed, find_entry, newest_signed
@@ -45,7 +45,7 @@ def prove(options: Namespace) -> int:
         size = signed.checkpoint.size
         print_json({"file": str(out), "seq": seq, "leaf": leaf_hash(proof.extra).hex(), "size": size})
     else:
-        print(out)
+        put(str(out))
     say(f"it holds entry {seq} and proves it; to check it elsewhere: onrecord verify {out} --key FILE")
     return 0
 

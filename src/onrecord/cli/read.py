@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from onrecord.cli.accessed import accessed
-from onrecord.cli.terminal import full, one_line, print_line, say
+from onrecord.cli.terminal import full, one_line, print_line, put, say
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.event.event import Event
 from onrecord.event.schema import read_event
@@ -65,7 +65,8 @@ def show(options: Namespace) -> int:
         if options.json:
             print_line(line.data)
         else:
-            print("\n".join([*([""] if found else []), *full(event)]))
+            for text in [*([""] if found else []), *full(event)]:
+                put(text)
         found += 1
     if not found:
         say(f"nothing on the record is called {options.which[:80]!r}")
@@ -124,7 +125,7 @@ def _print(line: Line, event: Event, *, as_json: bool) -> None:
     if as_json:
         print_line(line.data)
     else:
-        print(one_line(event))
+        put(one_line(event))
 
 
 def pseudonym(home: Home, name: str) -> str:

@@ -8,6 +8,7 @@ by shells. Nothing of it is printed or kept.
 import sys
 from argparse import Namespace
 
+from onrecord.cli.terminal import put
 from onrecord.errors import CommandError
 from onrecord.ledger.keys import open_digest_key
 from onrecord.rules.digests import Digests
@@ -23,5 +24,5 @@ def tag(options: Namespace) -> int:
     data = sys.stdin.buffer.read(_LONGEST + 1)
     if not data.strip() or len(data) > _LONGEST:
         raise CommandError("give one value on standard input, of at most 1 MiB", 2)
-    print(Digests(open_digest_key(home), tenant).tag(data.decode(errors="replace")))
+    put(Digests(open_digest_key(home), tenant).tag(data.decode(errors="replace")))
     return 0

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people see: talk on standard error, events as lines on standard output, never acting on them."""
+"""What people see: talk on standard error, lines on standard output, and nothing in either that acts.
 
+Whatever a verb prints goes through here, and is made neutral whoever chose it: names of files and logs
+come from outside as often as events do.
+"""
+
+import argparse
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 import msgspec
 
 from onrecord.event.event import Event
 from onrecord.rules.neutral import neutral
+from onrecord.rules.rendering import json_text
 
 _WIDTH = 240  # characters of a timeline's line; `show` has the rest
 
@@ -17,9 +24,22 @@ def say(text: str) -> None:
     print(f"onrecord: {neutral(text)}", file=sys.stderr, flush=True)
 
 
+def put(text: str, *, flush: bool = False) -> None:
+    """Print one line on standard output."""
+    print(neutral(text), flush=flush)
+
+
 def print_json(value: object) -> None:
-    """Print a value as one line of JSON."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    """Print a value as one line of JSON, in which escapes stand for all that could act."""
+    sys.stdout.write(json_text(msgspec.to_builtins(value)) + "\n")
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads a command line, and repeats nothing of it that could act."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and end."""
+        super().error(neutral(message))
 
 
 def print_line(data: bytes) -> None:

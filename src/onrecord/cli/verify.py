@@ -14,7 +14,7 @@ import msgspec
 
 from onrecord.cli.outsiders import sightings_of
 from onrecord.cli.progress import Bar
-from onrecord.cli.terminal import print_json
+from onrecord.cli.terminal import print_json, put
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.keys import read_verifiers
@@ -28,7 +28,6 @@ from onrecord.ledger.sparse import is_bundle
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, Report
 from onrecord.ledger.verify import verify as verify_log
-from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder
 
 PARTIAL = 3  # the exit code for a proof or a bundle of which all holds
@@ -59,7 +58,7 @@ def verify(options: Namespace) -> int:
         else:
             _print(report, subject, first=number == 0)
             if stale:
-                print(f"  stale: the newest entry is of {report.newest or 'no time at all'}")
+                put(f"  stale: the newest entry is of {report.newest or 'no time at all'}")
         excused = options.allow_unanchored and report.verdict == "unanchored"
         good = good and not stale and (report.verdict == "intact" or excused)
     return 0 if good else 1
@@ -226,11 +225,11 @@ def _verify_evidence(options: Namespace, home: Home) -> int:
     if options.json:
         print_json(report)
     else:
-        print(f"{report.headline}: {options.path}")
+        put(f"{report.headline}: {options.path}")
         if report.origin:
-            print(f"  of {neutral(report.origin)}")
+            put(f"  of {report.origin}")
         for reason in report.reasons:
-            print(f"  {neutral(reason)}")
+            put(f"  {reason}")
     return PARTIAL if report.verdict == "partial" else 1
 
 
@@ -243,11 +242,11 @@ def _is_older(newest: str, age_s: int) -> bool:
 
 def _print(report: Report, subject: _Subject, *, first: bool) -> None:
     if not first:
-        print()
-    print(f"{report.headline}: {subject.folder.path}")
+        put("")
+    put(f"{report.headline}: {subject.folder.path}")
     if report.origin:
-        print(f"  of {neutral(report.origin)}")
+        put(f"  of {report.origin}")
     deleted = f", {report.deleted} of them deleted on the record" if report.deleted else ""
-    print(f"  {report.entries} entries read{deleted}; the newest valid signature covers {report.signed}")
+    put(f"  {report.entries} entries read{deleted}; the newest valid signature covers {report.signed}")
     for reason in report.reasons:
-        print(f"  {neutral(reason)}")
+        put(f"  {reason}")

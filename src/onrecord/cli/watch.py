@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from onrecord.cli.terminal import print_json, say
+from onrecord.cli.terminal import print_json, put, say
 from onrecord.config import build_anchor_plan, record_once, review_when_due
 from onrecord.errors import Contradicted, OnRecordError
 from onrecord.event.event import Event
@@ -25,7 +25,6 @@ from onrecord.ledger.presence import count_living
 from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.watcher import Watcher
 from onrecord.ledger.whereabouts import read_moved
-from onrecord.rules.neutral import neutral
 from onrecord.settings import Loaded, home_folder, load
 
 _COMMAND_S = 30.0  # for the command that is told of an alarm
@@ -60,9 +59,9 @@ def watch(options: Namespace) -> int:
         if options.json:
             print_json(alert)
         else:
-            print(f"{TimeText().of(now_us())}  {alert.log}: {alert.verdict}")
+            put(f"{TimeText().of(now_us())}  {alert.log}: {alert.verdict}")
             for reason in alert.reasons:
-                print(f"  {neutral(reason)}")
+                put(f"  {reason}")
         sys.stdout.flush()
         if options.exec:
             _run(options.exec, alert)

@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from types import FrameType
 
-from onrecord.cli.terminal import say
+from onrecord.cli.terminal import put, say
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.ledger.note import VerifierKey
 from onrecord.ledger.smallfile import MAX_KEYS, read_small
@@ -37,7 +37,7 @@ def witness(options: Namespace) -> int:
     with server:
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
-        print(state.cosigner.vkey, flush=True)
+        put(str(state.cosigner.vkey), flush=True)
         say(f"a witness of {len(logs)} {'log' if len(logs) == 1 else 'logs'} listens on {server.url}")
         server.serve_forever()
     state.close()
