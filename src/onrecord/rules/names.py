@@ -235,7 +235,8 @@ ABOUT = listed("""
     file filename format function handler hint id ids index label length level lifetime limit limits link location
     manager max method min mode name names optional parser path paths policy price provider ratio reference ref
     regex required requirements reset rotation rule rules scheme scope scopes server servers size status strength
-    threshold title ttl type types uri url urls usage valid validator version
+    threshold title ttl type types uri url urls usage valid validator version short long weak mismatch placeholder help
+    helper error errors message messages incorrect invalid
 """)
 
 # Anywhere in a name these make it one of a time: `token_expires_at`.

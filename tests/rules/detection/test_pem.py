@@ -43,6 +43,7 @@ def test_a_private_key_is_masked_to_its_end(key: str) -> None:
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_of_a_key_with_an_end_nothing_survives(inside: str, after: str) -> None:
+    inside = f"MIIDummy{inside}"  # between marks with nothing else there is no key
     if "-----" not in inside and not inside.endswith("-"):
         assert "█" in (shown := left(f"{BEGIN}{inside}{END}{after}"))
         assert BEGIN not in shown

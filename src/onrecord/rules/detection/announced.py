@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from onrecord.rules import names
 from onrecord.rules.detection import pem
-from onrecord.rules.detection.checks import Check, Span, literal
+from onrecord.rules.detection.checks import Check, Span, literal, value
+from onrecord.rules.detection.handles import of_request
 from onrecord.rules.detection.likeness import drawn, is_path, named, odd
 from onrecord.rules.words import listed, words
 
@@ -22,11 +23,13 @@ _ASKS = listed("""
     include includes expect assert type label test describe it by input field click fill print log raise error create
     make next match scan accept skip unexpected emit
 """)
+_AUXILIARIES = frozenset({"is", "are", "be", "was", "were", "been", "being", "uniquely"})
 # What people say about passwords without saying one.
 _SAID = listed("""
     required needed correct incorrect wrong invalid valid missing empty set not changed reset weak strong too
     expired secure safe stored hashed encrypted used the a an your my his her their our this that case same one
     known unknown given provided shown hidden visible protected blank optional mandatory on in at for and or if
+    argon2i argon2id argon2d bcrypt scrypt pbkdf2 sha1 sha256 sha-256 sha512 sha-512 md5 base64 utf-8
     never always only also just still now stored sent asked entered
 """)
 
@@ -99,6 +102,27 @@ def manifest(text: str, start: int, end: int) -> Span | None:
     return (start, end) if len(value) % 4 == 0 and not (value.isalpha() and value.islower()) else None
 
 
+def option(text: str, start: int, end: int) -> Span | None:
+    """Keep the value of an option whose name announces one: `--api-key …`; not of `--next-token`, nor a path."""
+    name = text[max(0, start - 64) : start].rstrip("\"'`\\=$ ").split(" ")[-1]
+    written = text[start:end]
+    if not names.label_of(name) or of_request(written, "client") or (written.count("/") > 1 and named(written)):
+        return None
+    return value(text, start, end)
+
+
+def netrc(text: str, start: int, end: int) -> Span | None:
+    """Keep the password of a line of .netrc; not the word after `login and password`."""
+    login = text[max(0, start - 160) : start].lower().rpartition("login")[2].split()
+    return None if login[:1] in (["and"], ["or"], ["with"], ["your"]) else literal(text, start, end)
+
+
+def identified(text: str, start: int, end: int) -> Span | None:
+    """Keep the password of `create user me identified by …`; not what a sentence says that something is known by."""
+    before = text[max(0, start - 40) : start].lower().rpartition("identified")[0].split()
+    return None if before[-1:] and before[-1] in _AUXILIARIES else word(text, start, end)
+
+
 def mnemonic(text: str, start: int, end: int) -> Span | None:
     """Keep 12, 15, 18, 21 or 24 words. BIP-39."""
     return (start, end) if len(text[start:end].replace(",", " ").split()) in (12, 15, 18, 21, 24) else None
@@ -108,6 +132,9 @@ ANNOUNCED: Mapping[str, Check] = {
     "pem": pem.block,
     "pem64": pem.encoded,
     "said": said,
+    "option": option,
+    "netrc": netrc,
+    "identified": identified,
     "word": word,
     "argument": argument,
     "manifest": manifest,

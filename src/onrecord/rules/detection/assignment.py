@@ -12,12 +12,12 @@ What counts as a value is judged in worth.py; what people write in sentences is 
 from onrecord.rules import names
 from onrecord.rules.detection import worth
 from onrecord.rules.detection.checks import Span
-from onrecord.rules.detection.handles import in_resource
+from onrecord.rules.detection.handles import in_resource, of_request
 from onrecord.rules.pattern import Pattern
 
 LEFT = 64  # characters before the telling word that may belong to its name
 LONGEST = 4096  # characters of a value in which its end is looked for
-MOST_IN_ONE = 16  # telling names in one run without blanks that are read; with more, the run is masked
+MOST_IN_ONE = 64  # telling names in one run without blanks that are read; with more, the run is masked
 TALLEST = 200  # lines of a value of several lines
 
 # The telling word and the rest of its name.
@@ -91,7 +91,7 @@ class Reader:
         if text[end - 1] in _QUOTES:  # a type stood before the sign
             end = end - 1 - _backslashes_before(text, start, end - 1)
         kept = self._kept(name, label, end)
-        if kept is None or (label == "token" and worth.of_request(text[slice(*kept)], name)):
+        if kept is None or (label == "token" and of_request(text[slice(*kept)], name)):
             return None
         self._begun, self._done = kept
         return Assignment(*kept, label)

@@ -27,6 +27,7 @@ STANDS_IN = listed(
     redacted masked hidden removed omitted placeholder example todo tbd env self this your yourself file path
     same-origin include omit name type auth bearer basic digest user username void var let const return function
     nullptr public private protected passphrase passcode credentials string_value changeme change-me change_me
+    yes no on off
     """
 )
 _OPENERS = (

@@ -6,7 +6,7 @@ Many stand just where a key would: `"Key": "2026/9f86….parquet"` is an object 
 them and how they are written gives them away.
 """
 
-from onrecord.rules.words import listed
+from onrecord.rules.words import listed, words
 
 _LEFT = 160  # characters before a value in which the name that it is part of begins
 _PART = "\t\r\n \"'`,;<>()[]{}|="  # what a resource name does not hold
@@ -15,7 +15,10 @@ _FILES = listed("""
     woff woff2 ttf csv tsv json jsonl ndjson yaml yml xml html htm css js mjs cjs ts tsx jsx map md rst txt log lock py
     go rs java rb php sh sql avro orc db sqlite pb proto tf asc sig
 """)
+_DIGEST_OF = ("checksum/", "hash/", "sha256/", "md5/")  # annotations of Kubernetes: checksum/secret
+_OF_REQUEST = frozenset({"client", "request", "change", "lock"})
 _HEX = frozenset("0123456789abcdefABCDEF")
+_PUBLIC = ("AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh")  # public keys of SSH. RFC 4253, 6.6.
 _NUMBER = 18  # characters of a number of 64 bits, as programs write it: 0x3FF0000000000000
 _FINGERPRINTS = (16, 40)  # digits of the id of an OpenPGP key, and of its fingerprint. RFC 9580, 5.5.4.
 
@@ -26,7 +29,7 @@ def is_handle(text: str, start: int, end: int) -> bool:
     before = text[start - 1 : start]
     if before in ("@", "#") and text[start - 2 : start - 1].isalnum() and _HEX.issuperset(value.strip(".")):
         return True  # release@9f86…
-    if text[start - 2 : start] == "${" or in_resource(text, start) or _is_path(value):
+    if value.startswith(_PUBLIC) or text[start - 2 : start] == "${" or in_resource(text, start) or _is_path(value):
         return True
     digits = value[2:] if value[:2] in ("0x", "0X") else value
     if not _HEX.issuperset(digits):
@@ -42,7 +45,14 @@ def in_resource(text: str, at: int) -> bool:
             first = i + 1
             break
     run = text[first:at]
-    return run.startswith(("arn:", "urn:")) or ":arn:" in run or run.count("::") > 1
+    return run.startswith(("arn:", "urn:")) or ":arn:" in run or run.count("::") > 1 or run.endswith(_DIGEST_OF)
+
+
+def of_request(value: str, name: str) -> bool:
+    """Say whether a UUID under `ClientToken`, `clientRequestToken` or the like makes a request idempotent. AWS."""
+    if len(value) != 36 or value.count("-") != 4 or "_" in name:
+        return False
+    return not _OF_REQUEST.isdisjoint(words(name))
 
 
 def _is_path(value: str) -> bool:

@@ -171,6 +171,8 @@ def _goes_on(data: bytes, start: int, end: int) -> bool:
         line = data[max(data.rfind(b"\n", max(0, start - LINE), start) + 1, start - LINE) : start].lstrip(b" \t")
         if not line.startswith(mark[:1]):
             return False
+    if data[max(0, start - 12) : start].rpartition(b".")[2] in _FILES:
+        return False  # a list of files
     head = data[end : end + 48]
     if head[:4].isdigit() and head[4:5] in (b"-", b"/"):
         return False
@@ -185,6 +187,9 @@ def _goes_on(data: bytes, start: int, end: int) -> bool:
     return word[1:2] in b"=\r\n" or (word[1:2] in b"\"'" and word[2:3] in b" ,;)]}\r\n")  # what fills up base64
 
 
+_FILES = frozenset(
+    b"bin c cfg conf css csv go gz h html java js json jsx log md pem php py rb rs rst sh sql toml ts tsx txt xml yaml yml".split()
+)
 _ENDS = frozenset(_TOKEN[i : i + 1] for i in range(len(_TOKEN)))
 _STARTS = _ENDS
 _MARKS = frozenset((b"+", b"-"))

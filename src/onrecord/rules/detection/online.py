@@ -29,6 +29,8 @@ _VERSION_WORDS = (
     "section",
     "chapter",
     "clause",
+    "workflow",
+    "bump",
 )
 
 
@@ -51,6 +53,10 @@ def ipv4(text: str, start: int, end: int) -> Span | None:
         return None
     if before[-1:] == "/" and before[:1].isalpha():
         return None  # Chrome/120.0.6099.109
+    if before[-1:] == " " and before[:1].isdigit() and "." in text[max(0, start - 8) : start].split(" ")[-2]:
+        return None  # 2.12 3.51.98.32 in the path of a picture
+    if after[:1] == "." and before[-1:] in (">", "\n", "") and text[end + 2 : end + 3].isupper():
+        return None  # the number of a section
     parts = [int(part) for part in text[start:end].split(".")]
     if max(parts) > 255 or parts[0] in (0, 127, 255) or parts == [169, 254, 169, 254] or parts[2:] == [0, 0]:
         return None
@@ -87,9 +93,13 @@ def ipv6(text: str, start: int, end: int) -> Span | None:
 def mac(text: str, start: int, end: int) -> Span | None:
     """Keep an address of six or eight bytes; not one of zeros, not the broadcast, not part of a fingerprint."""
     separator = text[start + 2] if text[start + 2] in ":-" else "."
-    goes_on = text[end : end + 1] == separator and text[end + 1 : end + 2].isalnum()
+    after = text[end + 1 : end + 2 + _NEAR]
+    goes_on = text[end : end + 1] == separator and (after[:1].isalnum() or after.lstrip()[2:3] == separator)
     if text[start - 1 : start] == separator or goes_on or text[end : end + 1] == "_":
         return None
+    line_before = text[max(0, start - _NEAR * 2) : start].rstrip()
+    if line_before[-1:] == separator and (line_before[-2:-1].isalnum() or line_before.lower().endswith("serial number:")):
+        return None  # the last line of a fingerprint, a key or a signature
     digits = text[start:end].replace(separator, "")
     if len(set(digits.lower())) == 1 or (separator == "-" and digits.isdigit()):
         return None

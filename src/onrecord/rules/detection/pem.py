@@ -10,15 +10,18 @@ from base64 import b64decode
 from onrecord.rules.detection.checks import Span
 
 LONGEST = 65_536  # characters from the beginning of a key to the end of it
+_LEAST = 4  # different characters in a key
 _CUT = 16_384  # characters of a key without an end that are looked at
 _BODY = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 _AROUND = " \t\r\n\"'`+,;|>#*()\\"  # what may stand around a line of a key: quotes, comment signs, escapes
 
 
-def block(text: str, start: int, end: int) -> Span:
-    """Return the whole key that begins with the marker `text[start:end]`."""
+def block(text: str, start: int, end: int) -> Span | None:
+    """Return the whole key that begins with the marker `text[start:end]`; None where nothing stands in it."""
     mark = text.find("-----", end, end + LONGEST)
     if mark >= 0 and text.startswith(("-----END", "----- END"), mark):
+        if len(_BODY.intersection(text[end:mark].replace("\\n", ""))) < _LEAST:
+            return None  # a program that looks for the marks
         stop = text.find("-----", mark + 8, mark + 80)
         return start, mark + 8 if stop < 0 else stop + 5
     mark = text.find("---- END", end, end + LONGEST) if text.startswith("---- ", start) else -1

@@ -120,7 +120,13 @@ def _is_card(text: str, groups: list[Span]) -> bool:
     digits = "".join(text[a:b] for a, b in groups)
     if not _issued(digits) or joined(text, groups[0][0], groups[-1][1]) or not luhn(digits):
         return False
-    if len(digits) > 12 or digits[:4] in _MAESTRO:
+    if len(groups) == 2 and text[groups[0][1]] == ".":
+        return False  # a decimal
+    if len(digits) > 12:
+        return True
+    if "account" in text[max(0, groups[0][0] - _ANNOUNCED) : groups[0][0]].lower():
+        return False  # of a cloud
+    if digits[:4] in _MAESTRO:
         return True
     return _says_card(text, groups[0][0])
 

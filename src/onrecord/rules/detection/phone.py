@@ -153,6 +153,8 @@ def national(text: str, start: int, end: int) -> Span | None:
         and digits[3] in "01"
     ):
         return None  # no exchange of North America begins so
+    if written[3:4] == "." and written[7:8] == "-":
+        return None  # a clause of a regulation: 252.227-7013
     if len(groups) > 2 and all(len(group) == 4 and group[:2] in ("19", "20") for group in groups[-2:]):
         return None  # 12 2024-2025
     return start, _extended(text, end)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from onrecord.rules import names
 from onrecord.rules.detection.finding import Span
-from onrecord.rules.detection.handles import is_handle
+from onrecord.rules.detection.handles import is_handle, of_request
 from onrecord.rules.detection.likeness import worded
 from onrecord.rules.detection.services import SERVICES
 from onrecord.rules.pattern import Pattern, utf8
@@ -96,6 +96,7 @@ ASSIGNED = (
 ASSIGNED_HEX = r"""(?:=>|[=:])[ \t]{0,3}["'`]?[0-9a-fA-F][0-9a-fA-F-]{19}"""
 _LONGEST_ASSIGNED = 128
 _ENCODED = ("iVBOR", "/9j/", "R0lGOD", "UklGR", "eyJ", "sha1-", "sha256-", "sha384-", "sha512-", "data")
+_SHA1 = 40  # hexadecimal digits of a digest
 _HEX = frozenset("0123456789abcdefABCDEF-")
 _HEX_END = _HEX | {"."}
 _DENIES_ASSIGNED = DENIES | listed("""
@@ -138,8 +139,16 @@ def label_at(text: str, start: int, end: int) -> str:
     if (len(value) < SHORTEST_HEX and set(value) <= _HEX) or is_handle(text, start, end):
         return ""
     left = text[max(0, start - LEFT) : start]
+    if _is_key_of(value, left):
+        return ""
     # Digests and ids are what sentences speak of more often.
     return _announced(left, NEAREST if _HEX_END.issuperset(value) and not _said(left) else FARTHEST)
+
+
+def _is_key_of(value: str, left: str) -> bool:
+    """Say whether `left` ends with a name under which `value` is the key of a thing or of a request."""
+    name = (_parts(left) or [""])[-1]
+    return of_request(value, name) or (len(value) == _SHA1 and _HEX.issuperset(value) and words(name) == ["key"])
 
 
 def _said(left: str) -> bool:
@@ -162,10 +171,14 @@ def _announced(left: str, farthest: int = FARTHEST) -> str:
         if label:
             denied = i > 0 and written[i - 1][-1].isalnum()  # "idempotency key"
             denied = denied and any(len(word) > 1 and word in DENIES for word in parts[i - 1])
-            name = words(written[i].rpartition("=")[2].rpartition(",")[2])  # of `text=acme_key`, the last
-            about = len(name) > 1 and (name[-1] in names.ABOUT or not names.OF_TEXT.isdisjoint(name))
-            return "" if denied or about else label
+            return "" if denied or _is_about(written[i]) else label
     return ""
+
+
+def _is_about(part: str) -> bool:
+    """Say whether the last name in `part` speaks about a key: `key_name`, `progressToken`."""
+    name = words(part[max(map(part.rfind, "\"',{")) + 1 :])
+    return len(name) > 1 and (name[-1] in names.ABOUT or not names.OF_TEXT.isdisjoint(name))
 
 
 def _parts(left: str) -> list[str]:
@@ -183,7 +196,7 @@ def is_assigned(text: str, start: int, end: int) -> bool:
     if sum(map(str.isdigit, value)) < 2 or not is_random(value, shortest=20):
         return False
     left = text[max(0, start - LEFT) : start]
-    if (set(value) <= _HEX and _announced(left) == "") or is_handle(text, start, end):
+    if (set(value) <= _HEX and _announced(left) == "") or _is_key_of(value, left) or is_handle(text, start, end):
         return False
     before = [words(part) for part in _parts(left)[-2:]]
     if before and all(len(word) < 2 for word in before[-1]):

@@ -10,13 +10,12 @@ from contextlib import suppress
 from onrecord.rules import names
 from onrecord.rules.detection import checks
 from onrecord.rules.detection.likeness import drawn, is_path, named, odd, worded
-from onrecord.rules.words import listed, words
+from onrecord.rules.words import listed
 
 HEADERS = frozenset({"authorization", "cookie"})  # labels of names whose value is a whole line
 _READ = 256  # characters that are judged; a value that goes on is judged by its beginning
 _MARKS = frozenset("!@#$%^&*?~")
 _KEY_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
-_OF_REQUEST = frozenset({"client", "request", "change", "lock"})
 _SCHEMES = listed(
     """
     bearer basic token digest negotiate apikey api-token oauth ntlm key hawk sharedkey sharedkeylite signature jwt dpop
@@ -27,7 +26,7 @@ _SCHEMES = listed(
 
 def quoted(text: str, start: int, end: int, name: str, label: str) -> bool:
     """Say whether what stands between quotes is a secret of kind `label`."""
-    value = text[start : min(end, start + _READ)]
+    value = _unescaped(text[start : min(end, start + _READ)])
     if label == "private-key" and value.startswith("-----"):
         return True
     if value[0] in "\n);,+ " and _goes_on(value):
@@ -54,18 +53,16 @@ def quoted(text: str, start: int, end: int, name: str, label: str) -> bool:
     return any(char in _MARKS for char in value) or drawn(value, 10)
 
 
-def of_request(value: str, name: str) -> bool:
-    """Say whether a UUID under `ClientToken`, `clientRequestToken` or the like makes a request idempotent. AWS."""
-    if len(value) != 36 or value.count("-") != 4 or "_" in name:
-        return False
-    return not _OF_REQUEST.isdisjoint(words(name))
+def _unescaped(value: str) -> str:
+    """Return `value` with what JSON wrote as `\\u00fc` in it."""
+    if "\\u" in value and value.isascii():
+        with suppress(UnicodeDecodeError):
+            return value.encode().decode("unicode_escape")
+    return value
 
 
 def _is_name(value: str, name: str) -> bool:
     """Say whether a value is a telling name itself, as in a translation, or what a country is called: `"PW": "Palau"`."""
-    if "\\u" in value and value.isascii():
-        with suppress(UnicodeDecodeError):
-            value = value.encode().decode("unicode_escape")
     lowered = value.lower()
     if lowered in names.WORDS or lowered in names.FOREIGN or value.endswith(("。", "？")):
         return True
@@ -174,4 +171,6 @@ def header(text: str, start: int, end: int) -> bool:
     place = text.find(credential, start, end) if len(credential) >= 6 else -1
     if place < 0 or checks.literal(text, place, place + len(credential)) is None or (not scheme and _is_code(first)):
         return False
+    if credential.isdigit() and not scheme:
+        return False  # "authorization_code": 864000
     return any(char.isdigit() for char in credential) or any(drawn(word) for word in credential.split())
