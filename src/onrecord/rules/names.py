@@ -242,6 +242,9 @@ ABOUT = listed("""
 # Anywhere in a name these make it one of a time: `token_expires_at`.
 OF_TIME = listed("expires expired expiry expiration issued created updated rotated")
 
+# Before a password these make a name that of a button or a heading: `show_password`.
+OF_FORM = listed("forgot forgotten show hide toggle")
+
 # Beside `token` these mean a count, a place in a list, or a piece of text.
 OF_TEXT = listed("""
     audio batch cached completion continuation cursor eos bos pad mask sep unk special stop image input
@@ -313,5 +316,7 @@ def _only_about(parts: list[str], label: str) -> bool:
     if tuple(parts) in _SECRET_IDS:
         return False
     if len(parts) > 1 and (parts[-1] in ABOUT or not OF_TIME.isdisjoint(parts)):
+        return True
+    if label == "password" and not OF_FORM.isdisjoint(parts[:-1]):
         return True
     return label == "token" and not OF_TEXT.isdisjoint(parts)

@@ -43,6 +43,8 @@ def said(text: str, start: int, end: int) -> Span | None:
     value = text[start : min(end, start + _READ)]
     if len(value) < 3 or literal(text, start, end) is None or value.lower() in _SAID or value[:1] in "([{<":
         return None
+    if "." in value and names.label_of(value) and value.replace(".", "").isidentifier():
+        return None  # options.auth.password
     if inside:
         return (start, end) if text[end : end + 1] in "\"'`”’»“" else None
     marked = any(char in _MARKS for char in value[:-1]) and any(map(str.isalpha, value))

@@ -27,7 +27,7 @@ STANDS_IN = listed(
     redacted masked hidden removed omitted placeholder example todo tbd env self this your yourself file path
     same-origin include omit name type auth bearer basic digest user username void var let const return function
     nullptr public private protected passphrase passcode credentials string_value changeme change-me change_me
-    yes no on off
+    yes no on off async await new typeof
     """
 )
 _OPENERS = (
@@ -74,6 +74,8 @@ def literal(text: str, start: int, end: int) -> Span | None:
         return None
     if value[:1] in (",", "}", "]") and not value.strip("0123456789.,:[]{}-+ "):
         return None  # what stands between two texts in JSON
+    if "://" in value and value.count("{") > 1 < value.count("}"):
+        return None  # postgres://{user}:{password}@{host}
     if is_version(value) or is_moment(value):
         return None
     if "..." in value or not any(map(str.isalnum, value)) or not value.strip("xX"):

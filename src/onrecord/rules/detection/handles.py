@@ -29,6 +29,9 @@ def is_handle(text: str, start: int, end: int) -> bool:
     before = text[start - 1 : start]
     if before in ("@", "#") and text[start - 2 : start - 1].isalnum() and _HEX.issuperset(value.strip(".")):
         return True  # release@9f86…
+    left = text[max(0, start - _LEFT) : start]
+    if left.rfind("ENC[") > left.rfind("]"):
+        return True  # encrypted by sops
     if value.startswith(_PUBLIC) or text[start - 2 : start] == "${" or in_resource(text, start) or _is_path(value):
         return True
     digits = value[2:] if value[:2] in ("0x", "0X") else value

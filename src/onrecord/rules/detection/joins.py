@@ -188,7 +188,8 @@ def _goes_on(data: bytes, start: int, end: int) -> bool:
 
 
 _FILES = frozenset(
-    b"bin c cfg conf css csv go gz h html java js json jsx log md pem php py rb rs rst sh sql toml ts tsx txt xml yaml yml".split()
+    b"bin c cfg conf css csv go gz h html java js json jsx log md pem php py rb rs rst sh sql toml ts tsx txt xml yaml"
+    b" yml".split()
 )
 _ENDS = frozenset(_TOKEN[i : i + 1] for i in range(len(_TOKEN)))
 _STARTS = _ENDS

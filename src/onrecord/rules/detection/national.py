@@ -80,7 +80,11 @@ def announced(text: str, start: int, end: int) -> Span | None:
     digits = "".join(char for char in written if char.isdigit())
     if len(digits) < _LEAST or len(set(digits)) == 1 or joined(text, start, end) or dated(written):
         return None
-    if text[end : end + 1] == ":" or text[start - 1 : start] == "#" or [len(group) for group in written.split("-")] == [3, 2, 4]:
+    if (
+        text[end : end + 1] == ":"
+        or text[start - 1 : start] == "#"
+        or [len(group) for group in written.split("-")] == [3, 2, 4]
+    ):
         return None  # the second has rules of its own: SSN, ITIN
     near = around(text, start, end, _LEFT, _RIGHT)
     lowered = near.lower()

@@ -98,7 +98,9 @@ def mac(text: str, start: int, end: int) -> Span | None:
     if text[start - 1 : start] == separator or goes_on or text[end : end + 1] == "_":
         return None
     line_before = text[max(0, start - _NEAR * 2) : start].rstrip()
-    if line_before[-1:] == separator and (line_before[-2:-1].isalnum() or line_before.lower().endswith("serial number:")):
+    if line_before[-1:] == separator and (
+        line_before[-2:-1].isalnum() or line_before.lower().endswith("serial number:")
+    ):
         return None  # the last line of a fingerprint, a key or a signature
     digits = text[start:end].replace(separator, "")
     if len(set(digits.lower())) == 1 or (separator == "-" and digits.isdigit()):

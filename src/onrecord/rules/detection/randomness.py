@@ -136,7 +136,7 @@ def label_at(text: str, start: int, end: int) -> str:
     value = text[start:end]
     if not SHORTEST <= len(value) <= LONGEST or not is_random(value, ANNOUNCED):
         return ""
-    if (len(value) < SHORTEST_HEX and set(value) <= _HEX) or is_handle(text, start, end):
+    if "..." in value or (len(value) < SHORTEST_HEX and set(value) <= _HEX) or is_handle(text, start, end):
         return ""
     left = text[max(0, start - LEFT) : start]
     if _is_key_of(value, left):
@@ -217,7 +217,7 @@ def _in_private_key(text: str, start: int, end: int) -> bool:
 def _in_header(left: str) -> bool:
     """Say whether `left` ends with the name of a message's own header, which announces nothing: `X-Received`."""
     at = left.rfind("X-")
-    return at > 0 and not left[at - 1].isalnum() and names.label_of(left[at:].split("\n")[0]) == ""
+    return at > 0 and not left[at - 1].isalnum() and names.label_of(left[at:].split("\n", maxsplit=1)[0]) == ""
 
 
 def is_random(value: str, longest_run: float = UNANNOUNCED, shortest: int = 12) -> bool:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from onrecord.rules import names
 from onrecord.rules.detection import checks
 from onrecord.rules.detection.likeness import drawn, is_path, named, odd, worded
-from onrecord.rules.words import listed
+from onrecord.rules.words import listed, words
 
 HEADERS = frozenset({"authorization", "cookie"})  # labels of names whose value is a whole line
 _READ = 256  # characters that are judged; a value that goes on is judged by its beginning
@@ -62,11 +62,29 @@ def _unescaped(value: str) -> str:
 
 
 def _is_name(value: str, name: str) -> bool:
-    """Say whether a value is a telling name itself, as in a translation, or what a country is called: `"PW": "Palau"`."""
+    """Say whether a value is a telling name itself, or what the form or the country so named is called."""
     lowered = value.lower()
     if lowered in names.WORDS or lowered in names.FOREIGN or value.endswith(("。", "？")):
         return True
+    if _echoes(value, name) or _is_heading(value, name):
+        return True
     return name[:3] in ('PW"', "PW'") and not any(char.isdigit() or char in _MARKS for char in value)
+
+
+def _echoes(value: str, name: str) -> bool:
+    """Say whether a value says what its name says: `PASSWORD_BANNED = "passwordBanned"`, `PWD_START = "/pwd/start"`."""
+    said = words(value)
+    common = set(said).intersection(words(name))
+    return (len(common) > 1 and 3 * sum(map(len, common)) >= sum(map(len, said))) or (
+        value[0] == "/" and value.count("/") > 1 and worded(value)
+    )
+
+
+def _is_heading(value: str, name: str) -> bool:
+    """Say whether a value is a text of a form, in whatever language: `"ui.login.password": "Wachtwurd"`."""
+    if name.count(".") < 2 or any(char.isdigit() or char in "@#$%^&*~_" for char in value):
+        return False
+    return " " in value or not value.isascii() or value.istitle()
 
 
 def _goes_on(value: str) -> bool:
@@ -81,7 +99,7 @@ def _is_colour(value: str) -> bool:
 
 def _is_code(value: str) -> bool:
     """Say whether a word is an expression of a program: `self->name`, `key[:16]`, `Secret{1}`, `0x1015`."""
-    if any(sign in value for sign in ("->", "::", "(?", "[^")):
+    if any(sign in value for sign in ("->", "::", "(?", "[^", "[a-z", "[A-Z", "[0-9")):
         return True
     if value[:1] in ("!", "$", "&") and value[1:2].isalpha() and "." in value:
         return True
@@ -98,30 +116,57 @@ def bare(text: str, start: int, end: int, name: str, label: str, *, blank: bool)
     value = text[start : min(end, start + _READ)]
     if checks.literal(text, start, end) is None or is_path(value) or _is_code(value):
         return False
+    if _is_expression(value, name, blank=blank):
+        return False
     if "(" in value or value.lower().strip("_") in name.lower():
         return odd(value)
-    if value[0] == ":" and not blank:
-        return False  # Pass::Kind
-    if name.rstrip(" \t:=")[-1:] in ("'", '"') and value.isidentifier() and not any(map(str.isdigit, value)):
-        return False  # {'password': password_of_user}
     digit = any(char.isdigit() for char in value)
     if name.isupper() and not blank:  # MYSQL_PASSWORD=hiqv
         return (digit or "." not in value) and not (value[0] == "/" and "PWD" in name)
     if odd(value):
         return True
     if label == "password":
-        if value[0] == "/" and name.lower().rstrip(" :=\"'").endswith("pwd"):
-            return False
-        if digit:
-            return not (value.isidentifier() and names.label_of(value) and not value[0].isdigit())
-        if value.replace("-", "").isalpha() and value.islower() and (not blank or _closed(text, end)):
-            return text[end : end + 1] != ":"  # :meth:`password`
-        return ("." not in value and any(char in _MARKS for char in value)) or drawn(value, 8)
+        return _bare_password(text, end, value, name, blank=blank)
     if value.startswith("/") or len(value) < 8 or (value.isidentifier() and names.label_of(value)):
         return False
     if sum(char.isdigit() for char in value) >= 2:
         return not worded(value) and not named(value) and not (value.count(".") == 1 and _is_dotted(value))
     return drawn(value)
+
+
+def _bare_password(text: str, end: int, value: str, name: str, *, blank: bool) -> bool:
+    """Say whether a bare word after the name of a password is one; people choose plain words too."""
+    if _is_type(text, end, value, name) or (value[0] == "/" and name.lower().rstrip(" :=\"'").endswith("pwd")):
+        return False
+    if any(char.isdigit() for char in value):
+        return not (value.isidentifier() and names.label_of(value) and not value[0].isdigit())
+    if value.replace("-", "").isalpha() and value.islower() and (not blank or _closed(text, end)):
+        return text[end : end + 1] != ":"  # :meth:`password`
+    return ("." not in value and any(char in _MARKS for char in value)) or drawn(value, 8)
+
+
+def _is_expression(value: str, name: str, *, blank: bool) -> bool:
+    """Say whether a bare word is an object, a constant, a variable of a program: `{type:x}`, `Pass::Kind`."""
+    if (value[0] == ":" and not blank) or (value[0] == "{" and ":" in value):
+        return True
+    if "(" in value and worded(value.partition("(")[0]):
+        return True
+    if value.isdigit():
+        return blank and _goes_past(name)
+    quoted_name = name.rstrip(" \t:=")[-1:] in ("'", '"')  # {'password': password_of_user}
+    return quoted_name and value.isidentifier() and not any(map(str.isdigit, value))
+
+
+def _is_type(text: str, end: int, value: str, name: str) -> bool:
+    """Say whether a value is a type: `type NewPasswordResult = SignInStateV2 | …`, `password: AttributeOfUserV2;`."""
+    if not value.isidentifier() or not value[0].isupper() or len(words(value)) < 3 or not worded(value):
+        return False
+    return text[end : end + 8].lstrip()[:1] in tuple(";|<[&{,") or (name[0].isupper() and not name.isupper())
+
+
+def _goes_past(name: str) -> bool:
+    """Say whether words follow the telling one: `SIGN_UP_WITH_PASSWORD_START`."""
+    return len(words(name)) > 1 and not names.label_of(words(name)[-1])
 
 
 def _is_dotted(value: str) -> bool:
@@ -169,8 +214,14 @@ def header(text: str, start: int, end: int) -> bool:
         scheme = drawn(rest.partition(" ")[0])
     credential = rest if scheme else value if "=" in first else first
     place = text.find(credential, start, end) if len(credential) >= 6 else -1
-    if place < 0 or checks.literal(text, place, place + len(credential)) is None or (not scheme and _is_code(first)):
+    if (
+        place < 0
+        or checks.literal(text, place, place + len(credential)) is None
+        or (not scheme and (_is_code(first) or "(" in first))
+    ):
         return False
+    if credential[:1] in ("{", "<") and "(" in credential:
+        return False  # basic {base64(user:password)}
     if credential.isdigit() and not scheme:
         return False  # "authorization_code": 864000
     return any(char.isdigit() for char in credential) or any(drawn(word) for word in credential.split())
