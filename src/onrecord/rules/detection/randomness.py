@@ -177,7 +177,7 @@ def _announced(left: str, farthest: int = FARTHEST) -> str:
 
 def _is_about(part: str) -> bool:
     """Say whether the last name in `part` speaks about a key: `key_name`, `progressToken`."""
-    name = words(part[max(map(part.rfind, "\"',{")) + 1 :])
+    name = words(part[max(map(part.rfind, "\"',{=")) + 1 :])
     return len(name) > 1 and (name[-1] in names.ABOUT or not names.OF_TEXT.isdisjoint(name))
 
 
