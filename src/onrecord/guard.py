@@ -265,6 +265,7 @@ class Guard:
             policy_id="none",
             policy_version=self._policy_version,
             suspicious_before=() if self._screen is None else self._screen.before(call.connection.session_id),
+            suspicious_signals=() if self._screen is None else self._screen.asked(call, call_id),
         )
 
     def _link(self, call: Call) -> tuple[str, int, str]:

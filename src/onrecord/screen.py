@@ -3,7 +3,9 @@
 
 Where nothing asks for more, a result passes as it came and its event says which flags it has. The
 calls of a session that come after a flagged result carry the ids of the latest such calls: what the
-model does next may be its doing. This memory is bounded, and holds no value from a result.
+model does next may be its doing. This memory is bounded, and holds no value from a result. What a
+server asks of the client, a message for its model or a question for its user, is looked at as well;
+it passes as it came, and its flags stand on its attempt.
 
 A result that could not be looked at is flagged `unchecked`, and withheld where flags withhold.
 """
@@ -72,16 +74,22 @@ class Screen:
             return Screened(flags=(UNCHECKED,), withheld=output != "annotate")
         return Screened(flags=flags) if flags else AS_IT_IS
 
+    def asked(self, call: Call, call_id: str) -> tuple[str, ...]:
+        """Return what is seen in what a server asks of the client, and remember it; nothing in what a client asks."""
+        if call.direction == "client_to_server":
+            return ()
+        try:
+            flags = signals(call.arguments.open(), self._flagger)
+        except Exception:  # noqa: BLE001  # as in judge
+            flags = (UNCHECKED,)
+        if flags:
+            self._remember(call.connection.session_id, call_id)
+        return flags
+
     def told(self, base: Event, call: Call, screened: Screened) -> Event:
         """Return `base`, the event of a result, with what was seen, and remember it for the session."""
         if screened.flags:
-            with self._lock:
-                latest = self._seen.setdefault(base.session_id or call.connection.session_id, deque(maxlen=LATEST))
-                self._seen.move_to_end(base.session_id or call.connection.session_id)
-                if base.call_id not in latest:
-                    latest.append(base.call_id)
-                if len(self._seen) > SESSIONS:
-                    self._seen.popitem(last=False)
+            self._remember(base.session_id or call.connection.session_id, base.call_id)
         return replace(
             base,
             output_source="server" if call.direction == "client_to_server" else "client",
@@ -90,6 +98,15 @@ class Screen:
             policy_decision="deny" if screened.withheld else "",
             policy_reason=screened.reason if screened.withheld else "",
         )
+
+    def _remember(self, session_id: str, call_id: str) -> None:
+        with self._lock:
+            latest = self._seen.setdefault(session_id, deque(maxlen=LATEST))
+            self._seen.move_to_end(session_id)
+            if call_id not in latest:
+                latest.append(call_id)
+            if len(self._seen) > SESSIONS:
+                self._seen.popitem(last=False)
 
     def before(self, session_id: str) -> tuple[str, ...]:
         """Return the latest calls of a session whose output was flagged, oldest first."""

@@ -96,7 +96,14 @@ def call(request_id, name, arguments, params):  # noqa: C901 - a list of cases, 
     elif name == "ask":
         answer(request_id, {"resultType": "complete", **text("done")})
     elif name == "elicit":
-        send({"jsonrpc": "2.0", "id": 900, "method": "elicitation/create", "params": {"message": "sure?"}})
+        send(
+            {
+                "jsonrpc": "2.0",
+                "id": 900,
+                "method": "elicitation/create",
+                "params": {"message": params.get("arguments", {}).get("text") or "sure?"},
+            }
+        )
         sys.stdin.buffer.readline()
         answer(request_id, text("thanks"))
 

@@ -31,6 +31,23 @@ def test_without_a_policy_output_passes_as_it_came_and_its_flags_are_on_the_reco
 
 
 @pytest.mark.requirement("C7")
+def test_what_a_server_asks_of_the_client_is_flagged_on_its_attempt(tmp_path):
+    with Session(tmp_path) as session:
+        asked = session.call("elicit", text=ORDER)
+        assert asked["params"]["message"] == ORDER
+        session.send({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "decline"}})
+        session.receive()
+        session.call("echo", text="fine")
+        session.end()
+
+    question, answer = [e for e in record(tmp_path) if e["event_type"] == "elicitation"]
+    assert question["suspicious_signals"] == ["instruction"]
+    assert "suspicious_signals" not in answer
+    after = next(e for e in record(tmp_path) if e.get("tool_name") == "echo" and e["phase"] == "attempt")
+    assert after["suspicious_before"] == [question["call_id"]]
+
+
+@pytest.mark.requirement("C7")
 def test_hidden_text_is_stripped_where_a_policy_says_so(tmp_path):
     configured(tmp_path, '[output]\nflags = "strip"\n')
     with Session(tmp_path) as session:

@@ -142,5 +142,6 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         value_tags=(),
         sensitive_fields=(),
         suspicious_before=(),
+        suspicious_signals=(),
         redaction_error=False,
     )

@@ -46,7 +46,10 @@ class Flagger:
         self._gate = KeywordGate([Expression(rule.regex, rule.keywords) for rule in rules])
 
     def flags(self, text: str) -> list[Flag]:
-        """Return the flags of `text`, in order, the first `MOST` of each; where it is too long, `unchecked` is one."""
+        """Return the flags of `text`, in order, the first `MOST` of each.
+
+        `unchecked` is one where `text` is too long, or encoded more often than may be decoded.
+        """
         found: list[Flag] = []
         if len(text) > LONGEST:
             found.append(Flag(LONGEST, len(text), UNCHECKED, UNCHECKED))
@@ -73,7 +76,9 @@ class Flagger:
         found = self._phrases(text)
         if signs:
             seen = views.searched(text, found, signs, self._in_view)
-            found = found if seen is None else seen  # too much to decode: what it says as it stands was looked at
+            if seen is None:  # too much to decode: only what it says as it stands was looked at
+                return [Flag(0, len(text), UNCHECKED, UNCHECKED), *map(_flag, found)]
+            found = seen
         return [_flag(finding) for finding in found]
 
     def _in_view(self, text: str) -> tuple[list[Finding], views.Signs]:
