@@ -13,6 +13,7 @@ from tests.rules.detection.forms import WHOLE
 
 from onrecord.rules.detection import blocks, decoding, joins, runs
 from onrecord.rules.detection.decoding import Edits
+from onrecord.rules.detection.detectors import masked
 from onrecord.rules.detection.offsets import View, merged
 
 SECRETS = (
@@ -263,3 +264,28 @@ def test_a_run_leads_back_to_all_of_it(decoder: object, form: str, text: str) ->
     view = View(encoded, merged(edits.made), form)
     assert view.text == text
     assert view.span(3, 9) == (0, len(encoded))
+
+
+TOKEN = "ghp_" + "dUmmY0dUmmY1" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"{TOKEN}\nnextline", "[REDACTED:github-token]\nnextline"),
+        (f"token: {TOKEN}\n  README.md\n", "token: [REDACTED:github-token]\n  README.md\n"),
+        (f"{TOKEN}\n{TOKEN}\nend", "[REDACTED:github-token]\n[REDACTED:github-token]\nend"),
+        (f"# {TOKEN}\n# other", "# [REDACTED:github-token]\n# other"),
+    ],
+)
+def test_what_follows_a_token_that_was_whole_at_the_end_of_its_line_stays(text: str, shown: str) -> None:
+    assert masked(DETECTORS, text) == shown
+
+
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize("width", [40, 44, 48, 64, 76, 80])
+def test_a_token_that_was_whole_as_far_as_its_rule_can_tell_is_masked_to_its_end(width: int) -> None:
+    long = "glpat-" + "dUmmY0dUmmY1dU3mY" * 8
+    lines = "\n".join(long[i : i + width] for i in range(0, len(long), width))
+
+    assert masked(DETECTORS, f"my {lines}\n") == "my [REDACTED:gitlab-token]\n"

@@ -5,11 +5,14 @@ A decoder here mostly leaves out what stands between two pieces.
 """
 
 from onrecord.rules.detection.decoding import Edits
+from onrecord.rules.detection.likeness import surprise
 from onrecord.rules.pattern import Pattern
 
 SHORT = 4_096  # characters of a text in which any line may be one that was wrapped
 FAR = 160  # characters between two seams of one text
 LITERAL = 400  # characters of a string in which its beginning is looked for
+WIDE = 56  # characters of a line from which on it may be one of a text that was broken at a width
+LONGEST_WRAP = 128  # characters between the end of a line and what goes on in the next
 LINE = 1_000  # characters of a line in which its beginning is looked for
 
 # strings
@@ -191,6 +194,26 @@ _FILES = frozenset(
     b"bin c cfg conf css csv go gz h html java js json jsx log md pem php py rb rs rst sh sql toml ts tsx txt xml yaml"
     b" yml".split()
 )
+
+
+def next_line(text: str, at: int) -> int:
+    """Return where the line goes on that is wrapped at `text[at]`; -1 where none is."""
+    data = text[at : at + 2 * LONGEST_WRAP].encode("ascii", "replace")  # one byte for each character
+    wrap = _ANY_WRAP.here(data, 0, len(data))
+    return -1 if wrap is None else at + wrap[1]
+
+
+def is_word(text: str, at: int) -> bool:
+    """Say whether a word of some language stands at `text[at]`, or a file's name of one: `README.md`."""
+    word = text[at : at + 24].split(maxsplit=1)[:1]
+    stem, _, ending = word[0].rstrip(",;:!?)").partition(".") if word else ("", "", "")
+    if not 3 < len(stem) < 16 or not stem.isascii() or not stem.isalpha():
+        return False
+    if ending:
+        return ending.encode() in _FILES
+    return (stem.islower() or stem.istitle()) and surprise(stem) <= len(stem) // 6  # which few random letters are
+
+
 _ENDS = frozenset(_TOKEN[i : i + 1] for i in range(len(_TOKEN)))
 _STARTS = _ENDS
 _MARKS = frozenset((b"+", b"-"))

@@ -11,6 +11,7 @@ Nothing here may take long, whatever the text: how much is decoded, how often an
 limit. A text that needs more is not searched to its end, and so is withheld whole.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ FINDINGS = 1_000  # a long text takes longest where nearly all of it may be some
 MARGIN = 2_048  # characters around a sign that are decoded
 SCRAP = 512  # the same, of what is short
 MOST_SIGNS = 32  # signs in a slice that are looked at one by one
+MOST_ENDS = 8  # of what was found within one finding in a view that are looked at
 REPEATED = 8  # least characters of a value that is looked for in all views
 MOST_REPEATED = 32  # values that are
 LONGEST_REPEATED = 8_192
@@ -61,6 +63,7 @@ class Form:
                 edits.made[before:] = [(start + a, start + b, new) for a, b, new in edits.made[before:]]
 
 
+WRAPPED = "wrapped"
 # Forms that are read together, in one view, and the views in the order in which they are made.
 _STAGES: tuple[tuple[str, tuple[Form, ...]], ...] = (
     (
@@ -81,7 +84,7 @@ _STAGES: tuple[tuple[str, tuple[Form, ...]], ...] = (
     ("joined", (Form(joins.JOINED, data=joins.concatenations),)),
     ("listed", (Form(joins.LISTED, data=joins.lists),)),
     ("blocks", (Form(blocks.BLOCK, data=blocks.blocks),)),
-    ("wrapped", (Form(joins.WRAPPED, data=joins.wraps),)),
+    (WRAPPED, (Form(joins.WRAPPED, data=joins.wraps),)),
     (
         "spaced",
         (Form(joins.SPACED, data=joins.spaced), Form(joins.LETTERS, data=joins.letters)),
@@ -203,12 +206,13 @@ def searched(text: str, found: Sequence[Finding], signs: Signs, search: Search) 
     if not views:
         return list(found)
     seen = list(found)
+    lines = _Lines(text, found)
     values: dict[str, Finding] = {}
     for finding in found:
         _keep(values, text[finding.start : finding.end], finding)
     for view, shown in views:
         for finding in shown:
-            if _counts(view, finding.start, finding.end):
+            if _counts(view, finding.start, finding.end) and not lines.ended(view, finding):
                 seen.append(_in_text(view, finding.start, finding.end, finding))
                 _keep(values, view.text[finding.start : finding.end], finding)
     for value, finding in values.items():
@@ -227,6 +231,34 @@ def _keep(values: dict[str, Finding], value: str, finding: Finding) -> None:
 def _counts(view: View, start: int, end: int) -> bool:
     """Say whether decoding has to do with what stands there, and nothing was left out in it."""
     return view.near(start, end) and APART not in view.text[start:end]
+
+
+class _Lines:
+    """What was found in a text as it is, by where it begins and ends."""
+
+    __slots__ = ("_ends", "_starts", "_text")
+
+    def __init__(self, text: str, found: Sequence[Finding]) -> None:
+        self._text = text
+        self._starts = {finding.start for finding in found}
+        self._ends = sorted({finding.end for finding in found})
+
+    def ended(self, view: View, finding: Finding) -> bool:
+        """Say whether a finding that goes on over the end of a line was whole before it.
+
+        So it is where something ends with the line that was found, and the next line begins with something
+        else that was found, or with a plain word, at which no text is broken for its width.
+        """
+        if view.name != WRAPPED or not self._ends:
+            return False
+        first, last = view.span(finding.start, finding.end)
+        at = bisect_right(self._ends, first)
+        for end in self._ends[at : at + MOST_ENDS]:
+            after = joins.next_line(self._text, end) if end < last else -1
+            if after >= 0:
+                short = end - self._text.rfind("\n", max(0, end - joins.LINE), end) <= joins.WIDE
+                return after in self._starts or (short and joins.is_word(self._text, after))
+        return False
 
 
 def _in_text(view: View, start: int, end: int, finding: Finding) -> Finding:
