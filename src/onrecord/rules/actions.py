@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias, get_args
 from onrecord.errors import ConfigError
 from onrecord.rules.detection.checks import entropy
 from onrecord.rules.detection.finding import Kind
-from onrecord.rules.detection.labels import PARTIAL, REASONS, label_in, label_only, placeholders
+from onrecord.rules.detection.labels import PARTIAL, REASONS, Mask, label_in, label_only, placeholders
 from onrecord.rules.digests import Digests
 
 Action: TypeAlias = Literal["mask", "token", "partial", "truncate", "drop", "keys_only"]
@@ -99,17 +99,17 @@ class Handling:
             self._known[label, kind] = action
         return action
 
-    def stand_in(self, label: str, kind: Kind, value: str) -> str:
+    def stand_in(self, label: str, kind: Kind, value: str) -> Mask:
         """Return what stands where `value` stood."""
         if label in REASONS:
             return label_only(label)
         action = self.action(label, kind)
         if self._digests is not None and (action == "token" or (kind == "secret" and _unguessable(value))):
-            return f"[REDACTED:{label}#{self._digests.tag(value)}]"
+            return Mask(f"[REDACTED:{label}#{self._digests.tag(value)}]")
         if action == "partial" and kind == "pii" and label in PARTIAL:
             end = "".join(filter(str.isalnum, value))[-4:]
             if len(end) == 4 and end.isascii():
-                return f"[REDACTED:{label}*{end}]"
+                return Mask(f"[REDACTED:{label}*{end}]")
         return label_only(label)
 
     def finished(self, text: str) -> str:
@@ -126,7 +126,7 @@ class Handling:
         return text
 
 
-def tag_of(stand_in: str) -> str:
+def tag_of(stand_in: Mask) -> str:
     """Return the `label#tag` of what stands in for a value, or "" where it has no tag."""
     label, sign, tag = stand_in[len("[REDACTED:") : -1].partition("#")
     return f"{label}#{tag}" if sign else ""

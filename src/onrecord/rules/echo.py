@@ -5,7 +5,7 @@ A tool that is handed a password may repeat it in its answer, in an error, or in
 around it gives it away. So each value that was withheld is remembered for the length of its call,
 in memory only, and replaced wherever else it stands: as it is, as JSON, Python, HTML and URLs write
 it, in hexadecimal, and in base64, alone or within something longer. Of an encoded text that holds
-one, the whole run is replaced. Whoever holds a `Secrets` can ask it to mask; nobody can ask it what
+one, the whole run is replaced. A filter, which has no calls, remembers far more, and for its life. Whoever holds a `Secrets` can ask it to mask; nobody can ask it what
 it holds.
 """
 
@@ -21,13 +21,15 @@ from ahocorasick_rs import AhoCorasick
 from onrecord.rules import names
 from onrecord.rules.detection import views
 from onrecord.rules.detection.finding import Finding
-from onrecord.rules.detection.labels import OVERFLOW, label_only, placeholders
+from onrecord.rules.detection.labels import OVERFLOW, Mask, label_only, placeholders
+from onrecord.rules.growing import Growing, TooMuch
 from onrecord.rules.pattern import utf8
 
 FOUND = 8  # least characters of a value that a detector found, to be looked for elsewhere
 MARKED = 4  # the same for one that a schema, the manifest or its name marks
 MOST = 128  # values; a call with more shows no values at all
 LONGEST = 65_536  # characters of one value; a call with a longer one shows none either
+ROOM = 1 << 26  # characters of all values, where there may be more of them
 _MANY = 64  # forms from which on one search for all of them is quicker than one for each
 
 _HEX = frozenset("0123456789abcdefABCDEF")
@@ -40,21 +42,27 @@ class Place(NamedTuple):
 
     start: int
     end: int
-    stand_in: str
+    stand_in: Mask
 
 
 @final
 class Secrets:
     """Raw values to be kept off the record. Printing or encoding it shows nothing."""
 
-    __slots__ = ("_forms", "_labels", "_search", "_stand_ins", "complete", "longest", "shut")
+    __slots__ = ("_forms", "_labels", "_many", "_most", "_room", "_search", "_stand_ins", "complete", "longest", "shut")
 
-    def __init__(self, labels: frozenset[str] = names.LABELS) -> None:
-        """`labels` are those that may stand for a value, and are not searched."""
+    def __init__(self, labels: frozenset[str] = names.LABELS, most: int = MOST) -> None:
+        """`labels` are those that may stand for a value, and are not searched; `most` is how many values there may be.
+
+        Where there may be more than `MOST`, a search costs more.
+        """
         self._labels = labels
-        self._stand_ins: dict[str, str] = {}
+        self._stand_ins: dict[str, Mask] = {}
         self._forms: list[_Form] | None = []
         self._search: AhoCorasick | None = None
+        self._many = Growing[_Form]() if most > MOST else None
+        self._most = most
+        self._room = ROOM
         self.longest = 0  # characters
         self.complete = True  # False: some could not be noted, so no value of this call may be shown
         self.shut = False  # what was found is such that beside it no value may be shown
@@ -68,16 +76,21 @@ class Secrets:
     def __reduce__(self) -> NoReturn:
         raise TypeError("secrets cannot be serialised")
 
-    def add(self, value: str, stand_in: str, least: int) -> None:
+    def add(self, value: str, stand_in: Mask, least: int) -> None:
         """Remember `value`, and what stands in for it, if it has at least `least` characters."""
         value = readable(value).strip()
         if len(value) < least or value in self._stand_ins:
             return
-        if len(self._stand_ins) == MOST or len(value) > LONGEST:
+        if len(self._stand_ins) == self._most or len(value) > (LONGEST if self._many is None else self._room):
             self.complete = False
             return
         self._stand_ins[value] = stand_in
-        self._forms = self._search = None
+        self._room -= len(value)
+        if self._many is None:
+            self._forms = self._search = None
+        else:
+            for form in _forms(value, stand_in):
+                self._many.add(form.text, form)
         self.longest = max(self.longest, len(value))
 
     def masked(self, text: str, least: int = MARKED) -> str:
@@ -97,16 +110,24 @@ class Secrets:
         if not self._stand_ins:
             return []
         text = readable(text)
+        try:
+            return self._places(text, least, decoded=decoded)
+        except TooMuch:
+            return [Place(0, len(text), label_only(OVERFLOW))]
+
+    def _places(self, text: str, least: int, *, decoded: bool) -> list[Place]:
+        """See `places`. Raises TooMuch."""
         found = self._written(text, least)
         signs = _signs(text) if decoded else None
         if signs:
             seen = views.searched(text, [], signs, lambda view: (self._in_view(view, least), _signs(view)))
             if seen is None:  # more than may be decoded
-                return [Place(0, len(text), label_only(OVERFLOW))]
-            found.extend(Place(finding.start, finding.end, finding.label) for finding in seen)
+                raise TooMuch
+            found.extend(Place(finding.start, finding.end, Mask(finding.label)) for finding in seen)
         return apart(found, placeholders(text, self._labels)) if found else found
 
     def _in_view(self, view: str, least: int) -> list[Finding]:
+        """Return where values stand in `view`; the label of each is what stands in for it."""
         places = apart(self._written(view, least))
         return [Finding(place.start, place.end, place.stand_in, "echo", "secret") for place in places]
 
@@ -124,7 +145,10 @@ class Secrets:
         return found
 
     def _occurrences(self, text: str) -> "Iterator[tuple[_Form, int]]":
-        """Yield each form that stands in `text`, and where."""
+        """Yield each form that stands in `text`, and where. Raises TooMuch."""
+        if self._many is not None:
+            yield from self._many.occurrences(text)
+            return
         if self._forms is None:
             self._forms = [form for value, stand_in in self._stand_ins.items() for form in _forms(value, stand_in)]
             if len(self._forms) >= _MANY:
@@ -167,7 +191,7 @@ class _Form(NamedTuple):
     """One way to write a value of `size` characters; where it is encoded, `run` is what the code is made of."""
 
     text: str
-    stand_in: str
+    stand_in: Mask
     size: int
     run: frozenset[str]
 
@@ -181,7 +205,7 @@ class _Form(NamedTuple):
         return Place(start, end, self.stand_in)
 
 
-def _forms(value: str, stand_in: str) -> list[_Form]:
+def _forms(value: str, stand_in: Mask) -> list[_Form]:
     spelled = _spelled(value)
     data = {utf8(way) for way in (value, *_in_json(value))}
     forms = dict.fromkeys(spelled, _PLAIN)

@@ -11,7 +11,7 @@ as long as ours, is text like any other: a secret in it is searched for and mask
 """
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TypeAlias
+from typing import NewType, TypeAlias
 
 from onrecord.rules.detection.finding import Finding, Kind
 from onrecord.rules.pattern import Offsets, Pattern, utf8
@@ -24,7 +24,8 @@ REASONS = frozenset({OVERFLOW, BUDGET, "binary", "marked", "number"})  # why som
 PARTIAL = frozenset({"card-number", "iban", "phone", "phone-number"})
 PLACEHOLDERS = Pattern(r"\[(?:REDACTED|WITHHELD):[a-z0-9-]{1,40}(?:#[0-9a-f]{8}|\*[0-9A-Za-z]{4})?\]")
 
-StandIn: TypeAlias = Callable[[str, Kind, str], str]  # label, kind, value → what stands in its place
+Mask = NewType("Mask", str)  # what stands in the place of a value; a label alone is none
+StandIn: TypeAlias = Callable[[str, Kind, str], Mask]  # label, kind, value → what stands in its place
 
 
 def placeholders(text: str, labels: Collection[str]) -> list[tuple[int, int]]:
@@ -50,10 +51,10 @@ def label_in(stand_in: str) -> str:
     return stand_in[1:-1].partition(":")[2].partition("#")[0].partition("*")[0]
 
 
-def label_only(label: str, kind: Kind = "secret", value: str = "") -> str:
-    """Return the label alone, whatever the value."""
+def label_only(label: str, kind: Kind = "secret", value: str = "") -> Mask:
+    """Return the label alone, in brackets, whatever the value."""
     _ = kind, value
-    return f"[{'WITHHELD' if label in REASONS else 'REDACTED'}:{label}]"
+    return Mask(f"[{'WITHHELD' if label in REASONS else 'REDACTED'}:{label}]")
 
 
 def masks(text: str, findings: Iterable[Finding], stand_in: StandIn = label_only) -> str:
