@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 from tests.doors.session import ONRECORD
 from tests.rules.calls import AWS, CARD, DETECTORS, GITHUB, PRIVATE_KEY, STRIPE
 
+from onrecord.cli.fields import Fields
+from onrecord.cli.lines import Lines
 from onrecord.cli.masking import masked_whole
+from onrecord.cli.withheld import Withheld
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.labels import masks
+from onrecord.rules.echo import MOST
 
 OWN_RULE = """
 [[rule]]
@@ -44,7 +48,8 @@ def answers(*rows, arguments=()):
     """Return what `--json` answers to rows, each an object or a raw line."""
     lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
     done = redact("--json", *arguments, given=b"\n".join(lines) + b"\n")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
+    assert bool(done.stderr) == (b"[WITHHELD:" in done.stdout)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -78,6 +83,96 @@ def test_the_lines_of_a_private_key_become_a_label_and_empty_lines():
 def test_what_was_found_once_is_masked_in_every_line_that_follows():
     done = redact(given="password=tr0ub4dor&3x\nthe log repeats tr0ub4dor&3x\n")
     assert done.stdout == b"password=[REDACTED:password]\nthe log repeats [REDACTED:password]\n"
+
+
+def test_an_echo_becomes_the_same_label_as_the_value():
+    done = redact(given="password=hunter2abcZ\nlater hunter2abcZ again\n")
+    assert done.stdout == b"password=[REDACTED:password]\nlater [REDACTED:password] again\n"
+
+
+@pytest.mark.requirement("B1")
+def test_secrets_are_remembered_however_many_there_are():
+    names = [f"Pw{i}kQz91mmX" for i in range(400)]
+    text = "".join(f"password={name}\n" for name in names) + "".join(f"again {name}\n" for name in names)
+    shown = redact(given=text).stdout.decode()
+    assert not [name for name in names if name in shown]
+    assert shown.count("again [REDACTED:password]\n") == len(names)
+
+    (value,) = values({"all": [{"password": name} for name in names], "say": names})
+    assert value["say"] == ["[REDACTED:password]"] * len(names)
+
+
+def test_where_more_secrets_are_found_than_can_be_remembered_all_else_is_withheld_and_that_is_said(capsysbinary):
+    withheld = Withheld()
+    lines = Lines(DETECTORS, withheld, low=False, most=MOST + 2)
+    shown = [lines.masked(f"password=Pw{i}kQz91mmX\n".encode()) for i in range(MOST + 3)]
+    assert shown[MOST + 1 :] == [b"password=[REDACTED:password]\n", b"[WITHHELD:budget]\n"]
+    assert lines.masked(b"harmless\nlines") == b"[WITHHELD:budget]\n[WITHHELD:budget]"
+    withheld.say()
+    said = capsysbinary.readouterr().err
+    assert said.count(b"more secrets were found than can be remembered") == 1
+    assert b"withheld in 3 lines, [WITHHELD:budget]" in said
+
+    fields = Fields(DETECTORS, withheld, schemas=[], low=False, most=MOST + 2)
+    value = [{"password": f"Pw{i}kQz91mmX"} for i in range(MOST + 3)]
+    assert fields.redacted(value) == "[WITHHELD:budget]"
+    assert fields.redacted(value[:3]) == [{"password": "[REDACTED:password]"}] * 3
+
+
+def test_what_only_the_end_of_a_long_text_gives_away_is_masked_elsewhere_too():
+    long = "word " * 20_000 + "password=hunter2abcZ"
+    (shown,) = values({"say": "hunter2abcZ", "log": long})
+    assert shown["say"] == "[REDACTED:password]"
+
+
+BEGIN, BODY = "-----BEGIN RSA PRIVATE" + " KEY-----", "MIIEdummyDUMMY" * 4
+END = "-----END RSA PRIVATE" + " KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        (  # a key that is cut off: no word of what follows is taken, and each line stays where it is
+            [BEGIN, BODY, BODY, "hello world this is text", "more"],
+            ["[REDACTED:private-key]", "", "", "hello world this is text", "more"],
+        ),
+        (  # in a log
+            [f"12:00 INFO {line}" for line in (BEGIN, BODY, BODY[:20], END, "ready")],
+            ["12:00 INFO [REDACTED:private-key]", "", "", "", "12:00 INFO ready"],
+        ),
+        (  # in a log, cut off
+            [f"12:00 INFO {line}" for line in (BEGIN, BODY, BODY, "key was read")],
+            [*["12:00 INFO [REDACTED:private-key]"] * 3, "12:00 INFO key was read"],
+        ),
+        (  # in source code
+            [f'x = "{BEGIN}\\n" +', f'  "{BODY}\\n" +', f'  "{BODY[:9]}\\n" +', f'  "{END}";', "after"],
+            ['x = "[REDACTED:private-key]', "", "", '";', "after"],
+        ),
+        ([BEGIN, "Proc-Type: 4,ENCRYPTED", "", BODY, END, "x"], ["[REDACTED:private-key]", "", "", "", "", "x"]),
+        (
+            ["Private-Lines: 2", BODY, "dummy==", "Private-MAC: 0123456789abcdef0123", "x"],
+            ["Private-Lines: 2[REDACTED:private-key]", "", "", "", "x"],
+        ),
+        ([BEGIN, BODY, END + BEGIN, BODY, END], ["[REDACTED:private-key]", "", "", "", ""]),
+    ],
+)
+def test_lines_of_a_private_key_are_masked_and_no_other_line_is_moved_or_cut(lines, shown):
+    assert redact(given="\n".join([*lines, ""])).stdout.decode().split("\n") == [*shown, ""]
+
+
+def test_talk_of_private_keys_holds_nothing_up():
+    lines = [b"ERROR: no PRIVATE KEY configured\n", b"word\n", BEGIN.encode() + b"\n", b"INFO: a\n", b"INFO: b\n"]
+    child = subprocess.Popen([*ONRECORD, "redact"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin
+    assert child.stdout
+    with child:
+        for line in lines:
+            child.stdin.write(line)
+            child.stdin.flush()
+            if line in lines[:2]:
+                assert child.stdout.readline() == line
+        assert [child.stdout.readline() for _ in lines[2:]] == [b"[REDACTED:private-key]\n", *lines[3:]]
+        child.stdin.close()
 
 
 def test_a_line_is_answered_before_the_next_one_comes():
@@ -294,6 +389,34 @@ def test_a_schema_that_is_none_or_marks_nothing_is_said(tmp_path):
         schema.write_text(text)
         done = redact("--schema", schema, given="{}\n")
         assert (done.returncode, said in done.stderr.decode()) == (code, True)
+
+
+def test_the_definition_of_a_tool_marks_what_its_schemas_mark(tmp_path):
+    tool = tmp_path / "tool.json"
+    marked = {"type": "object", "properties": {"words": {"type": "string", "sensitive": True}}}
+    tool.write_text(json.dumps({"name": "say", "inputSchema": marked, "outputSchema": {"type": "object"}}))
+    assert values({"words": "blue moon"}, arguments=("--schema", tool)) == [{"words": "[REDACTED:sensitive]"}]
+    tool.write_text(json.dumps({"name": "say", "inputSchema": {}, "outputSchema": marked}))
+    assert values({"words": "blue moon"}, arguments=("--schema", tool)) == [{"words": "[REDACTED:sensitive]"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "code"),
+    [
+        ('{"tools": [{"name": "a"}, {"name": "b"}]}', "lists 2 tools; give the definition of one", 2),
+        ('{"result": {"tools": []}}', "lists 0 tools", 2),
+        ('{"inputSchema": []}', "tool.json: inputSchema is not a JSON Schema", 2),
+        ('{"inputSchema": {"properties": {"sensitive": {"type": "string"}}}}', "marks nothing", 0),
+        ('{"function": {"parameters": {"properties": {"x": {"sensitive": true}}}}}', "marks nothing", 0),
+        ('{"properties": {"x": {"items": {"$ref": "https://example.test/x"}}}}', "", 0),
+        ('{"properties": {"x": {"items": {"format": "password"}}}}', "", 0),
+    ],
+)
+def test_what_a_schema_file_is_good_for_is_said(tmp_path, text, said, code):
+    (tmp_path / "tool.json").write_text(text)
+    done = redact("--schema", tmp_path / "tool.json", given="{}\n")
+    assert (done.returncode, bool(done.stderr)) == (code, bool(said))
+    assert said in done.stderr.decode()
 
 
 def test_keys_that_look_alike_once_masked_are_kept_apart():

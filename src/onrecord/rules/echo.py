@@ -5,8 +5,8 @@ A tool that is handed a password may repeat it in its answer, in an error, or in
 around it gives it away. So each value that was withheld is remembered for the length of its call,
 in memory only, and replaced wherever else it stands: as it is, as JSON, Python, HTML and URLs write
 it, in hexadecimal, and in base64, alone or within something longer. Of an encoded text that holds
-one, the whole run is replaced. A filter, which has no calls, remembers far more, and for its life. Whoever holds a `Secrets` can ask it to mask; nobody can ask it what
-it holds.
+one, the whole run is replaced. A filter, which has no calls, remembers far more, for its own life.
+Whoever holds a `Secrets` can ask it to mask; nobody can ask it what it holds.
 """
 
 import html

@@ -59,10 +59,11 @@ class Inspection:
         *,
         low: bool,
         room: int,
+        nodes: int = NODES,
         binary: bool = False,
         late: Late | None = None,
     ) -> None:
-        """`room` is in characters of all texts together; `low` spares what class low spares.
+        """`room` is in characters of all texts together, `nodes` in values; `low` spares what class low spares.
 
         With `binary`, encoded bytes in MCP content are withheld without a look. Once `late` says so, what
         was not looked at yet is withheld.
@@ -73,7 +74,7 @@ class Inspection:
         self.room = room
         self._limit = late
         self._late = late or (lambda: False)
-        self._nodes = NODES
+        self._nodes = nodes
         self.binary = binary
         self.secrets = secrets
         self.held: dict[Tokens, str] = {}

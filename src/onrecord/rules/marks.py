@@ -55,7 +55,7 @@ def _drain(waiting: list[Json]) -> Iterator[Json]:
 
 
 def _could_mark(node: Object, root: Json) -> bool:
-    if _is_marked(node) or "$dynamicRef" in node or "$recursiveRef" in node:
+    if is_marked(node) or "$dynamicRef" in node or "$recursiveRef" in node:
         return True
     if node is not root and isinstance(node.get("$id"), str):
         return True  # a document inside the document: what its references mean is for `marked` to find out
@@ -66,7 +66,8 @@ def _could_mark(node: Object, root: Json) -> bool:
     return not all(isinstance(schema, dict | bool) for schema in inner)
 
 
-def _is_marked(schema: Object) -> bool:
+def is_marked(schema: Object) -> bool:
+    """Say whether `schema` itself marks all that it describes."""
     return any(schema.get(key) not in (None, False) for key in _KEYWORDS) or schema.get("format") == "password"
 
 
@@ -108,7 +109,7 @@ class _Search:
         self.steps += 1
         if self.steps > STEPS:
             raise _TooMuch
-        if _is_marked(schema) or len(path) > DEEPEST:
+        if is_marked(schema) or len(path) > DEEPEST:
             self.found[path] = None
             return
         if isinstance(schema.get("$id"), str):
@@ -202,7 +203,7 @@ def _reaches(schema: Json, base: Json, root: Json) -> bool:
         if isinstance(node, list):
             waiting.extend((child, inside) for child in node)
             continue
-        if _is_marked(node):
+        if is_marked(node):
             return True
         if isinstance(node.get("$id"), str):
             inside = node
