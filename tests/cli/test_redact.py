@@ -271,6 +271,21 @@ def test_strange_texts_are_answered_as_they_came():
     assert (row["findings"][0]["start"], row["findings"][0]["end"]) == (2, 2 + len(GITHUB))
 
 
+def test_a_line_of_thousands_of_users_is_masked_and_what_is_withheld_is_said_once():
+    users = ",".join(f'{{"id":{i},"name":"u{i}","email":"u{i}@example.com"}}' for i in range(20_000))
+    done = redact(given=f"[{users}]\n")
+    assert (done.stdout.count(b"[REDACTED:email]"), done.stderr) == (20_000, b"")
+    (shown,) = values([{"id": i, "email": f"u{i}@example.com"} for i in range(20_000)])
+    assert [user["email"] for user in shown] == ["[REDACTED:email]"] * 20_000
+
+    too_many = "a@b.cd " * 50_000
+    done = redact(given=f"{too_many}\nfine\n{too_many}\n")
+    assert done.stdout == b"[WITHHELD:overflow]\nfine\n[WITHHELD:overflow]\n"
+    assert done.stderr.startswith(b"onrecord: withheld in 2 lines, [WITHHELD:overflow]: more was found")
+    done = redact("--fields", given=f'{{"a": "{too_many}"}}\n{"[" * 100}{"]" * 100}\n{{"a": 1e999}}\n')
+    assert done.stderr.decode().count("withheld in 1 line,") == 3
+
+
 def test_blank_lines_are_passed_over_and_other_keys_too():
     (only,) = answers(b"", b"  ", {"text": "x", "more": [1]}, b"")
     assert only["id"] is None

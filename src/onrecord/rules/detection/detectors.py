@@ -23,7 +23,7 @@ from onrecord.rules.detection.rule import Ready, Rule, expression_of, prove, rea
 from onrecord.rules.pattern import Offsets, utf8
 
 MOST_MATCHES = 2_000  # in one slice, and as many in all and one for each `DENSEST` characters; else withheld whole
-DENSEST = 50
+DENSEST = 8  # a match takes some 15 us: a text full of them, a second for a million characters
 ROUNDS = 3  # what masking brings together may look like a secret; after this the text is withheld
 SLICE = 4_096  # characters that are searched at once
 LONG_SLICE = 32_768  # characters that are searched for signs of encoding at once
