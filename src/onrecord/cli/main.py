@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from onrecord.cli import streams
 from onrecord.cli.terminal import Parser, say
 from onrecord.errors import CommandError, OnRecordError
 from onrecord.ledger.place import LOGS
@@ -23,19 +24,17 @@ from onrecord.version import __version__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
+    streams.fill()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character gets its number
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    verb: Callable[[argparse.Namespace], int] | None = getattr(options, "verb", None)
-    if verb is None:
-        parser.print_help(sys.stderr)
-        return 2
     try:
-        code = verb(options)
-        if not sys.stdout.closed:
-            sys.stdout.flush()  # while there is somebody who can say that it went wrong
+        try:
+            code = _run(arguments)
+        except SystemExit:  # of argparse, which may have printed its help
+            _flush()
+            raise
+        _flush()
         return code
     except CommandError as e:
         say(str(e))
@@ -52,6 +51,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    verb: Callable[[argparse.Namespace], int] | None = getattr(options, "verb", None)
+    if verb is None:
+        parser.print_help(sys.stderr)
+        return 2
+    return verb(options)
+
+
+def _flush() -> None:
+    """Write what is not yet written, while there is somebody who can say that it went wrong."""
+    if not sys.stdout.closed:
+        sys.stdout.flush()
 
 
 def _forget_output() -> None:
