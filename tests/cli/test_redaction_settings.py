@@ -132,3 +132,41 @@ def test_where_a_leaked_key_was_used_can_be_asked_at_every_class(tmp_path, class
     assert all(event["value_tags"] == [f"github-token#{tag}"] for event in found)
     assert tag_of(tmp_path, "").returncode == 2
     assert TOKEN not in str(found)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A record with one secret on it, and the tag of that."""
+    home = tmp_path_factory.mktemp("kept")
+    with Session(home) as session:
+        session.call("store", text=f"with {TOKEN} in it")
+        session.end()
+    return home, tag_of(home, TOKEN).stdout.strip()
+
+
+def test_a_tag_in_a_home_without_a_record_is_refused_and_makes_nothing(tmp_path):
+    done = tag_of(tmp_path / "mistyped", TOKEN)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"there is no record in {tmp_path / 'mistyped'} yet" in done.stderr
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_tag_is_understood_as_it_stands_on_the_record(kept):
+    home, tag = kept
+    for asked in (tag, tag.upper(), f"github-token#{tag}", f"[REDACTED:github-token#{tag}]", f" {tag}\n"):
+        found = onrecord(home, "tail", "--tag", asked, "--json").stdout.splitlines()
+        assert [json.loads(line)["phase"] for line in found] == ["attempt", "result"]
+
+
+@pytest.mark.parametrize("asked", ["nope", "", "af549dd", "af549dd9a", "[REDACTED:aws-key#zz]", "\x1b[2J"])
+def test_what_is_no_tag_is_refused(kept, asked):
+    done = onrecord(kept[0], "tail", "--tag", asked)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a tag is 8 hex digits" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_a_label_without_a_tag_is_told_from_one_with(kept):
+    done = onrecord(kept[0], "tail", "--tag", "[REDACTED:password]")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "[REDACTED:password] has no tag" in done.stderr

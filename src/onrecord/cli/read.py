@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from onrecord.cli.accessed import accessed
+from onrecord.cli.tag import read_tag
 from onrecord.cli.terminal import full, one_line, print_line, put, say
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.event.event import Event
@@ -28,9 +29,9 @@ def tail(options: Namespace) -> int:
     if options.lines < 0:
         raise OnRecordError(f"-n {options.lines} asks for less than nothing; give a number of events")
     home = home_folder()
+    tag = read_tag(options.tag) if options.tag is not None else ""
     folder = _log_of(home, options.log)
     user = pseudonym(home, options.user) if options.user else ""
-    tag = options.tag or ""
     accessed(home, "tail", log=options.log, user=user, tool=options.tool or "", tag=tag)
     filtered = user or options.tool or tag
     following = last_seq(folder) + 1  # the first seq that was not read yet
@@ -118,7 +119,7 @@ def _event(line: Line, folder: LogFolder) -> Event:
 def _wanted(event: Event, user: str, tool: str | None, tag: str) -> bool:
     if (user and event.user_id != user) or (tool and event.tool_name != tool):
         return False
-    return not tag or any(tag in (each, each.rpartition("#")[2]) for each in event.value_tags)
+    return not tag or any(each.rpartition("#")[2] == tag for each in event.value_tags)
 
 
 def _print(line: Line, event: Event, *, as_json: bool) -> None:

@@ -96,6 +96,13 @@ def open_digest_key(home: Home) -> bytes:
     return _read_digest_key(_digest_file(home))
 
 
+def read_digest_key(home: Home) -> bytes:
+    """Return the key for digests. Raises KeyFileError, also where there is none, and so no record either."""
+    if not _digest_file(home).exists():
+        raise KeyFileError(f"there is no record in {home.path} yet; begin with: onrecord run -- COMMAND…")
+    return _read_digest_key(_digest_file(home))
+
+
 def retire_signer(home: Home, stamp: str, log: str = "calls") -> None:
     """Destroy the signing key, and keep its public halves under `stamp`, so that the next open makes a new pair.
 
