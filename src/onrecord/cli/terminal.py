@@ -83,6 +83,7 @@ def _facts(event: Event) -> Iterator[str]:
         yield event.input_summary or ("args " + ", ".join(event.arg_keys) if event.arg_keys else "")
     elif event.phase == "result":
         yield event.result_status + (f" ({event.error_type})" if event.error_type else "")
+        yield from _seen(event)
         yield f"{event.latency_us / 1000:.1f} ms" if event.latency_us is not None else ""
         yield (event.error_summary or event.output_summary or ", ".join((*event.output_type, *event.fields_returned)))
     elif event.policy_reason:
@@ -94,8 +95,20 @@ def _facts(event: Event) -> Iterator[str]:
         yield " ".join(f"{key}={value}" for key, value in event.detail.items())
     if event.sensitive_fields:
         yield "withheld " + ", ".join(event.sensitive_fields)
+    if event.suspicious_before:
+        yield "after flagged output"
     if event.redaction_error:
         yield "REDACTION FAILED, values withheld"
+
+
+def _seen(event: Event) -> Iterator[str]:
+    """Yield what the caller did not get of a result, and what looked like an attack in it."""
+    if event.policy_decision == "deny":
+        yield "WITHHELD FROM THE CALLER"
+    elif event.output_sanitised:
+        yield "changed before the caller got it"
+    if event.suspicious_signals:
+        yield "flagged " + ", ".join(event.suspicious_signals)
 
 
 def full(event: Event) -> Iterator[str]:
