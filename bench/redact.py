@@ -27,11 +27,11 @@ from bench.redaction.scoring import ENOUGH, Found, Labelled, Share, counted, cov
 from bench.row import Row
 
 from onrecord import compiled
-from onrecord.cli.redact import output_flags
 from onrecord.event.call import Actor, Call, Connection, Definition, Raw
 from onrecord.event.event import Event
 from onrecord.rules.classify import ToolRule, classify
 from onrecord.rules.detection.detectors import Detectors
+from onrecord.rules.detection.flagging import flags
 from onrecord.rules.detection.offsets import APART
 from onrecord.rules.redact import Redactor
 
@@ -156,7 +156,7 @@ def flag_lines(file: Path) -> Iterator[Line]:
     shares = {name: Share() for name in ("tool output", "hidden text", "all", "benign")}
     for line in file.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        flagged = bool(output_flags(row["text"]))
+        flagged = bool(flags(row["text"]))
         if not row["label"]:
             shares["benign"].add(flagged)
             continue

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from tests.doors.session import ONRECORD
 from tests.rules.calls import AWS, CARD, DETECTORS, GITHUB, PRIVATE_KEY, STRIPE
 
+from onrecord.cli.explain import WITHOUT
 from onrecord.cli.fields import Fields
 from onrecord.cli.lines import Lines
 from onrecord.cli.masking import masked_whole
 from onrecord.cli.withheld import Withheld
+from onrecord.rules.detection.detectors import WITHOUT_RULE
 from onrecord.rules.detection.finding import Finding
-from onrecord.rules.detection.labels import masks
+from onrecord.rules.detection.labels import BUDGET, OVERFLOW, masks
 from onrecord.rules.echo import MOST
 
 OWN_RULE = """
@@ -283,7 +285,12 @@ def test_a_line_of_thousands_of_users_is_masked_and_what_is_withheld_is_said_onc
     assert done.stdout == b"[WITHHELD:overflow]\nfine\n[WITHHELD:overflow]\n"
     assert done.stderr.startswith(b"onrecord: withheld in 2 lines, [WITHHELD:overflow]: more was found")
     done = redact("--fields", given=f'{{"a": "{too_many}"}}\n{"[" * 100}{"]" * 100}\n{{"a": 1e999}}\n')
-    assert done.stderr.decode().count("withheld in 1 line,") == 3
+    assert done.stdout == b'"[WITHHELD:budget]"\n"[WITHHELD:budget]"\n{"a":"[WITHHELD:number]"}\n'
+    said = done.stderr.decode().splitlines()
+    assert [line.partition(":")[2].partition(": ")[0] for line in said] == [
+        " withheld in 2 lines, [WITHHELD:budget]",
+        " withheld in 1 line, [WITHHELD:number]",
+    ]
 
 
 def test_blank_lines_are_passed_over_and_other_keys_too():
@@ -501,7 +508,55 @@ def test_explain_says_which_rule_and_why_and_shows_no_value():
     assert "nothing" in redact("--explain", "plain words").stdout.decode()
 
 
-def test_options_that_do_not_go_together_are_refused():
-    for wrong in (("--json", "--fields"), ("--fields", "--explain", "x"), ("--class", "none")):
-        done = redact(*wrong)
-        assert (done.returncode, done.stdout) == (2, b"")
+def test_explain_says_in_which_file_a_rule_of_ones_own_stands(tmp_path):
+    rules = tmp_path / "own.toml"
+    rules.write_text(OWN_RULE)
+    said = redact("--rules", rules, "--explain", f"badge ACME-654321 {GITHUB}").stdout.decode()
+    assert f"source    {rules}\n" in said
+    assert said.count("source") == 2
+
+
+def test_explain_has_a_reason_for_whatever_finds_something_without_a_rule():
+    assert set(WITHOUT_RULE) | {OVERFLOW, BUDGET, "presidio"} <= set(WITHOUT)
+    said = redact("--explain", given="user,password\nann,hunter2abc\nbob,tr0ub4dorx\n").stdout.decode()
+    assert "rule      columns" in said
+    assert "a column whose head announces a secret" in said
+
+
+def test_rules_are_checked_without_anything_to_redact(tmp_path):
+    rules = tmp_path / "own.toml"
+    rules.write_text(OWN_RULE)
+    more = tmp_path / "more.toml"
+    more.write_text(OWN_RULE.replace("acme-badge", "other") + OWN_RULE.replace("acme-badge", "third"))
+    done = redact("--check", "--rules", rules, "--rules", more)
+    assert done.stdout.decode() == f"{rules}: 1 rule is fine\n{more}: 2 rules are fine\n"
+    assert (done.returncode, done.stderr) == (0, b"")
+    rules.write_text(OWN_RULE.replace("[0-9]{6}", "(?=x)"))
+    done = redact("--check", "--rules", rules)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert "not an RE2 expression" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("--json", "--fields"), "--json goes with"),
+        (("--json", "--check"), "--json goes with"),
+        (("--fields", "--explain", "x"), "not allowed"),
+        (("--check", "--list-rules"), "not allowed"),
+        (("--class", "none"), "invalid choice"),
+        (("--explain", "text", "FILE"), "--explain reads no file"),
+        (("FILE", "--explain"), "--explain reads no file"),
+        (("--explain", "a", "--explain", "b"), "--explain explains one text"),
+        (("--explain", "a", "--schema", "nope"), "--explain and --schema don't go together"),
+        (("--list-rules", "--schema", "nope"), "--list-rules and --schema don't go together"),
+        (("--list-rules", "--class", "low"), "--list-rules and --class don't go together"),
+        (("--list-rules", "--", "FILE"), "--list-rules reads no file"),
+        (("--check",), "--check needs --rules"),
+        (("--check", "--rules", "nope", "FILE"), "--check reads no file"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(wrong, said):
+    done = redact(*wrong, given="x\n")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr.decode()

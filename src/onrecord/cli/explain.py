@@ -5,7 +5,7 @@ What a text says is shown masked and neutralised; of what was found, only where 
 long it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from onrecord.cli.terminal import print_json, put
 from onrecord.rules.detection.checks import entropy
@@ -19,11 +19,14 @@ _WIDTH = 400  # characters of the text that are shown
 _MOST = 20  # matches that came to nothing, that are shown
 
 # What finds things and is no rule.
-_OTHERS = {
+WITHOUT = {
     "assignment": "the value of a name that announces a secret (password, apiKey, X-Auth-Token)",
     "randomness": "drawn at random by its looks, after a word that announces a key",
     "unannounced": "drawn at random by its looks, and assigned to something",
-    "overflow": "more matches than can be looked at; all of the text is withheld",
+    "columns": "a cell of a table, in a column whose head announces a secret",
+    "presidio": "a name or a place, by Presidio's model",
+    "overflow": "more than can be looked at, or a test that failed; all of the text is withheld",
+    "budget": "later than may be looked at; all of the text is withheld",
 }
 
 
@@ -37,8 +40,11 @@ def list_rules(detectors: Detectors, *, as_json: bool) -> None:
             put("{:<32}  {:<32}  {:<6}  {:<12}  {}".format(*about).rstrip())
 
 
-def explain(detectors: Detectors, text: str, *, low: bool) -> None:
-    """Print what is found in `text`, by which rule and why, and what was looked at and turned down."""
+def explain(detectors: Detectors, text: str, *, low: bool, own: Mapping[str, str]) -> None:
+    """Print what is found in `text`, by which rule and why, and what was looked at and turned down.
+
+    `own` says in which file a rule stands that somebody added, by its id.
+    """
     findings = detectors.find(text, low=low)
     put(f"text      {neutral(masked(detectors, text, low=low), _WIDTH)}")
     if not findings:
@@ -46,7 +52,7 @@ def explain(detectors: Detectors, text: str, *, low: bool) -> None:
     rules = {rule.id: rule for rule in detectors.rules}
     for finding in findings:
         put("")
-        for key, said in _about(finding, rules.get(finding.rule_id), text):
+        for key, said in _about(finding, rules.get(finding.rule_id), text, own):
             put(f"{key:<8}  {said}")
     turned_down = list(_turned_down(detectors, text, findings, low=low))
     if turned_down:
@@ -57,7 +63,7 @@ def explain(detectors: Detectors, text: str, *, low: bool) -> None:
         put(f"not       {len(turned_down) - _MOST} more")
 
 
-def _about(finding: Finding, rule: Rule | None, text: str) -> Iterator[tuple[str, str]]:
+def _about(finding: Finding, rule: Rule | None, text: str, own: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     value = text[finding.start : finding.end]
     yield "found", f"{finding.label} ({finding.kind})"
     yield "where", f"characters {finding.start} to {finding.end}, {len(value)} of them"
@@ -65,10 +71,11 @@ def _about(finding: Finding, rule: Rule | None, text: str) -> Iterator[tuple[str
         yield "view", f"seen once the text was decoded: {finding.view}"
     yield "rule", finding.rule_id
     if rule is None:
-        yield "why", _OTHERS.get(finding.rule_id, "by its form, without a rule")
+        yield "why", WITHOUT.get(finding.rule_id, "by its form, without a rule")
         return
     yield "why", "; ".join(_why(rule, text, value))
-    yield "source", " · ".join(part for part in (rule.source, rule.licence) if part) or "this package"
+    where = own.get(rule.id, "")
+    yield "source", " · ".join(part for part in (where, rule.source, rule.licence) if part) or "this package"
 
 
 def _why(rule: Rule, text: str, value: str) -> Iterator[str]:

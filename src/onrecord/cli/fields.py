@@ -47,7 +47,9 @@ class Fields:
         secrets = Secrets(self._detectors.labels, self._most)
         for text in _long_texts(value):
             for finding in masked_whole(self._detectors, text, low=self._low)[1]:
-                if finding.label not in REASONS:
+                if finding.label in REASONS:
+                    secrets.complete = False  # nobody knows what is in it
+                else:
                     secrets.add(finding.value or text[finding.start : finding.end], label_only(finding.label), FOUND)
         handling = Handling(None, {})
         inspection = Inspection(self._detectors, secrets, handling, low=self._low, room=_ROOM, nodes=_NODES)

@@ -358,20 +358,25 @@ def _add_redact(verbs: _Verbs) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--fields", action="store_true", help="each line is JSON, and stays JSON; names tell of values")
     how.add_argument(
-        "--explain", nargs="?", const="", metavar="TEXT", help="say what is found in TEXT, or in the input, and why"
+        "--explain",
+        nargs="?",
+        const="",
+        action="append",
+        metavar="TEXT",
+        help="say what is found in TEXT, or in the input, and why",
     )
     how.add_argument("--list-rules", action="store_true", help="say which rules there are, and where they come from")
+    how.add_argument("--check", action="store_true", help="say whether the rules of --rules are fine, and read nothing")
     parser.add_argument(
         "--json", action="store_true", help='lines of {"id", "text"} in; out, what is found in each, and where'
     )
     parser.add_argument(
-        "--schema", type=Path, metavar="FILE", help="a JSON Schema that marks sensitive values; goes with --fields"
+        "--schema", type=Path, metavar="FILE", help="a JSON Schema that marks values, or a tool's definition"
     )
     parser.add_argument(
         "--class",
         dest="classification",
         choices=["low", "medium", "high", "critical"],
-        default="medium",
         help="low leaves personal data that is not sensitive by itself; the others find alike (default: medium)",
     )
     parser.add_argument(

@@ -20,6 +20,7 @@ from onrecord.cli.inputs import LONGEST, opened
 from onrecord.cli.lines import Lines
 from onrecord.cli.masking import masked_whole
 from onrecord.cli.schemas import schemas
+from onrecord.cli.terminal import put
 from onrecord.cli.values import BadLine, each_value
 from onrecord.cli.withheld import Withheld
 from onrecord.compiled import RuleText
@@ -28,22 +29,52 @@ from onrecord.event.call import Json
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.flagging import flags
+from onrecord.rules.detection.rule import read_rules
 
 
 def redact(options: Namespace) -> int:
     """Filter standard input, or the files that are named."""
-    if options.json and (options.fields or options.schema or options.explain is not None):
-        raise OnRecordError("--json goes with --list-rules, or alone")
-    searching = compiled.ready([_rule_text(path) for path in options.rules])
+    _refuse_what_does_not_go_together(options)
+    texts = [_rule_text(path) for path in options.rules]
+    searching = compiled.ready(texts)
     detectors, low = searching.detectors, options.classification == "low"
-    if options.list_rules:
+    if options.check:
+        _say_checked(texts)
+    elif options.list_rules:
         list_rules(detectors, as_json=options.json)
     elif options.explain is not None:
-        text = options.explain or sys.stdin.buffer.read(LONGEST).decode("utf-8", "surrogateescape")
-        explain(detectors, text.removesuffix("\n"), low=low)
+        text = options.explain[0] or sys.stdin.buffer.read(LONGEST).decode("utf-8", "surrogateescape")
+        own = {rule.id: where for where, rules in texts for rule in read_rules(rules, where)}
+        explain(detectors, text.removesuffix("\n"), low=low, own=own)
     else:
         _filter(options, detectors, low=low)
     return 0
+
+
+def _refuse_what_does_not_go_together(options: Namespace) -> None:
+    """Raise OnRecordError rather than leave out of account what was asked for."""
+    if options.json and (options.fields or options.schema or options.check or options.explain is not None):
+        raise OnRecordError("--json goes with --list-rules, or alone")
+    doing = "--explain" if options.explain is not None else "--list-rules" if options.list_rules else ""
+    doing = "--check" if options.check else doing
+    if doing and options.schema:
+        raise OnRecordError(f"{doing} and --schema don't go together")
+    if doing and options.files:
+        more = "; give a text as its argument, or on standard input" if doing == "--explain" else ""
+        raise OnRecordError(f"{doing} reads no file{more}")
+    if doing in ("--list-rules", "--check") and options.classification:
+        raise OnRecordError(f"{doing} and --class don't go together")
+    if options.explain is not None and len(options.explain) > 1:
+        raise OnRecordError("--explain explains one text; run it once for each")
+    if options.check and not options.rules:
+        raise OnRecordError("--check needs --rules FILE, whose rules it checks")
+
+
+def _say_checked(texts: list[RuleText]) -> None:
+    """Say how many rules each file has, all of which were proven."""
+    for where, text in texts:
+        count = len(read_rules(text, where))
+        put(f"{where}: {count} {'rule is' if count == 1 else 'rules are'} fine")
 
 
 def _filter(options: Namespace, detectors: Detectors, *, low: bool) -> None:
@@ -82,7 +113,9 @@ class _Rows:
             "id": value.get("id"),
             "redacted": shown,
             "findings": [_said(finding) for finding in findings],
-            "flags": output_flags(text),
+            "flags": [
+                {"start": one.start, "end": one.end, "flag": one.flag, "rule": one.rule_id} for one in flags(text)
+            ],
         }
 
 
@@ -94,11 +127,6 @@ def _said(finding: Finding) -> Json:
         "class": finding.kind,
         "rule": finding.rule_id,
     }
-
-
-def output_flags(text: str) -> list[Json]:
-    """Return what in `text` looks like an attempt to mislead its reader: signs, never proof."""
-    return [{"start": one.start, "end": one.end, "flag": one.flag, "rule": one.rule_id} for one in flags(text)]
 
 
 # files
