@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from onrecord.rules.detection import europe, overseas
 from onrecord.rules.detection.digits import luhn, mod_11_10, weighted
+from onrecord.rules.detection.figures import measured
 from onrecord.rules.detection.finding import Span
 from onrecord.rules.detection.surroundings import around, dated, joined, stands
 
@@ -86,6 +87,8 @@ def announced(text: str, start: int, end: int) -> Span | None:
         or [len(group) for group in written.split("-")] == [3, 2, 4]
     ):
         return None  # the second has rules of its own: SSN, ITIN
+    if measured(text, start):
+        return None
     near = around(text, start, end, _LEFT, _RIGHT)
     lowered = near.lower()
     named = [WORDS[word] for word in WORDS if word in lowered and stands(word, lowered, near)]

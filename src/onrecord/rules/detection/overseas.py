@@ -8,6 +8,9 @@ from onrecord.rules.detection.digits import calendar, luhn, mod_11_2, verhoeff, 
 _VIN = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", (*range(1, 9), *range(1, 6), 7, 9, *range(2, 10)), strict=True))
 
 
+_MILLISECONDS = ("1500000000000", "1900000000000")  # since 1970, from 2017 to 2030: what logs are full of
+
+
 # North America
 
 
@@ -188,8 +191,8 @@ def ae_person(number: str) -> bool:
 
 
 def za_person(number: str) -> bool:
-    """South African identity number: birthday, citizenship, a Luhn digit."""
-    return yymmdd(number) and number[10] in "012" and luhn(number)
+    """South African identity number: birthday, citizenship, a Luhn digit; not the time in milliseconds since 2017."""
+    return not _MILLISECONDS[0] <= number < _MILLISECONDS[1] and yymmdd(number) and number[10] in "012" and luhn(number)
 
 
 def au_tax(number: str) -> bool:

@@ -9,132 +9,15 @@ mailboxes in `online.py`.
 from collections.abc import Callable, Mapping
 
 from onrecord.rules.detection import national, online, phone
-from onrecord.rules.detection.digits import luhn
+from onrecord.rules.detection.cards import card
 from onrecord.rules.detection.europe import EUROPE
+from onrecord.rules.detection.figures import crowded, measured, numbered, outnumbered
 from onrecord.rules.detection.finding import Check, Span
 from onrecord.rules.detection.overseas import OVERSEAS
 from onrecord.rules.detection.surroundings import dated, in_row, joined
 from onrecord.rules.detection.wallet import wallet
 
 _SEPARATORS = " .-\n\t\u00a0"  # what stands between the groups of a number
-
-
-# payment cards
-
-# How the digits of cards are grouped when they are printed; other groups count only with nothing beside them.
-_PRINTED = frozenset(
-    {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 2), (4, 4, 4, 1), (4, 3, 3, 3), (8, 8), (6, 13)}
-)
-_CARD_WORDS = ("card", "cc", "visa", "maestro", "carte", "karte", "tarjeta", "carta", "kort", "pan", "credit", "debit")
-# Beginnings of which alone few numbers of twelve digits are found: those of Maestro.
-_MAESTRO = frozenset({"0604", "5018", "5020", "5038", "5893", "6304", "6390", "6759", "6761", "6762", "6763"})
-_ANNOUNCED = 40  # characters before a number of twelve digits in which a word must say that it is a card
-
-# Beginnings of card numbers in use and the lengths that go with them: first, last, lengths.
-_ISSUERS: tuple[tuple[str, str, frozenset[int]], ...] = (
-    ("0604", "0604", frozenset(range(12, 20))),
-    ("1800", "1800", frozenset({15})),
-    ("2131", "2131", frozenset({15})),
-    ("2200", "2205", frozenset({16, 17, 18, 19})),
-    ("2221", "2720", frozenset({16})),
-    ("3000", "3059", frozenset({14, 16})),
-    ("3095", "3095", frozenset({14, 16})),
-    ("3400", "3499", frozenset({15})),
-    ("3500", "3599", frozenset({16, 17, 18, 19})),
-    ("3600", "3699", frozenset({14, 16})),
-    ("3700", "3799", frozenset({15})),
-    ("3800", "3999", frozenset({14, 16})),
-    ("4000", "4999", frozenset({13, 16, 19})),
-    ("5000", "5099", frozenset(range(12, 20))),
-    ("5100", "5599", frozenset({16})),
-    ("5600", "5899", frozenset(range(12, 20))),
-    ("6000", "6999", frozenset(range(12, 20))),
-    ("8100", "8299", frozenset({16, 17, 18, 19})),
-    ("8600", "8600", frozenset({16})),
-    ("9792", "9792", frozenset({16})),
-)
-
-
-def card(text: str, start: int, end: int) -> Span | None:
-    """Keep the digit groups that are a card number: its issuer, its length and its last digit are right."""
-    groups = _digit_groups(text, start, end)
-    sizes = [b - a for a, b in groups]
-    for first, size in enumerate(sizes if max(sizes) > 1 else ()):
-        for count in (1,) if size >= 12 else (3, 4, 5, 2):
-            few = groups[first : first + count]
-            if count > 1 and (tuple(sizes[first : first + count]) not in _PRINTED or _in_row(text, few)):
-                continue
-            if _is_card(text, few):
-                return few[0][0], few[-1][1]
-    alike = len({text[b] for _, b in groups[:-1]}) == 1 and (max(sizes) == 1 or min(sizes) > 1)
-    if (
-        len(groups) > 1
-        and alike
-        and "\n" not in text[start:end]
-        and not _in_row(text, groups)
-        and _is_card(text, groups)
-    ):
-        return groups[0][0], groups[-1][1]
-    return None
-
-
-def _in_row(text: str, groups: list[Span]) -> bool:
-    """Say whether digits of four or five stand before or after `groups` as those do between themselves: a table."""
-    start, end, between = groups[0][0], groups[-1][1], text[groups[0][1]]
-    if text[start - 1 : start] == between and start > 1:
-        at = start - 1
-        while at > 0 and start - at < 8 and text[at - 1].isdigit():
-            at -= 1
-        if start - 1 - at in (4, 5) and text[at - 1 : at] not in ("-", "."):
-            return not _says_card(text, start)
-    if text[end : end + 1] == between:
-        at = end + 1
-        while at < len(text) and at - end < 8 and text[at].isdigit():
-            at += 1
-        if at - end - 1 in (4, 5) and text[at : at + 1] not in ("-", "."):
-            return not _says_card(text, start)
-    return False
-
-
-def _says_card(text: str, start: int) -> bool:
-    before = text[max(0, start - _ANNOUNCED) : start].lower()
-    return any(word in before for word in _CARD_WORDS)
-
-
-def _digit_groups(text: str, start: int, end: int) -> list[Span]:
-    """Return the runs of digits that begin in the span, the last of them whole."""
-    groups: list[Span] = []
-    at = start
-    while at < end:
-        stop = at
-        while stop < len(text) and stop - at < 20 and text[stop].isdigit():
-            stop += 1
-        groups.append((at, stop))
-        at = stop + 1
-        while at < end and text[at] in _SEPARATORS:
-            at += 1
-    return groups
-
-
-def _is_card(text: str, groups: list[Span]) -> bool:
-    digits = "".join(text[a:b] for a, b in groups)
-    if not _issued(digits) or joined(text, groups[0][0], groups[-1][1]) or not luhn(digits):
-        return False
-    if len(groups) == 2 and text[groups[0][1]] == ".":
-        return False  # a decimal
-    if len(digits) > 12:
-        return True
-    if "account" in text[max(0, groups[0][0] - _ANNOUNCED) : groups[0][0]].lower():
-        return False  # of a cloud
-    if digits[:4] in _MAESTRO:
-        return True
-    return _says_card(text, groups[0][0])
-
-
-def _issued(digits: str) -> bool:
-    """Say whether an issuer gives out numbers of this beginning and length."""
-    head, length = digits[:4], len(digits)
-    return any(first <= head <= last and length in lengths for first, last, lengths in _ISSUERS)
 
 
 # bank accounts, identity numbers
@@ -178,12 +61,20 @@ def ssn(text: str, start: int, end: int) -> Span | None:
     """Keep what the US Social Security Administration can have issued, written with one kind of separator."""
     if text[start + 3] != text[start + 6] or text[start - 1 : start] in ("-", ".", "+") or joined(text, start, end):
         return None
+    if numbered(text, start, person=True) or outnumbered(text, start, end, _issued_at):
+        return None
+    if text[start + 3] == " " and crowded(text, start, end):
+        return None
     return (start, end) if _issuable(text[start:end]) else None
 
 
 def ssn_announced(text: str, start: int, end: int) -> Span | None:
     """Keep the same where a word announces it, however it is written."""
     return None if joined(text, start, end) or not _issuable(text[start:end]) else (start, end)
+
+
+def _issued_at(text: str, start: int, end: int) -> bool:
+    return text[start + 3] == text[start + 6] and _issuable(text[start:end])
 
 
 def _issuable(written: str) -> bool:
@@ -195,20 +86,51 @@ def _issuable(written: str) -> bool:
 # what a word announces
 
 _MIXED = frozenset({"ru-insurance"})  # numbers that are written with a blank and a hyphen
+_NUMBERED = frozenset({"us-provider", "us-prescriber", "luhn"})  # which are announced: `device_id`, `provider id`
+_COLOUR = 255
 
 
-def _number(valid: Callable[[str], bool], *, mixed: bool) -> Check:
-    """Return a check that puts the digits and letters of a match to `valid`."""
+def _number(valid: Callable[[str], bool], *, mixed: bool, called: bool) -> Check:
+    """Return a check that puts the digits and letters of a match to `valid`; with `called`, a word announces it."""
+
+    def right(text: str, start: int, end: int) -> bool:
+        return valid("".join(c for c in text[start:end] if c.isalnum() or c == "&").upper())
 
     def check(text: str, start: int, end: int) -> Span | None:
         written = text[start:end]
         if joined(text, start, end) or (not mixed and " " in written and "-" in written) or in_row(text, start, end):
             return None
-        if " " in written and len(set(written.split())) == 1:
+        if " " in written and (len(set(written.split())) == 1 or _is_colour(written)):
             return None
-        return (start, end) if valid("".join(c for c in written if c.isalnum() or c == "&").upper()) else None
+        if not right(text, start, end):
+            return None
+        if not called and numbered(text, start, person=True):
+            return None
+        if any(map(str.isalpha, written)):
+            return start, end
+        return None if _among_numbers(text, start, end, right) else (start, end)
 
     return check
+
+
+def _among_numbers(text: str, start: int, end: int, right: Callable[[str, int, int], bool]) -> bool:
+    """Say whether digits stand in a row, a list or a column of numbers that have nothing of the kind."""
+    shape = _shape(text[start:end])
+
+    def alike(text: str, first: int, last: int) -> bool:
+        return _shape(text[first:last]) == shape and right(text, first, last)
+
+    return (" " in shape and crowded(text, start, end)) or outnumbered(text, start, end, alike)
+
+
+def _shape(written: str) -> str:
+    return "".join("0" if char.isdigit() else char for char in written)
+
+
+def _is_colour(written: str) -> bool:
+    """Say whether groups are three of three digits, none above 255: red, green and blue."""
+    parts = written.split()
+    return [len(part) for part in parts] == [3, 3, 3] and all(int(part) <= _COLOUR for part in parts)
 
 
 def document(text: str, start: int, end: int) -> Span | None:
@@ -217,7 +139,7 @@ def document(text: str, start: int, end: int) -> Span | None:
     digits = "".join(char for char in written if char.isdigit())
     if len(digits) < 5 or len(set(digits)) == 1 or joined(text, start, end) or text[end : end + 1] == ":":
         return None
-    return None if dated(written) else (start, end)
+    return None if measured(text, start) or dated(written) else (start, end)
 
 
 def plate(text: str, start: int, end: int) -> Span | None:
@@ -257,7 +179,7 @@ PERSONAL: Mapping[str, Check] = {
     "plate": plate,
     "birthday": birthday,
     **{
-        name: _number(valid, mixed=name in _MIXED)
+        name: _number(valid, mixed=name in _MIXED, called=name in _NUMBERED)
         for name, valid in {**EUROPE, **OVERSEAS, "ph-tax": national.ph_tax}.items()
     },
 }

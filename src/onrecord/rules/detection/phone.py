@@ -8,8 +8,10 @@ of the same shape that are something else (dates, versions, addresses, amounts) 
 from collections.abc import Mapping
 
 from onrecord.rules.detection.digits import calendar
+from onrecord.rules.detection.figures import numbered, outnumbered
 from onrecord.rules.detection.finding import Span
 from onrecord.rules.detection.online import is_address
+from onrecord.rules.pattern import Pattern
 
 # Country calling codes of ITU-T E.164, each with the least and the most digits that may follow.
 _LENGTHS = """
@@ -33,6 +35,9 @@ _MOST = 15  # digits of a number with its country, ITU-T E.164
 _ROWS = ("0123456789", "0987654321", "01234567890")  # an alphabet, not a number
 _TO_BLANKS = str.maketrans(dict.fromkeys(" +.-/()\u00a0\t\n", " "))
 _DROPPED = str.maketrans(dict.fromkeys(" +.-/()\u00a0\t\n"))
+_BARE = Pattern(r"\A(?:0[467]\d{8}|0[789]\d{9}|01[567]\d{8,9}|010\d{8})\z")  # as in personal.toml
+_HEX = "0123456789abcdefABCDEF"
+_MOST_OTHERS = 0.4  # of the numbers in a list of phone numbers that may be none
 _EXTENSIONS = ("extension", "ext.", "ext", "x.", "x", "#")
 
 
@@ -134,13 +139,38 @@ def _something_else(text: str, start: int, stop: int, groups: list[str]) -> bool
 
 
 def national(text: str, start: int, end: int) -> Span | None:
-    """Keep a number that is written as one country or another writes them."""
+    """Keep a number that is written as one country or another writes them, and stands among none of other kinds."""
+    span = _national(text, start, end)
+    if span is None or numbered(text, start, person=not text[start:end].isdigit()) or _in_dump(text, start, end):
+        return None
+    return None if outnumbered(text, start, end, _is_national, most=_MOST_OTHERS) else span
+
+
+def _is_national(text: str, start: int, end: int) -> bool:
+    written = text[start:end]
+    if written.isdigit():
+        return _BARE.fits(written.encode())
+    return _national(text, start, end) is not None
+
+
+def _in_dump(text: str, start: int, end: int) -> bool:
+    """Say whether groups stand in a row of bytes in hexadecimal."""
+    return any(
+        len(token) == 2 and token.isascii() and token.isalnum() and not token.isdigit() and not token.strip(_HEX)
+        for token in (*text[max(0, start - 4) : start].split()[-1:], *text[end : end + 4].split()[:1])
+        if " " in text[start:end]
+    )
+
+
+def _national(text: str, start: int, end: int) -> Span | None:
     written = text[start:end]
     groups = _groups(written)
     digits = "".join(groups)
     if _something_else(text, start, end, groups) or len(set(digits)) < 3 or digits in _ROWS or _isbn(text, start):
         return None
     before = text[max(0, start - 2) : start]
+    if written.count(".") == len(groups) - 1 == 1:
+        return None  # a decimal
     if digits[0] == "0" and written[0] != "(" and before[-1:] == " " and before[:1].isdigit():
         return None  # groups of a longer number
     short = written[0] == "(" or _swedish(written, groups) or (len(groups) > 3 and "-" not in written)

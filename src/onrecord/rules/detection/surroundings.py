@@ -74,7 +74,7 @@ def in_row(text: str, start: int, end: int) -> bool:
 
 
 def _hexadecimal(word: str) -> bool:
-    return bool(word) and not word.strip("0123456789ABCDEF") and any(map(str.isdigit, word))
+    return bool(word) and not word.strip("0123456789ABCDEFabcdef") and any(map(str.isdigit, word))
 
 
 def dated(written: str) -> bool:
