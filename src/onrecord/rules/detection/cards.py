@@ -13,6 +13,7 @@ from onrecord.rules.detection.figures import crowded, numbered, outnumbered
 from onrecord.rules.detection.finding import Span
 from onrecord.rules.detection.surroundings import joined, stands
 
+_DIGITS = "0123456789"
 _SEPARATORS = " .-\n\t\u00a0"  # what stands between the groups of a number
 _SIGNS = (" ", "-", "\u00a0", "  ", " -", "- ")  # of which all are the same, where groups are not broken over lines
 _BREAKS = ("\n", " \n", "\n ", "-\n")  # of which one may stand between groups that are wrapped
@@ -111,12 +112,9 @@ def _is_figure(text: str, start: int, end: int) -> bool:
     """Say whether a number is negative, has a name that says what it is, or stands among numbers that are no cards."""
     if _says_card(text, start, _ADJACENT):
         return False
-    negative = text[start - 1 : start] == "-" and not text[start - 2 : start - 1].isalnum() and start > 0
-    if (
-        negative
-        or numbered(text, start, person=not text[start:end].isdigit())
-        or outnumbered(text, start, end, _is_one)
-    ):
+    if text[max(0, start - 1) : start] == "-" and not text[max(0, start - 2) : start - 1].isalnum():
+        return True
+    if numbered(text, start, person=not text[start:end].isdigit()) or outnumbered(text, start, end, _is_one):
         return True
     return end - start == _OBSOLETE and crowded(text, start, end)
 
@@ -160,9 +158,8 @@ def _figures(tokens: list[str]) -> bool:
     if not token or token[-1] in ".):,;":
         return False
     if token.isdigit():
-        return len(token) > _SHORT_GROUP and not (
-            len(token) == len(_FOURS) and "01" <= token[:2] <= "12" and token[2:] in _EXPIRES
-        )
+        expiry = len(token) == len(_FOURS) and "01" <= token[:2] <= "12" and token[2:] in _EXPIRES
+        return len(token) > _SHORT_GROUP and not expiry
     return not token.strip("0123456789.,") or (len(token) == len(_FOURS) and not token.strip("0123456789abcdef"))
 
 
@@ -176,9 +173,9 @@ def _digit_groups(text: str, start: int, end: int) -> list[Span]:
     """Return the runs of digits that begin in the span, the last of them whole."""
     groups: list[Span] = []
     at = start
-    while at < end and text[at].isdigit():
+    while at < end and text[at] in _DIGITS:
         stop = at
-        while stop < len(text) and stop - at < 20 and text[stop].isdigit():
+        while stop < len(text) and stop - at < 20 and text[stop] in _DIGITS:
             stop += 1
         groups.append((at, stop))
         at = stop + 1
@@ -191,9 +188,12 @@ def _is_card(text: str, groups: list[Span]) -> bool:
     digits = "".join(text[a:b] for a, b in groups)
     if not luhn(digits) or joined(text, groups[0][0], groups[-1][1]):
         return False
-    if _issued(digits, _ISSUERS):
-        return len(digits) > _LONG or _says_card(text, groups[0][0]) or digits[:4] in _MAESTRO
-    return _issued(digits, _RARE) and (digits[:4] in _MAESTRO or _says_card(text, groups[0][0]))
+    start = groups[0][0]
+    if len(digits) > _LONG and _issued(digits, _ISSUERS):
+        return True
+    if len(digits) == _LONG and "account" in text[max(0, start - _ANNOUNCED) : start].lower():
+        return False  # of a cloud
+    return _issued(digits, _RARE) and (digits[:4] in _MAESTRO or _says_card(text, start))
 
 
 def _issued(digits: str, issuers: tuple[tuple[str, str, frozenset[int]], ...]) -> bool:

@@ -12,7 +12,7 @@ from onrecord.rules.detection.finding import Span
 from onrecord.rules.words import listed, words
 
 _NEAR = 1_200  # characters before or after a number in which others of its kind are looked for
-_MOST = 12  # of which that many are, on either side
+_MOST = 20  # of which that many are, on either side
 _LEAST = 3  # numbers that make a list
 _GLUE = 8  # characters between a number and its name
 _NAME = 40  # characters of a name
@@ -20,10 +20,12 @@ _TOKEN = 24  # characters of what stands beside a number in a table
 
 _BLANKS = " \t\u00a0\u202f"
 _IN_ROW = " \u00a0\u202f"  # a tab begins another cell
+_DIGITS = "0123456789"
 _BETWEEN = _BLANKS + ".-:"  # of the groups of one number
 _PARTS = ",;|\t\n\r[(<"  # what parts the cells of a list or a table
 _ENDS = ",;|\t\n\r])}<\"'"
 _GLUED = _BLANKS + "\"'`=:#/>([{\\&?*"  # what stands between a name and its number
+_CURRENCIES = ("$", "€", "£", "¥", "₽", "₹", "%")
 _ABBREVIATED = listed("no nr num number numbers nummer is was are of id s")  # of which the word before says more
 
 MEASURES = listed("""
@@ -109,8 +111,20 @@ def _word(text: str, stop: int) -> tuple[list[str], int]:
 
 def crowded(text: str, start: int, end: int) -> bool:
     """Say whether groups with blanks between them stand in a longer row of numbers: `815 577 523 894 454 101`."""
-    before, after = _beside(text, start, -1), _beside(text, end, 1)
-    return _is_figure(before) or _is_figure(after)
+    return _is_figure(_beside(text, start, -1)) or _is_figure(_beside(text, end, 1))
+
+
+def enclosed(text: str, start: int, end: int) -> bool:
+    """Say whether a number without groups stands in a row, with others before and after it."""
+    return _is_figure(_beside(text, start, -1)) and _is_figure(_beside(text, end, 1))
+
+
+def grouped_amount(text: str, start: int, end: int) -> bool:
+    """Say whether groups of three with blanks between them are an amount: what is counted follows, as in `1 000 km`."""
+    if [len(part) for part in text[start:end].split(" ")] != [3, 3, 3]:
+        return False
+    before, after = text[max(0, start - 2) : start].strip(), text[end : end + 2]
+    return before[-1:] in _CURRENCIES or (after[:1] in _IN_ROW and (after[1:].islower() or after[1:] in _CURRENCIES))
 
 
 def _beside(text: str, at: int, step: int) -> str:
@@ -142,7 +156,7 @@ def _is_figure(token: str) -> bool:
 def outnumbered(text: str, start: int, end: int, valid: Valid, *, most: float = 0.5) -> bool:
     """Say whether more than the share `most` of the numbers of this form in the same list or column are not `valid`."""
     mine = _form(text, start, end)
-    if mine is None:
+    if mine is None or not mine[1]:
         return False
     total = right = 1
     for first, last in (*_runs_before(text, start, len(mine[1])), *_runs_after(text, end, len(mine[1]))):
@@ -158,9 +172,8 @@ _Form = tuple[tuple[str, str, str], list[int]]
 
 
 def _alike(sizes: list[int], mine: list[int]) -> bool:
-    if len(mine) == 1:
-        return abs(sizes[0] - mine[0]) <= 1
-    return all(abs(a - b) <= 2 for a, b in zip(sizes, mine, strict=True))
+    most = 1 if len(mine) == 1 else 2
+    return len(sizes) == len(mine) and all(abs(a - b) <= most for a, b in zip(sizes, mine, strict=True))
 
 
 def _form(text: str, start: int, end: int) -> _Form | None:
@@ -201,7 +214,7 @@ def _grouped(runs: Iterator[Span], text: str, count: int) -> Iterator[Span]:
         if len(held) < count:
             continue
         first, last = min(held[0][0], run[0]), max(held[0][1], run[1])
-        if not text[first:last].strip("0123456789" + _BETWEEN):
+        if not text[first:last].strip(_DIGITS + _BETWEEN):
             yield first, last
             found += 1
             held = []
@@ -216,10 +229,10 @@ def _runs(text: str, at: int, step: int) -> Iterator[Span]:
     limit = max(0, at - _NEAR) if step < 0 else min(len(text), at + _NEAR)
     i = at
     while i != limit:
-        if not text[i if step > 0 else i - 1].isdigit():
+        if text[i if step > 0 else i - 1] not in _DIGITS:
             i += step
             continue
         first = i
-        while i != limit and text[i if step > 0 else i - 1].isdigit():
+        while i != limit and text[i if step > 0 else i - 1] in _DIGITS:
             i += step
         yield (first, i) if step > 0 else (i, first)

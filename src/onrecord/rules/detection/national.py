@@ -11,7 +11,7 @@ from onrecord.rules.detection import europe, overseas
 from onrecord.rules.detection.digits import luhn, mod_11_10, weighted
 from onrecord.rules.detection.figures import measured
 from onrecord.rules.detection.finding import Span
-from onrecord.rules.detection.surroundings import around, dated, joined, stands
+from onrecord.rules.detection.surroundings import around, dated, is_span_of_years, joined, stands
 
 _LEFT, _RIGHT = 32, 20  # characters before and after a number in which a word says what it is
 _LEAST = 7  # digits of a number that only a general word announces
@@ -87,7 +87,7 @@ def announced(text: str, start: int, end: int) -> Span | None:
         or [len(group) for group in written.split("-")] == [3, 2, 4]
     ):
         return None  # the second has rules of its own: SSN, ITIN
-    if measured(text, start):
+    if measured(text, start) or is_span_of_years(written):
         return None
     near = around(text, start, end, _LEFT, _RIGHT)
     lowered = near.lower()

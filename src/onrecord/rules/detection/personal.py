@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from onrecord.rules.detection import national, online, phone
 from onrecord.rules.detection.cards import card
 from onrecord.rules.detection.europe import EUROPE
-from onrecord.rules.detection.figures import crowded, measured, numbered, outnumbered
+from onrecord.rules.detection.figures import crowded, enclosed, grouped_amount, measured, numbered, outnumbered
 from onrecord.rules.detection.finding import Check, Span
 from onrecord.rules.detection.overseas import OVERSEAS
 from onrecord.rules.detection.surroundings import dated, in_row, joined
@@ -120,7 +120,11 @@ def _among_numbers(text: str, start: int, end: int, right: Callable[[str, int, i
     def alike(text: str, first: int, last: int) -> bool:
         return _shape(text[first:last]) == shape and right(text, first, last)
 
-    return (" " in shape and crowded(text, start, end)) or outnumbered(text, start, end, alike)
+    if " " in shape:
+        in_text = crowded(text, start, end) or grouped_amount(text, start, end)
+    else:
+        in_text = shape.isdigit() and enclosed(text, start, end)
+    return in_text or outnumbered(text, start, end, alike)
 
 
 def _shape(written: str) -> str:

@@ -59,6 +59,8 @@ def international(text: str, start: int, end: int) -> Span | None:
     if before.isalnum() or before in ("+", ".", "_"):
         return None
     plus = text[start] == "+"
+    if plus and _is_position(text[start:end]):
+        return None
     if not plus and (text[start:end].isdigit() or _groups(text[start:end])[0][2:] not in ("", *_LENGTH)):
         return None  # 0012345678 may as well be a padded number
     stop = end
@@ -68,6 +70,14 @@ def international(text: str, start: int, end: int) -> Span | None:
             return start, _extended(text, stop)
         stop = _last_group(text, start, stop)
     return None
+
+
+def _is_position(written: str) -> bool:
+    """Say whether `written` is a latitude north and a longitude west in degrees and minutes. ISO 6709: +4734-05243."""
+    parts = written[1:].split("-")
+    if [len(part) for part in parts] not in ([4, 5], [6, 7]) or not "".join(parts).isdigit():
+        return False
+    return parts[0][:2] <= "90" and parts[1][:3] <= "180" and max(parts[0][2:4], parts[1][3:5]) < "60"
 
 
 def _fits(digits: str, *, trunk: bool) -> bool:
@@ -223,6 +233,8 @@ def mentioned(text: str, start: int, end: int) -> Span | None:
         len(set("".join(groups))) < 3
         or not 8 <= sum(map(len, groups)) <= 12
         or _something_else(text, start, end, groups)
+        or _in_dump(text, start, end)
+        or all(len(group) == 4 and group[0] == "0" for group in groups)  # weights of Unicode collation
     ):
         return None
     return start, _extended(text, end)

@@ -90,3 +90,10 @@ def dated(written: str) -> bool:
     if max(len(first), len(second)) > 2 or len(third) not in (2, 4) or len(parts) > 3 > len(third):
         return False
     return calendar(0, int(second), int(first)) or calendar(0, int(first), int(second))
+
+
+def is_span_of_years(written: str) -> bool:
+    """Say whether `written` is two years: `1999-2004`."""
+    first, sign, last = written.partition("-")
+    years = len(first) == len(last) == 4 and first.isdigit() and last.isdigit()
+    return sign == "-" and years and "1900" <= first <= last <= "2099"
