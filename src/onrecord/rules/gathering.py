@@ -10,6 +10,8 @@ import unicodedata
 from typing import TypeAlias
 
 from onrecord.event.call import Json
+from onrecord.rules.argv import secret_words, words_of
+from onrecord.rules.names import KEY_PARTS
 from onrecord.rules.outcome import is_binary
 
 NODES = 50_000  # values of one event that are looked at
@@ -19,6 +21,7 @@ LONG_NUMBER = 99_999_999  # past this a number may be one of a card or a person
 TOGETHER = 2_000  # keys that are looked at at once
 _KEYS = 3  # names before a text
 _KEY = 64  # characters of each
+_NAME = 9  # a name this short before `=` is one that texts don't look for: `auth=`, `pin=`
 
 Keys: TypeAlias = tuple[str, ...]
 _Place: TypeAlias = tuple[str, str, str]  # what stands before a text there, before a key of two more, of one more
@@ -62,11 +65,12 @@ def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False, 
         if depth > DEEPEST or len(texts) + (len(node) if isinstance(node, dict | list) else 0) > NODES:
             return False
         if isinstance(node, dict):
-            _gather_object(node, depth, place, texts, waiting, binary=binary, least=least)
+            if not _gather_object(node, depth, place, texts, waiting, binary=binary, least=least):
+                return False
             continue
-        if isinstance(node, list):
-            texts.extend("".join(text for _, text in run) for run in block_runs(node))
         before = place[0]
+        if isinstance(node, list) and not _gather_list(node, texts):
+            return False
         for child in node if isinstance(node, list) else (node,):
             if isinstance(child, str):
                 texts.append(before + child)
@@ -75,6 +79,17 @@ def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False, 
             elif isinstance(child, int | float) and abs(child) > least:
                 texts.append(before + digits(child))
     return False
+
+
+def _gather_list(node: list[Json], texts: list[str]) -> bool:
+    """Append what the items of a list say together; return False where some are to be judged as words of a command."""
+    lines = [item for item in node if isinstance(item, str)]
+    if len(lines) < len(node):
+        texts.extend("".join(text for _, text in run) for run in block_runs(node))
+    elif len(lines) > 1:
+        texts.append("\n".join(lines))
+    judged = any(line[:1] == "-" or 0 < line.find("=") < _NAME for line in lines)
+    return not (judged and secret_words(words_of(node)))
 
 
 def _gather_object(
@@ -86,7 +101,10 @@ def _gather_object(
     *,
     binary: bool,
     least: int,
-) -> None:
+) -> bool:
+    """Append the keys, texts and numbers of `node`; return False where a key means more than it says."""
+    if "kty" in node and not KEY_PARTS.isdisjoint(node):
+        return False
     here, two, last = place
     texts.extend(key if key.isascii() else _normal(key) for key in node)
     told = name_of_value(node) if "value" in node else ""
@@ -102,6 +120,7 @@ def _gather_object(
             waiting.append((child, depth + 1, (f"{two}{name}: ", f"{last}{name}.", f"{name}.") if name else place))
         elif isinstance(child, int | float) and abs(child) > least:
             texts.append((f"{two}{name}: " if name else here) + digits(child))
+    return True
 
 
 def keys_in(value: Json) -> set[str]:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from onrecord.event.call import Json
 from onrecord.rules import echo, names, pointer
 from onrecord.rules.actions import Handling, kind_of, tag_of
-from onrecord.rules.argv import secret_words
+from onrecord.rules.argv import secret_words, words_of
 from onrecord.rules.detection import checks
-from onrecord.rules.detection.detectors import Detectors, Late, masked
+from onrecord.rules.detection.detectors import UNANNOUNCED, Detectors, Late, masked
 from onrecord.rules.detection.finding import Finding, Kind
 from onrecord.rules.detection.labels import REASONS, SENSITIVE, cut, label_only
 from onrecord.rules.detection.offsets import APART
@@ -163,12 +163,7 @@ class Inspection:
                 self._visit(child, place, under(keys, name if name and key == "value" else key))
 
     def _visit_array(self, value: list[Json], path: Tokens, keys: Keys) -> None:
-        words = [item for item in value if isinstance(item, str)]
-        secret: dict[int, tuple[int, str]] = {}
-        if len(words) == len(value) <= KEY:
-            secret = secret_words(words)
-            if len(words) == 2 and names.label_of(words[0]):
-                secret[1] = (0, names.label_of(words[0]))  # ["Authorization", "…"]
+        secret = secret_words(words_of(value))
         for i, child in enumerate(value):
             if self._nodes < 0 or self._late():
                 self._refuse(path)
@@ -177,8 +172,11 @@ class Inspection:
             self._visit(child, place, keys)
             if i in secret and isinstance(child, str):
                 self._note(place, child, *secret[i])
-        if len(words) == len(value) > 1:
-            self._splits.append(([Part((*path, str(i)), 0, text) for i, text in enumerate(words)], "\n"))
+            elif i in secret:
+                self._hold(place, child, secret[i][1], marked=False)
+        lines = [Part((*path, str(i)), 0, text) for i, text in enumerate(value) if isinstance(text, str)]
+        if len(lines) == len(value) > 1:
+            self._splits.append((lines, "\n"))
         for run in block_runs(value):
             self._splits.append(([Part((*path, str(i), "text"), 0, text) for i, text in run], ""))
 
@@ -187,7 +185,8 @@ class Inspection:
         value = text[start:]
         kept = [other for other in self.found.get(place, []) if other.end <= start]
         self.found[place] = [*kept, Place(start, len(text), self.handling.stand_in(label, "secret", value))]
-        self._remember(value, label, "secret", echo.MARKED)
+        if value.lower() not in checks.STANDS_IN:
+            self._remember(value, label, "secret", echo.MARKED)
         self.kinds[label] = None
         self.fields[place] = None
 
@@ -241,24 +240,16 @@ class Inspection:
         self.room -= len(text)
         findings = self._find(text, low=self._low)
         if glue:  # lines, each of which was looked at; only what begins in one and ends in another is new
-            findings = [finding for finding in findings if glue in text[finding.start : finding.end]]
+            findings = [
+                finding for finding in findings if glue in text[finding.start : finding.end] and _whole(finding)
+            ]
         places = [*self._places(findings, text), *self.secrets.places(text)]
         at = 0
         for part in parts:
-            self._add_places(part, at, places, last=len(text))
+            if mine := part.share(places, at, ends=len(text)):
+                self.found[part.path] = echo.apart([*self.found.get(part.path, []), *mine])
+                self.fields[part.path] = None
             at += len(part.text) + len(glue)
-
-    def _add_places(self, part: Part, at: int, places: Iterable[Place], last: int) -> None:
-        """Note what of `places` lies in `part`, which stands at `at` in a longer text that ends at `last`."""
-        mine: list[Place] = []
-        for place in places:
-            start, end = max(place.start - at, 0), min(place.end - at, len(part.text))
-            if start < end:
-                open_end = place.end == last and part.cut
-                mine.append(Place(part.start + start, part.full if open_end else part.start + end, place.stand_in))
-        if mine:
-            self.found[part.path] = echo.apart([*self.found.get(part.path, []), *mine])
-            self.fields[part.path] = None
 
     def _scan_name(self, text: str) -> bool:
         """Look at a name or key; return whether there is anything in it."""
@@ -391,6 +382,11 @@ class Inspection:
 def _moved(finding: Finding, by: int) -> Finding:
     start, end = max(0, finding.start + by), finding.end + by
     return Finding(start, end, finding.label, finding.rule_id, finding.kind, finding.view, finding.value)
+
+
+def _whole(finding: Finding) -> bool:
+    """Say whether items of a list make a secret together: one known by its form; numbers and words make anything."""
+    return finding.kind == "secret" and finding.rule_id != UNANNOUNCED
 
 
 def _holds(value: Json) -> bool:

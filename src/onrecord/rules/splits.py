@@ -5,8 +5,10 @@ A server may stream an answer in blocks, and a key may begin in one and end in t
 are put together, of long ones only the ends: what lies far from both was looked at already.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from onrecord.rules.echo import Place
 from onrecord.rules.pointer import Tokens
 
 EDGE = 8_192  # characters of a long text next to another that are looked at together with it
@@ -21,6 +23,16 @@ class Part:
     text: str
     cut: bool = False
     full: int = 0
+
+    def share(self, places: Iterable[Place], at: int, *, ends: int) -> list[Place]:
+        """Return what of `places` lies in this part, which stands at `at` in a longer text that ends at `ends`."""
+        mine: list[Place] = []
+        for place in places:
+            start, end = max(place.start - at, 0), min(place.end - at, len(self.text))
+            if start < end:
+                open_end = place.end == ends and self.cut
+                mine.append(Place(self.start + start, self.full if open_end else self.start + end, place.stand_in))
+        return mine
 
 
 def joints(parts: list[Part]) -> list[list[Part]]:
