@@ -788,6 +788,31 @@ def test_a_command_line_is_recorded_without_its_secrets() -> None:
     assert not entry.event.redaction_error
 
 
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--header", "X-Api-Key: beryl-quilt-881"], ["--header", "X-Api-Key: [REDACTED:api-key]"]),
+        (["X-Api-Key:ebony-quilt-3"], ["X-Api-Key:[REDACTED:api-key]"]),
+        (["--auth-header=coral-quilt-1"], ["--auth-header=[REDACTED:credential]"]),
+        (["-pamber-quilt-33"], ["-p[REDACTED:password]"]),
+        (["Bearer", "denim-quilt-5"], ["Bearer", "[REDACTED:token]"]),
+        (["--access", "mauve-quilt-7"], ["--access", "[REDACTED:credential]"]),
+        (["--config", '{"k":{"password":"slate-quilt-4"}}'], ["--config", '{"k":{"password":"[REDACTED:password]"}}']),
+        (['--cfg={"args":["-p","ruby-quilt-1"]}'], ['--cfg={"args":["-p","[REDACTED:password]"]}']),
+        (["sh", "-c", "mysql -pteal-quilt-1 db"], ["sh", "-c", "mysql -p[REDACTED:password] db"]),
+        (["-p", "lime-quilt-1", "x://h?k=lime-quilt-1"], ["-p", "[REDACTED:password]", "x://h?k=[REDACTED:password]"]),
+        (['{"a": [1, "b"]}', "{x}", "[1", "--map={}"], ['{"a":[1,"b"]}', "{x}", "[1", "--map={}"]),
+        (["-m", "server", "--port", "8080", "--auth-type=basic2x", "--key", "/etc/k1.pem"], None),
+    ],
+)
+def test_a_secret_is_withheld_however_a_command_line_holds_it(words: list[str], shown: list[str] | None) -> None:
+    entry = redactor().fact(base(), {"command": ["server", *words]})
+
+    assert entry.event.detail["command"] == ["server", *(words if shown is None else shown)]
+    assert not entry.event.redaction_error
+
+
 def test_a_fact_puts_names_where_names_belong() -> None:
     entry = redactor().fact(base(), {"client_name": "a\ud800client", "tool_name": GITHUB})
 

@@ -49,7 +49,19 @@ class Place(NamedTuple):
 class Secrets:
     """Raw values to be kept off the record. Printing or encoding it shows nothing."""
 
-    __slots__ = ("_forms", "_labels", "_many", "_most", "_room", "_search", "_stand_ins", "complete", "longest", "shut")
+    __slots__ = (
+        "_forms",
+        "_labels",
+        "_many",
+        "_marked",
+        "_most",
+        "_room",
+        "_search",
+        "_stand_ins",
+        "complete",
+        "longest",
+        "shut",
+    )
 
     def __init__(self, labels: frozenset[str] = names.LABELS, most: int = MOST) -> None:
         """`labels` are those that may stand for a value, and are not searched; `most` is how many values there may be.
@@ -63,6 +75,7 @@ class Secrets:
         self._many = Growing[_Form]() if most > MOST else None
         self._most = most
         self._room = ROOM
+        self._marked: Secrets | None = None  # those that a schema or the manifest marks, too short to count as found
         self.longest = 0  # characters
         self.complete = True  # False: some could not be noted, so no value of this call may be shown
         self.shut = False  # what was found is such that beside it no value may be shown
@@ -92,6 +105,27 @@ class Secrets:
             for form in _forms(value, stand_in):
                 self._many.add(form.text, form)
         self.longest = max(self.longest, len(value))
+
+    def mark(self, value: str, stand_in: Mask) -> None:
+        """Remember a value that a schema or the manifest marks, which counts in names as it does in texts."""
+        self.add(value, stand_in, MARKED)
+        if len(value) < FOUND:
+            self._marked = self._marked or Secrets(self._labels)
+            self._marked.add(value, stand_in, MARKED)
+
+    def lend(self, other: "Secrets") -> None:
+        """Have `other` remember what this remembers; where that is not all, neither has `other` all."""
+        for value, stand_in in list(self._stand_ins.items()):  # while another thread may add more
+            other.add(value, stand_in, MARKED)
+        if self._marked is not None:
+            self._marked.lend_marked(other)
+        other.complete &= self.complete
+        other.shut |= self.shut
+
+    def lend_marked(self, other: "Secrets") -> None:
+        """Have `other` remember all of these as marked."""
+        for value, stand_in in list(self._stand_ins.items()):
+            other.mark(value, stand_in)
 
     def masked(self, text: str, least: int = MARKED) -> str:
         """Return `text` with each value of at least `least` characters replaced by what stands in for it."""
@@ -125,6 +159,11 @@ class Secrets:
                 raise TooMuch
             found.extend(Place(finding.start, finding.end, Mask(finding.label)) for finding in seen)
         return apart(found, placeholders(text, self._labels)) if found else found
+
+    def in_name(self, text: str, *, decoded: bool = True) -> list[Place]:
+        """Return where values stand in a name: those that are marked, and longer ones. Short words are often both."""
+        found = self.places(text, FOUND, decoded=decoded)
+        return apart([*found, *self._marked.places(text, decoded=decoded)]) if self._marked else found
 
     def _in_view(self, view: str, least: int) -> list[Finding]:
         """Return where values stand in `view`; the label of each is what stands in for it."""

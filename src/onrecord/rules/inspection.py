@@ -10,6 +10,7 @@ Nothing here is written down: `summary.py` shows what this file allows.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from onrecord.event.call import Json
 from onrecord.rules import echo, names, pointer
@@ -209,7 +210,8 @@ class Inspection:
     def _found(self, text: str, before: str) -> list[Finding]:
         """Return what is found in `text` where `before` stands before it."""
         findings = self._find(before + text, low=self._low)
-        return [_moved(finding, -len(before)) for finding in findings if finding.end > len(before)]
+        by = len(before)
+        return [replace(each, start=max(0, each.start - by), end=each.end - by) for each in findings if each.end > by]
 
     def _places(self, findings: Sequence[Finding], text: str) -> list[Place]:
         """Return where what `findings` name is to be replaced in `text`, and remember all of it."""
@@ -262,7 +264,7 @@ class Inspection:
             self._clean.add(text)
         return bool(findings)
 
-    def _remember(self, value: str, label: str, kind: Kind, least: int) -> None:
+    def _remember(self, value: str, label: str, kind: Kind, least: int, *, marked: bool = False) -> None:
         if label in REASONS:
             self.spent, self.secrets.complete = True, False  # nobody knows what is in it
             return
@@ -272,7 +274,10 @@ class Inspection:
             self.tags[tag] = None
         if self.handling.action(label, kind) == "keys_only":
             self.secrets.shut = True
-        self.secrets.add(value, stand_in, least)
+        if marked:
+            self.secrets.mark(value, stand_in)
+        else:
+            self.secrets.add(value, stand_in, least)
 
     # withholding whole values
 
@@ -298,7 +303,7 @@ class Inspection:
             self.kinds[label] = None
         for text in texts:
             if marked or text.lower() not in checks.STANDS_IN:
-                self._remember(text, named, kind, echo.MARKED)
+                self._remember(text, named, kind, echo.MARKED, marked=marked)
             self.unplaced |= 0 < len(text.strip()) < echo.MARKED
             if label in ("authorization", "cookie"):
                 for word in text.replace(";", " ").split():
@@ -357,12 +362,18 @@ class Inspection:
         if not self.whole and text not in self._clean:
             text = masked(self._detectors, text, low=self._low, stand_in=self.handling.stand_in, late=self._limit)
         if self.secrets:
-            text = self.secrets.masked(text, echo.FOUND)
+            text = replaced(readable(text), self.secrets.in_name(text))
         return cut(readable(self.handling.finished(text)), limit)
 
     def key(self, text: str) -> str:
         """Return what may be shown of a key."""
         return self.name(text, KEY)
+
+    def code(self, text: str) -> str:
+        """Return an id that a client or server gave; "" where it is a secret or spells one."""
+        if not text or (self.whole and not self.secrets):
+            return text
+        return "" if self.secrets.in_name(text) or self._find(text, low=self._low) else text
 
     def _margin(self) -> int:
         """Return how much to leave out before the end of what was looked at: a secret may begin there."""
@@ -376,12 +387,8 @@ class Inspection:
 
     def pointers(self, most: int) -> list[str]:
         """Return the first places where something is withheld, as JSON Pointers whose keys are masked too."""
-        return [pointer.written([self.key(token) for token in path]) for path in list(self.fields)[:most]]
-
-
-def _moved(finding: Finding, by: int) -> Finding:
-    start, end = max(0, finding.start + by), finding.end + by
-    return Finding(start, end, finding.label, finding.rule_id, finding.kind, finding.view, finding.value)
+        paths = list(self.fields)[:most]
+        return [pointer.written([root, *map(self.key, place)]) for root, *place in paths]
 
 
 def _whole(finding: Finding) -> bool:

@@ -22,9 +22,9 @@ from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
 from onrecord.rules import outcome, pointer
 from onrecord.rules.actions import Handling, Own, Table, check_cut
-from onrecord.rules.argv import secret_words
 from onrecord.rules.called import hexadecimal, names_of
 from onrecord.rules.classify import Treatment
+from onrecord.rules.commands import shown_command
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.labels import cut
 from onrecord.rules.digests import Digests
@@ -54,7 +54,6 @@ ARGUMENTS_ROOM = 262_144  # characters of a request that are looked at
 OUTPUT_ROOM = 65_536  # characters of a response that are looked at
 LONGEST_NAME = 256  # characters of a name from outside that are kept
 LONGEST_WORD = 512  # characters of a word of a command line, or of another fact, that are kept
-MOST_WORDS = 40
 MOST_KEYS = 200
 MOST_POINTERS = 100
 MOST_TAGS = 32
@@ -236,6 +235,8 @@ class Redactor:
         self._inspect(inspection, given.values(), parts)
         shown = disclosed(treatment, schema_known=schema.known)
         fields: _Fields = {field: inspection.name(text, LONGEST_NAME) for field, text in given.items()}
+        if call.event_type != "request":
+            fields["method"] = call.method  # one of those that MCP defines
         if shown.keys and isinstance(arguments, dict) and ("arguments",) not in inspection.held:
             fields["arg_keys"] = tuple(inspection.key(key) for key in list(arguments)[:MOST_KEYS])
         if secrets.complete and not secrets.shut:  # else something that was not noted might be among the values
@@ -248,8 +249,8 @@ class Redactor:
             input_hash=self._digests_of(self._tenant).arguments(arguments),
             input_size=call.size_bytes,
             tool_definition_hash=call.definition.digest if call.definition else "",
-            trace_id=hexadecimal(call.trace.trace_id, 32),
-            span_id=hexadecimal(call.trace.span_id, 16),
+            trace_id=inspection.code(hexadecimal(call.trace.trace_id, 32)),
+            span_id=inspection.code(hexadecimal(call.trace.span_id, 16)),
         )
 
     def _noted(self, inspection: Inspection, shown: Disclosure) -> _Fields:
@@ -362,21 +363,14 @@ class Redactor:
         handling = self._handling(base.data_classification, base.tenant_id)
         for key, given in outside.items():
             if isinstance(given, list):
-                detail[key] = self._command(given, handling)
+                detail[key] = shown_command(
+                    given, self._detectors, handling, lambda text: self._masked(text, LONGEST_WORD, handling)
+                )
             elif key in NAMES:
                 fields[key] = self._masked(given, LONGEST_NAME, handling)
             else:
                 detail[key] = self._masked(given, LONGEST_WORD, handling)
         return replace(base, **fields, detail=detail)
-
-    def _command(self, words: list[str], handling: Handling) -> list[str]:
-        secret = secret_words(words)
-        shown: list[str] = []
-        for i, word in enumerate(words[:MOST_WORDS]):
-            start, label = secret.get(i, (len(word), ""))
-            kept = self._masked(word[:start], LONGEST_WORD, handling)
-            shown.append(kept + handling.stand_in(label, "secret", word[start:]) if label else kept)
-        return [*shown, "…"] if len(words) > MOST_WORDS else shown
 
     def _masked(self, text: str, limit: int, handling: Handling) -> str:
         window = text if len(text) <= NAME_WINDOW else text[: NAME_WINDOW - MARGIN]

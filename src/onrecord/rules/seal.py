@@ -99,11 +99,26 @@ def _emptied(event: Event, *names: str) -> Event:
 
 
 def _is_clean(event: Event, secrets: Secrets, detectors: Detectors) -> bool:
-    texts = list(_outside(event))
-    together = APART.join(texts)
+    together = APART.join(_outside(event))
     if detectors.find(together, low=event.data_classification == "low", encoded=True):
         return False
-    return not secrets or not any(secrets.occur(text, FOUND, decoded=False) for text in texts)
+    if not secrets:
+        return True
+    texts = [*(getattr(event, name) for name in _SUMMARIES), *_texts_in(event.detail)]
+    if any(secrets.occur(text, FOUND, decoded=False) for text in texts):
+        return False
+    return not any(secrets.in_name(text, decoded=False) for text in _told(event))
+
+
+def _told(event: Event) -> Iterator[str]:
+    """Yield the names that this event says first; those of a call stand on its attempt, and a result repeats them."""
+    for name in NAMES if event.phase != "result" else ("error_type",):
+        if name != "method" or event.event_type == "request":  # else one of those that MCP defines
+            yield getattr(event, name)
+    for name in _KEYS:
+        yield from getattr(event, name)
+    for place in event.sensitive_fields:
+        yield place[1:].partition("/")[2]  # what is below the root, which is a word of ours
 
 
 def _outside(event: Event) -> Iterator[str]:
