@@ -11,8 +11,10 @@ from typing import TypeAlias
 
 from onrecord.event.call import Json
 from onrecord.rules.argv import secret_words, words_of
+from onrecord.rules.beside import column_name, headings, told
 from onrecord.rules.names import KEY_PARTS
 from onrecord.rules.outcome import is_binary
+from onrecord.rules.words import LONGEST
 
 NODES = 50_000  # values of one event that are looked at
 DEEPEST = 64  # levels
@@ -44,12 +46,6 @@ def under(keys: Keys, key: str) -> Keys:
     return (*keys[-_KEYS + 1 :], key if len(key) <= _KEY else key[-_KEY:])
 
 
-def name_of_value(node: dict[str, Json]) -> str:
-    """Return what `value` is called in `{"name": "API_KEY", "value": …}`, or ""."""
-    name = node.get("name", node.get("key")) if "value" in node else None
-    return name if isinstance(name, str) else ""
-
-
 def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False, numbers: bool = False) -> bool:
     """Append each key, text and long number in `value` to `texts`; return whether that was all of it.
 
@@ -64,6 +60,7 @@ def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False, 
         node, depth, place = waiting.pop()
         if depth > DEEPEST or len(texts) + (len(node) if isinstance(node, dict | list) else 0) > NODES:
             return False
+        texts.extend(map(column_name, headings(node)))
         if isinstance(node, dict):
             if not _gather_object(node, depth, place, texts, waiting, binary=binary, least=least):
                 return False
@@ -107,10 +104,12 @@ def _gather_object(
         return False
     here, two, last = place
     texts.extend(key if key.isascii() else _normal(key) for key in node)
-    told = name_of_value(node) if "value" in node else ""
+    of, named = told(node)
+    if named:
+        texts.append(named[:LONGEST])  # alone: what stands with its value is judged as a whole
     encoded = binary and ("blob" in node or "data" in node)
     for key, child in node.items():
-        name = told if told and key == "value" else key
+        name = named if named and key == of else key
         if name[:1] <= "9" or len(name) > _KEY:  # an index, perhaps, or too long
             name = "" if name.isdecimal() else name[-_KEY:]
         if isinstance(child, str):

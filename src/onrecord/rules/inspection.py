@@ -16,6 +16,7 @@ from onrecord.event.call import Json
 from onrecord.rules import echo, names, pointer
 from onrecord.rules.actions import Handling, kind_of, tag_of
 from onrecord.rules.argv import secret_words, words_of
+from onrecord.rules.beside import cells, holds, told
 from onrecord.rules.detection import checks
 from onrecord.rules.detection.detectors import UNANNOUNCED, Detectors, Late, masked
 from onrecord.rules.detection.finding import Finding, Kind
@@ -31,7 +32,6 @@ from onrecord.rules.gathering import (
     context,
     digits,
     keys_in,
-    name_of_value,
     under,
 )
 from onrecord.rules.outcome import is_binary
@@ -132,10 +132,13 @@ class Inspection:
             self._refuse(path)
         elif isinstance(value, str):
             self._scan(value, path, keys)
-        elif isinstance(value, dict):
-            self._visit_object(value, path, keys)
-        elif isinstance(value, list):
-            self._visit_array(value, path, keys)
+        elif isinstance(value, dict | list):
+            for place, cell, label in cells(value):
+                self._hold((*path, *place), cell, label, marked=False)
+            if isinstance(value, dict):
+                self._visit_object(value, path, keys)
+            else:
+                self._visit_array(value, path, keys)
         elif isinstance(value, int | float):
             if abs(value) > LONG_NUMBER:
                 self._scan(digits(value), path, keys)
@@ -143,8 +146,8 @@ class Inspection:
                 self.fields[path] = None
 
     def _visit_object(self, value: dict[str, Json], path: Tokens, keys: Keys) -> None:
-        name = name_of_value(value)
-        told = names.label_of(name) if name else ""  # {"name": "API_KEY", "value": …}
+        of, name = told(value)  # {"name": "API_KEY", "value": …}
+        announced = names.label_of(name) if name else ""
         for key, child in value.items():
             place = (*path, key)
             if self._nodes < 0 or self._late():
@@ -155,13 +158,13 @@ class Inspection:
                 continue
             if self._scan_name(key):
                 self.fields[place] = None
-            label = names.label_of(key) or (told if key == "value" else "")
+            label = names.label_of(key) or (announced if key == of else "")
             if key in names.KEY_PARTS and "kty" in value:
                 label = "private-key"
-            if label and _holds(child):
+            if label and holds(child):
                 self._hold(place, child, label, marked=False)
             else:
-                self._visit(child, place, under(keys, name if name and key == "value" else key))
+                self._visit(child, place, under(keys, name if name and key == of else key))
 
     def _visit_array(self, value: list[Json], path: Tokens, keys: Keys) -> None:
         secret = secret_words(words_of(value))
@@ -394,8 +397,3 @@ class Inspection:
 def _whole(finding: Finding) -> bool:
     """Say whether items of a list make a secret together: one known by its form; numbers and words make anything."""
     return finding.kind == "secret" and finding.rule_id != UNANNOUNCED
-
-
-def _holds(value: Json) -> bool:
-    """Say whether there is anything to withhold: a flag called `password` is none."""
-    return not isinstance(value, bool) and value not in (None, "", [], {})
