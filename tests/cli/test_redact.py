@@ -15,11 +15,11 @@ from tests.rules.calls import AWS, CARD, DETECTORS, GITHUB, PRIVATE_KEY, STRIPE
 from onrecord.cli.explain import WITHOUT
 from onrecord.cli.fields import Fields
 from onrecord.cli.lines import Lines
-from onrecord.cli.masking import masked_whole
 from onrecord.cli.withheld import Withheld
 from onrecord.rules.detection.detectors import WITHOUT_RULE
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.labels import BUDGET, OVERFLOW, masks
+from onrecord.rules.detection.masking import masked_whole
 from onrecord.rules.echo import MOST
 
 OWN_RULE = """
@@ -34,7 +34,7 @@ negative = [["ACME-12"]]
 """
 
 
-def redact(*arguments, given: bytes | str = b"", env=None):
+def redact(*arguments, given: bytes | str = b"", env=None, cwd=None):
     """Run the filter over bytes or text."""
     data = given.encode() if isinstance(given, str) else given
     return subprocess.run(
@@ -42,6 +42,7 @@ def redact(*arguments, given: bytes | str = b"", env=None):
         input=data,
         capture_output=True,
         env={**os.environ, **(env or {})},
+        cwd=cwd,
         timeout=100,
     )
 

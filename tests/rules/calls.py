@@ -8,6 +8,7 @@ from onrecord.event.event import Event, EventType
 from onrecord.event.redacted import Redacted
 from onrecord.rules.classify import ToolRule, Treatment, classify
 from onrecord.rules.detection.detectors import Detectors, builtin_detectors
+from onrecord.rules.digests import Digests
 from onrecord.rules.redact import Redactor, Secrets
 
 DETECTORS = builtin_detectors()
@@ -25,6 +26,11 @@ FOUND_ANYWHERE = (GITHUB, STRIPE, AWS, CARD)
 
 def redactor(detectors: Detectors = DETECTORS, cut: int = 100) -> Redactor:
     return Redactor(digest_key=KEY, detectors=detectors, cut=cut)
+
+
+def tagged(value: str, label: str) -> str:
+    """Return `label#tag` as the record of no tenant has it."""
+    return f"{label}#{Digests(KEY).tag(value)}"
 
 
 def connection(**changes: Any) -> Connection:

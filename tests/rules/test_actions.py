@@ -20,6 +20,7 @@ from tests.rules.calls import (
     base,
     call,
     redactor,
+    tagged,
     text_result,
     treated,
 )
@@ -51,7 +52,7 @@ def said(arguments: Any, with_: Redactor, **rule: Any) -> Any:
 @pytest.mark.requirement("B1")
 @pytest.mark.parametrize("classification", CLASSES)
 def test_the_same_value_has_the_same_tag_in_every_carrier_and_class(classification: str) -> None:
-    tag = redactor().tag(GITHUB, "github-token")
+    tag = tagged(GITHUB, "github-token")
     made = call({"text": f"use {GITHUB}!", "token": GITHUB, "url": f"https://x/?k={GITHUB}"}, tool=f"x {GITHUB}")
 
     attempt, ended = answered(made, text_result(f"was {GITHUB}"), classification=classification)
@@ -67,8 +68,8 @@ def test_a_tag_depends_on_key_tenant_and_value_and_on_nothing_else() -> None:
     assert len(tag) == 8
     assert tag == Digests(KEY, "a").tag(f" {STRIPE}\n")
     assert tag not in (Digests(KEY, "b").tag(STRIPE), Digests(b"x" * 32, "a").tag(STRIPE), Digests(KEY, "a").tag(AWS))
-    assert by("a").tag(STRIPE, "stripe-key") == f"stripe-key#{tag}"
-    assert by("b").tag(STRIPE, tenant="a") == tag
+    event = attempted(call({"x": STRIPE}), by("a"), classification="low")[0].event
+    assert [each.rpartition("#")[2] for each in event.value_tags] == [tag]
 
 
 def test_the_digest_of_arguments_depends_on_key_and_tenant() -> None:
@@ -198,7 +199,7 @@ def test_actions_that_make_no_sense_are_refused(table: Any, complaint: str) -> N
 def test_a_command_line_is_tagged_like_any_other_value() -> None:
     entry = by(secret="token").fact(base(), {"command": ["x", "--password", SHORT]})
 
-    assert entry.event.detail["command"][2] == f"[REDACTED:{by().tag(SHORT, 'password')}]"
+    assert entry.event.detail["command"][2] == f"[REDACTED:{tagged(SHORT, 'password')}]"
 
 
 def test_how_often_more_was_withheld_than_should_be_is_counted() -> None:

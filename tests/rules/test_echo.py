@@ -11,12 +11,12 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.rules.calls import CLASSES, DETECTORS, GITHUB, KEY, answered, attempted, call, definition, text_result
+from tests.rules.calls import CLASSES, GITHUB, answered, attempted, call, definition, tagged, text_result
 
 from onrecord.event.call import Json
 from onrecord.event.redacted import Redacted
+from onrecord.rules.detection.labels import Mask
 from onrecord.rules.echo import Secrets
-from onrecord.rules.redact import Redactor
 
 pytestmark = pytest.mark.requirement("B1", "B2")
 
@@ -179,7 +179,7 @@ def test_a_key_split_over_blocks_is_found_and_each_part_of_it_masked() -> None:
 
     _, ended = answered(call(), body, classification="low")
 
-    tag = Redactor(digest_key=KEY, detectors=DETECTORS).tag(GITHUB, "github-token")
+    tag = tagged(GITHUB, "github-token")
     texts = [block["text"] for block in json.loads(ended.event.output_summary)["content"]]
     assert texts == [f"use [REDACTED:{tag}]", f"[REDACTED:{tag}] now"]
     assert ended.event.sensitive_fields == ("/result/content/0/text", "/result/content/1/text")
@@ -211,9 +211,9 @@ def test_a_value_found_in_base64_is_masked_where_it_stands_plain_and_has_the_sam
 @pytest.mark.parametrize("least", [4, 8])
 def test_many_secrets_are_found_as_few_are(least: int) -> None:
     few, many = Secrets(), Secrets()
-    few.add("value number 7", "[REDACTED:x]", 4)
+    few.add("value number 7", Mask("[REDACTED:x]"), 4)
     for i in range(100):
-        many.add(f"value number {i}", "[REDACTED:x]", 4)
+        many.add(f"value number {i}", Mask("[REDACTED:x]"), 4)
 
     for text in ("say value number 7!", "", f"x{b'value number 7'.hex()}y", "value%20number%207"):
         assert many.masked(text, least) == few.masked(text, least)
@@ -221,8 +221,8 @@ def test_many_secrets_are_found_as_few_are(least: int) -> None:
 
 def test_a_label_is_never_cut_in_two_nor_masked_itself() -> None:
     secrets = Secrets(frozenset({"card", "x", "y"}))
-    secrets.add("REDACTED:card", "[REDACTED:x]", 4)
-    secrets.add("a[REDACTED:card]b", "[REDACTED:y]", 4)
+    secrets.add("REDACTED:card", Mask("[REDACTED:x]"), 4)
+    secrets.add("a[REDACTED:card]b", Mask("[REDACTED:y]"), 4)
 
     assert secrets.masked("[REDACTED:card] REDACTED:card a[REDACTED:card]b") == (
         "[REDACTED:card] [REDACTED:x] [REDACTED:y]"
@@ -231,7 +231,7 @@ def test_a_label_is_never_cut_in_two_nor_masked_itself() -> None:
 
 def test_a_label_that_we_do_not_give_shields_no_value() -> None:
     secrets = Secrets(frozenset({"password"}))
-    secrets.add("correct-horse", "[REDACTED:password#0a1b2c3d]", 4)
+    secrets.add("correct-horse", Mask("[REDACTED:password#0a1b2c3d]"), 4)
 
     assert "correct" not in secrets.masked("[REDACTED:correct-horse] [REDACTED:correct-horse#0a1b2c3d]")
     assert secrets.masked("[REDACTED:password#0a1b2c3d]") == "[REDACTED:password#0a1b2c3d]"

@@ -28,6 +28,7 @@ from tests.rules.calls import (
     connection,
     definition,
     redactor,
+    tagged,
     text_result,
     treated,
 )
@@ -266,7 +267,7 @@ def test_what_an_output_schema_marks_is_withheld_in_the_text_that_repeats_it(cla
     fields = [ended.event.output_summary, *ended.event.fields_returned]
     assert not any(str(secret) in text.replace("text", "").replace("[REDACTED:pin]", "") for text in fields)
     if classification == "medium":
-        label = redactor().tag(MARKED, "pin") if secret == MARKED else "pin"  # of short values, no tag
+        label = tagged(MARKED, "pin") if secret == MARKED else "pin"  # of short values, no tag
         assert json.loads(ended.event.output_summary) == {"rows": {"0": {"pin": f"[REDACTED:{label}]", "id": "row-1"}}}
 
 
@@ -770,7 +771,7 @@ def test_a_command_line_is_recorded_without_its_secrets() -> None:
 
     entry = redactor().fact(base(), {"command": command, "path": f"/tmp/{GITHUB}"})
 
-    tag = redactor().tag(GITHUB, "github-token")
+    tag = tagged(GITHUB, "github-token")
 
     assert entry.event.detail["command"] == [
         "npx",
@@ -817,7 +818,7 @@ def test_a_fact_puts_names_where_names_belong() -> None:
     entry = redactor().fact(base(), {"client_name": "a\ud800client", "tool_name": GITHUB})
 
     assert entry.event.client_name == "a?client"
-    assert entry.event.tool_name == f"[REDACTED:{redactor().tag(GITHUB, 'github-token')}]"
+    assert entry.event.tool_name == f"[REDACTED:{tagged(GITHUB, 'github-token')}]"
     assert entry.event.detail == {}
 
 
@@ -832,7 +833,7 @@ def test_a_fact_fits_into_its_line() -> None:
 def test_text_for_the_terminal_is_masked_cut_and_neutral() -> None:
     text = redactor().text(f"\x1b[31mno access with {GITHUB}\n" + "and more " * 50, limit=60)
 
-    tag = redactor().tag(GITHUB, "github-token")
+    tag = tagged(GITHUB, "github-token")
     assert text.startswith(f"\\x1b[31mno access with [REDACTED:{tag}]")
     assert text.endswith("…")
 

@@ -107,7 +107,9 @@ def _check_redaction(home: Home) -> Iterator[Finding]:
     else:
         text = f"{len(searching.detectors.rules)} rules, searched by keywords: same findings, slower; {searching.why}"
         yield Finding("ok", "detectors", text)
-    shown = build_redactor(os.urandom(32), load(home)).text(f"token {_CANARY} end")
+    redactor = build_redactor(os.urandom(32), load(home))
+    yield Finding("ok", "redaction", f"new events say redaction_policy {redactor.policy}")
+    shown = redactor.text(f"token {_CANARY} end")
     if _CANARY in shown:
         yield Finding("fail", "redaction", "a planted secret was not found")
     else:

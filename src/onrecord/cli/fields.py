@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterator
 
 from onrecord.cli.lines import MOST
-from onrecord.cli.masking import masked_whole
-from onrecord.cli.withheld import BUDGET, NUMBER, OVERFLOW, Withheld
+from onrecord.cli.withheld import NUMBER, Withheld
 from onrecord.event.call import Json
 from onrecord.rules.actions import Handling
 from onrecord.rules.detection.detectors import Detectors, masked
-from onrecord.rules.detection.labels import REASONS, label_only
+from onrecord.rules.detection.labels import BUDGET, OVERFLOW, REASONS, label_only
+from onrecord.rules.detection.masking import masked_whole
 from onrecord.rules.echo import FOUND, Secrets
 from onrecord.rules.inspection import LEAF, LONG_NUMBER, Inspection
 from onrecord.rules.marks import marked

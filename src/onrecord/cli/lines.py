@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterable
 
 from onrecord.cli.inputs import inputs
-from onrecord.cli.masking import masked_whole
 from onrecord.cli.passages import passages, words_of
 from onrecord.cli.terminal import say
-from onrecord.cli.withheld import BUDGET, Withheld
+from onrecord.cli.withheld import Withheld
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.finding import Finding
-from onrecord.rules.detection.labels import REASONS, Mask, label_only
+from onrecord.rules.detection.labels import BUDGET, REASONS, Mask, label_only
+from onrecord.rules.detection.masking import masked_whole
 from onrecord.rules.echo import FOUND, Place, Secrets, replaced
 
 MOST = 100_000  # different secrets that are remembered, in some 250 MB

@@ -18,7 +18,6 @@ from onrecord.cli.explain import explain, list_rules
 from onrecord.cli.fields import Fields
 from onrecord.cli.inputs import LONGEST, opened
 from onrecord.cli.lines import Lines
-from onrecord.cli.masking import masked_whole
 from onrecord.cli.schemas import schemas
 from onrecord.cli.terminal import put
 from onrecord.cli.values import BadLine, each_value
@@ -29,6 +28,7 @@ from onrecord.event.call import Json
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.flagging import flags
+from onrecord.rules.detection.masking import masked_whole
 from onrecord.rules.detection.rule import read_rules
 
 

@@ -4,14 +4,14 @@
 from collections import Counter
 
 from onrecord.cli.terminal import say
+from onrecord.rules.detection.labels import BUDGET, OVERFLOW
 
-BUDGET, OVERFLOW, NUMBER, BINARY = "budget", "overflow", "number", "binary"
+NUMBER = "number"
 
 _WHY = {
     BUDGET: "too long, too deep, or more than can be looked at",
     OVERFLOW: "more was found in a text than can be looked at, or a test of it failed",
     NUMBER: "a number without end",
-    BINARY: "bytes that are not looked at",
 }
 
 

@@ -113,11 +113,6 @@ class Redactor:
         """Name and version of the redaction, and a digest of its rules."""
         return self._policy
 
-    def tag(self, value: str, label: str = "", tenant: str | None = None) -> str:
-        """Return the tag that `value` has on the record, behind `label` where one is given."""
-        tag = self._digests_of(self._tenant if tenant is None else tenant).tag(value)
-        return f"{label}#{tag}" if label else tag
-
     def attempt(self, call: Call, treatment: Treatment, base: Event) -> tuple[Redacted, Secrets]:
         """Return the event of an attempt, made from `base`, and what must not come back in its result."""
         secrets = Secrets(self._detectors.labels)
