@@ -16,6 +16,7 @@ from onrecord.cli.explain import WITHOUT
 from onrecord.cli.fields import Fields
 from onrecord.cli.lines import Lines
 from onrecord.cli.withheld import Withheld
+from onrecord.event.call import Json
 from onrecord.rules.detection.detectors import WITHOUT_RULE
 from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.labels import BUDGET, OVERFLOW, masks
@@ -117,7 +118,7 @@ def test_where_more_secrets_are_found_than_can_be_remembered_all_else_is_withhel
     assert b"withheld in 3 lines, [WITHHELD:budget]" in said
 
     fields = Fields(DETECTORS, withheld, schemas=[], low=False, most=MOST + 2)
-    value = [{"password": f"Pw{i}kQz91mmX"} for i in range(MOST + 3)]
+    value: list[Json] = [{"password": f"Pw{i}kQz91mmX"} for i in range(MOST + 3)]
     assert fields.redacted(value) == "[WITHHELD:budget]"
     assert fields.redacted(value[:3]) == [{"password": "[REDACTED:password]"}] * 3
 
