@@ -38,6 +38,7 @@ def test_a_list_of_decimals_holds_no_card_in_whatever_it_is_written(numbers: lis
     "text",
     [
         '{"lat": 54.34163745426289}',
+        "card 54.34163745426289",
         '{"type": "Point", "coordinates": [-40.27093545247112, 61.17481036915794]}',
         "57.90\n730901803442919",  # a price and an id
         "41.148376\n79.545723",

@@ -49,6 +49,8 @@ VALUE = "Zk3vQ8mTx1Lw" + "R7pYb2NcD5fG"
         # programs
         "const (\n\tSizeofSockaddrInet4    = 0x10\n\tSizeofSockaddrInet6    = 0x1c\n\tSizeofCmsghdr = 0xc\n)",
         "\tuvone    = 0x3FF0000000000000\n\tmask     = 0x7FF",
+        "h ^= x; mul = 0x9ddfea08eb382d69ULL;",
+        "machine ftp.example.test login anonymous password user@site",
         "    spec: V1beta2ResourceClaimSpec",
         "PrivateKey:  testEd25519PrivateKey,",
         "may use ParsePKCS8PrivateKey instead for this key",

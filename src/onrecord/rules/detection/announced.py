@@ -114,9 +114,9 @@ def option(text: str, start: int, end: int) -> Span | None:
 
 
 def netrc(text: str, start: int, end: int) -> Span | None:
-    """Keep the password of a line of .netrc; not the word after `login and password`."""
+    """Keep the password of a line of .netrc; not the word after `login and password`, nor an anonymous one."""
     login = text[max(0, start - 160) : start].lower().rpartition("login")[2].split()
-    return None if login[:1] in (["and"], ["or"], ["with"], ["your"]) else literal(text, start, end)
+    return None if login[:1] in (["and"], ["or"], ["with"], ["your"], ["anonymous"]) else literal(text, start, end)
 
 
 def identified(text: str, start: int, end: int) -> Span | None:

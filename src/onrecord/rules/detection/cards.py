@@ -103,6 +103,8 @@ def _printed(text: str, groups: list[Span], end: int) -> Span | None:
 def _spelt(text: str, groups: list[Span]) -> Span | None:
     """Keep groups of any lengths that are parted alike and by no line, with no number beside them."""
     start, end = groups[0][0], groups[-1][1]
+    if len(groups) < 3 and text[groups[0][1]] == ".":
+        return None  # a decimal
     if _parts(text, groups) not in ({sign} for sign in (*_SIGNS, ".")) or crowded(text, start, end):
         return None
     return (start, end) if _is_card(text, groups) and not _is_figure(text, start, end) else None

@@ -14,6 +14,7 @@ from onrecord.rules.words import listed, words
 _NEAR = 1_200  # characters before or after a number in which others of its kind are looked for
 _MOST = 20  # of which that many are, on either side
 _LEAST = 3  # numbers that make a list
+_ENOUGH = 9  # that tell what kind of list it is
 _GLUE = 8  # characters between a number and its name
 _NAME = 40  # characters of a name
 _TOKEN = 24  # characters of what stands beside a number in a table
@@ -165,6 +166,8 @@ def outnumbered(text: str, start: int, end: int, valid: Valid, *, most: float = 
             continue
         total += 1
         right += valid(text, first, last)
+        if total == _ENOUGH:
+            break
     return total >= _LEAST and total - right > most * total
 
 

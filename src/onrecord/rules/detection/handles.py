@@ -34,10 +34,12 @@ def is_handle(text: str, start: int, end: int) -> bool:
         return True  # encrypted by sops
     if value.startswith(_PUBLIC) or text[start - 2 : start] == "${" or in_resource(text, start) or _is_path(value):
         return True
-    digits = value[2:] if value[:2] in ("0x", "0X") else value
+    digits = value[2:].rstrip("uUlL") if value[:2] in ("0x", "0X") else value  # 0x9ddfea08eb382d69ULL
     if not _HEX.issuperset(digits):
         return False
-    return (digits != value and len(value) <= _NUMBER) or (len(digits) in _FINGERPRINTS and digits == digits.upper())
+    if digits != value and len(digits) + 2 <= _NUMBER:
+        return True
+    return len(digits) in _FINGERPRINTS and digits == digits.upper()
 
 
 def in_resource(text: str, at: int) -> bool:
