@@ -25,6 +25,7 @@ knows no protocol, and never sees a message's bytes.
 import os
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 from typing import TypeVar
 
@@ -41,6 +42,7 @@ from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.redact import Redactor, Secrets
 from onrecord.screen import AS_IT_IS, Screen, Screened
 
+NESTED = 1_000  # requests within one call; past this no value of its result is shown
 REMEMBERED = 10_000  # open rounds and traces; a client that opens more loses only the link between them
 
 _ID_BYTES, _IDS = 10, 100
@@ -58,9 +60,11 @@ class Permit:
         "_guard",
         "_ticket",
         "_used",
+        "_within",
         "attempt",
         "call",
         "ended",
+        "nested",
         "secrets",
         "started_ns",
         "treatment",
@@ -85,6 +89,28 @@ class Permit:
         self.secrets = secrets
         self.started_ns = started_ns
         self.ended = False
+        self.nested: list[Secrets] = []  # of requests that came while this call was open, and may be part of it
+        self._within: tuple[Permit, ...] = ()
+
+    def put_within(self, outer: Iterable["Permit"]) -> None:
+        """Make this call part of `outer`, which are open: what is secret in one of them is so in the others."""
+        self._within = tuple(outer)
+        for permit in self._within:
+            if len(permit.nested) < NESTED:
+                permit.nested.append(self.secrets)
+            else:
+                permit.secrets.complete = False
+
+    def known(self) -> Iterator[Secrets]:
+        """Yield what is secret in this call and in those that are part of it."""
+        yield self.secrets
+        yield from list(self.nested)  # while another thread may add more
+
+    def hear(self) -> None:
+        """Learn what became known as secret in calls of which this is part, or which are part of it."""
+        for secrets in (*self.nested, *known_in(self._within)) if self.nested or self._within else ():
+            if secrets is not self.secrets:
+                secrets.lend(self.secrets)
 
     @property
     def settled(self) -> bool:
@@ -104,6 +130,12 @@ class Permit:
                     self._guard.close_unrun(self)
                     raise NotRecorded(f"not recorded, so not run: {e}") from e
         return self.call
+
+
+def known_in(permits: Iterable[Permit]) -> Iterator[Secrets]:
+    """Yield what is secret in any of `permits`."""
+    for permit in permits:
+        yield from permit.known()
 
 
 class Delivery:
@@ -157,11 +189,14 @@ class Guard:
         self._traces: OrderedDict[str, str] = OrderedDict()  # trace id → correlation
         self._treatments: OrderedDict[tuple[str | None, ...], Treatment] = OrderedDict()
 
-    def begin(self, call: Call) -> Permit:
-        """Decide on `call` and write its attempt. Raises NotRecorded where it must not run."""
+    def begin(self, call: Call, within: Sequence[Permit] = ()) -> Permit:
+        """Decide on `call` and write its attempt. Raises NotRecorded where it must not run.
+
+        `within` are open calls of which this may be part: a server asks while it works on one of them.
+        """
         started_ns = time.perf_counter_ns()
         treatment = self._treatment(call)
-        entry, secrets = self._redactor.attempt(call, treatment, self._attempt_of(call))
+        entry, secrets = self._redactor.attempt(call, treatment, self._attempt_of(call), known_in(within))
         try:
             ticket = self._writer.append(entry, treatment.attempt_durability)
         except LedgerError as e:
@@ -170,7 +205,9 @@ class Guard:
                 raise NotRecorded(f"not recorded, so not run: {e}") from e
             self._writer.spool(entry)
             ticket = None
-        return Permit(self, call, treatment, entry.event, secrets, ticket, started_ns)
+        permit = Permit(self, call, treatment, entry.event, secrets, ticket, started_ns)
+        permit.put_within(within)
+        return permit
 
     def _record_refusal(self, attempt: Redacted, error: LedgerError) -> None:
         """Put on the record, now or later, that a call was asked for and not made. A full disk keeps room for it."""
@@ -189,6 +226,7 @@ class Guard:
         screened = AS_IT_IS if self._screen is None else self._screen.judge(permit.call, permit.treatment, result)
         if self._screen is not None:
             base = self._screen.told(base, permit.call, screened)
+        permit.hear()
         entry = self._redactor.result(permit.attempt, permit.secrets, permit.call, permit.treatment, result, base)
         try:
             ticket = self._writer.append(entry, permit.treatment.result_durability, urgent=True)

@@ -10,6 +10,7 @@ from tests.rules.calls import answered, attempted, call, definition, text_result
 
 from onrecord.event.call import Json, Trace
 from onrecord.event.redacted import Redacted
+from onrecord.rules.echo import Secrets
 
 SCHEMA: Json = {"type": "object", "properties": {"s": {"type": "string", "sensitive": True}}}
 
@@ -112,3 +113,17 @@ def test_a_trace_is_recorded() -> None:
     attempt, _ = attempted(made)
 
     assert attempt.event.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.requirement("B2")
+def test_what_is_lent_is_remembered_as_it_was() -> None:
+    lender, borrower = Secrets(), Secrets()
+    lender.mark("Wolf", "[REDACTED:sensitive]")
+    lender.add("read", "[REDACTED:password]", 4)
+    lender.complete = False
+
+    lender.lend(borrower)
+
+    assert borrower.masked("Wolf, read") == "[REDACTED:sensitive], [REDACTED:password]"
+    assert [place.stand_in for place in borrower.in_name("read_Wolf")] == ["[REDACTED:sensitive]"]
+    assert not borrower.complete

@@ -6,13 +6,17 @@ client's own `tools/list` as it passes; until a tool was listed its schema is un
 arguments are recorded by key only.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Lock
 
 from onrecord.doors import protocol
-from onrecord.doors.wire import Request, Response
-from onrecord.event.call import Actor, Call, Connection, Definition, Direction, Raw
+from onrecord.doors.wire import Object, Request, Response
+from onrecord.event.call import Actor, Call, Connection, Definition, Direction, Json, Raw, Result
 from onrecord.event.event import Event, Transport
+
+REMEMBERED = 1_000  # open questions; of one that is older, the schema of its answer is not known
 
 
 class Conversation:
@@ -21,6 +25,8 @@ class Conversation:
     def __init__(self, actor: Actor, server_id: str, transport: Transport, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
         self._tools: dict[str, Definition] = {}
+        self._questions: OrderedDict[str, Object] = OrderedDict()  # by round
+        self._lock = Lock()  # one thread hears the questions, another the answers
         self._said: tuple[object, object] = (None, None)
         self.connection = Connection(session_id=new_id(), server_id=server_id, transport=transport, actor=actor)
 
@@ -28,6 +34,7 @@ class Conversation:
         """Return `request` as a call of this connection."""
         params, meta = request.params, protocol.meta_of(request.params)
         name = protocol.name_of(request.method, params)
+        rounds = protocol.continues(request)
         return Call(
             event_type=protocol.event_type_of(request.method) or "request",
             method=request.method,
@@ -40,8 +47,25 @@ class Conversation:
             direction=direction,
             definition=self._tools.get(name) if request.method == "tools/call" else None,
             trace=protocol.trace_of(meta),
-            rounds=protocol.continues(request),
+            rounds=rounds,
+            answers=Raw(self._asked(rounds)),
+            asks=Raw(protocol.asks(request.method, params)),
         )
+
+    def hear_questions(self, result: Result) -> None:
+        """Learn what `result` asks a person, which the request that continues its call will bring."""
+        schemas = protocol.questions_in(result.body.open()) if result.rounds else {}
+        with self._lock:
+            for key in result.rounds if schemas else ():
+                self._questions[key] = schemas
+                if len(self._questions) > REMEMBERED:
+                    self._questions.popitem(last=False)
+
+    def _asked(self, rounds: tuple[str, ...]) -> Json:
+        """Return the schema of arguments that continue one of `rounds`, or None."""
+        with self._lock:
+            schemas = [self._questions[key] for key in rounds if key in self._questions]
+        return protocol.answered(schemas[0]) if schemas else None
 
     def hear_client(self, request: Request) -> None:
         """Learn what the client says of itself in `request`."""

@@ -175,6 +175,37 @@ def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+# what a server asks of a person
+
+
+def asks(method: str, params: Object) -> Json:
+    """Return the schema of the whole answer to a request that asks a person; None for any other request."""
+    return _holding("content", params.get("requestedSchema")) if method == "elicitation/create" else None
+
+
+def questions_in(body: Json) -> Object:
+    """Return the schemas of all answers to the questions in a result, by question; empty where it asks nothing."""
+    questions = body.get("inputRequests") if is_object(body) else None
+    schemas: Object = {}
+    for name, question in questions.items() if is_object(questions) else ():
+        if is_object(question) and is_object(params := question.get("params")):
+            schema = asks(str(question.get("method")), params)
+            schemas |= {} if schema is None else {name: schema}
+    return schemas
+
+
+def answered(schemas: Object) -> Json:
+    """Return the schema of arguments that bring answers to questions with these `schemas`."""
+    return _holding("inputResponses", {"properties": schemas}) if schemas else None
+
+
+def _holding(name: str, schema: Json) -> Json:
+    """Return the schema of an object whose `name` is as `schema`, a document by itself, says; None where that is."""
+    if schema is None:
+        return None
+    return {"properties": {name: {"$id": name, **schema} if isinstance(schema, dict) else schema}}
+
+
 # how a request ended
 
 

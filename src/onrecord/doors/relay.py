@@ -156,8 +156,10 @@ class Relay:
                 side.quiet[request.id] = request
             side.answerer.send(line)
             return
+        with self._lock:  # what a server asks belongs to one of the calls that it works on, and nobody says to which
+            within = [call.permit for call in self._client.calls.values()] if side is self._server else []
         try:
-            permit = self._guard.begin(self._conversation.call(request, len(line), side.direction))
+            permit = self._guard.begin(self._conversation.call(request, len(line), side.direction), within)
         except NotRecorded as e:
             side.asker.send(wire.error_line(request.id, wire.NOT_RECORDED, str(e)))
             return
@@ -203,6 +205,7 @@ class Relay:
                 side.asker.send(line)
             return
         result = protocol.result_of(call.request, response, len(line))
+        self._conversation.hear_questions(result)
         if call.cancelled_at is not None and response.error is not None:
             result = Result(status="timed_out" if call.timed_out else "cancelled", size_bytes=len(line))
         try:

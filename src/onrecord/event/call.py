@@ -104,7 +104,8 @@ class Call:
 
     `name` is the tool, prompt or resource URI; `arguments` what it is called with. `rounds` holds
     what links this request to earlier rounds of the same call (see `wire.round_keys`).
-    `size_bytes` counts the whole message.
+    `answers` are the schemas by which a person was asked for what the arguments bring, `asks` the one
+    of what the result is to bring. `size_bytes` counts the whole message.
     """
 
     event_type: EventType
@@ -119,6 +120,8 @@ class Call:
     definition: Definition | None = None
     trace: Trace = field(default_factory=Trace)
     rounds: tuple[str, ...] = ()
+    answers: Raw = NOTHING
+    asks: Raw = NOTHING
 
     def __repr__(self) -> str:
         return f"<call {self.event_type}>"

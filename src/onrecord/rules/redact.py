@@ -113,9 +113,16 @@ class Redactor:
         """Name and version of the redaction, and a digest of its rules."""
         return self._policy
 
-    def attempt(self, call: Call, treatment: Treatment, base: Event) -> tuple[Redacted, Secrets]:
-        """Return the event of an attempt, made from `base`, and what must not come back in its result."""
+    def attempt(
+        self, call: Call, treatment: Treatment, base: Event, lent: Iterable[Secrets] = ()
+    ) -> tuple[Redacted, Secrets]:
+        """Return the event of an attempt, made from `base`, and what must not come back in its result.
+
+        `lent` is what must not come back in this call because it stands in others of which it is part.
+        """
         secrets = Secrets(self._detectors.labels)
+        for other in lent:
+            other.lend(secrets)
         base = self._placed(call, treatment, base)
         try:
             return self._sealed(self._attempt(call, treatment, base, secrets), secrets), secrets
@@ -317,7 +324,7 @@ class Redactor:
         failed = root == "error" or result.status == "failed"
         kind = result.error_type or ("tool_error" if failed else "")
         keys = () if root == "error" else (list(result.fields) or outcome.field_names(body))[:MOST_KEYS]
-        marks = output_marks(call, treatment, schema, outcome.structured(body))
+        marks = output_marks(call, treatment, schema, body)
         inspection = self._inspection(treatment, base, secrets, OUTPUT_ROOM, binary=True)
         self._inspect(inspection, [kind, *keys], [(root, body, marks)])
         unread = root == "result" and outcome.structured(body) is None and not failed

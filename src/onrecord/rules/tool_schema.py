@@ -8,7 +8,7 @@ are walked beside each value. Pointers of the manifest are followed in every cal
 from typing import NamedTuple
 
 from onrecord.event.call import Call, Definition, Json
-from onrecord.rules import pointer
+from onrecord.rules import outcome, pointer
 from onrecord.rules.classify import Treatment
 from onrecord.rules.marks import has_marks, marked
 from onrecord.rules.pointer import Tokens
@@ -38,11 +38,12 @@ def tool_schema(definition: Definition) -> ToolSchema:
 
 def input_marks(call: Call, treatment: Treatment, schema: ToolSchema) -> list[Tokens]:
     """Return the places in the arguments of `call` that are marked."""
+    arguments, answers = call.arguments.open(), call.answers.open()
+    marks = [] if answers is None else marked(answers, arguments)
     if not schema.input_marks and not treatment.sensitive:
-        return []
+        return marks
     document = call.definition.input_schema.open() if call.definition and schema.input_marks else True
-    arguments = call.arguments.open()
-    marks = _marks(document, arguments, treatment.sensitive)
+    marks += _marks(document, arguments, treatment.sensitive)
     if isinstance(arguments, dict) and arguments.keys() == {"arguments", "inputResponses"}:
         # a call that brings answers to a tool's questions holds its arguments one level deeper
         inner = _marks(document, arguments["arguments"], treatment.sensitive)
@@ -50,13 +51,15 @@ def input_marks(call: Call, treatment: Treatment, schema: ToolSchema) -> list[To
     return marks
 
 
-def output_marks(call: Call, treatment: Treatment, schema: ToolSchema, structured: Json) -> list[Tokens]:
-    """Return the places in the result of `call` that are marked; marks lie in its structured content."""
+def output_marks(call: Call, treatment: Treatment, schema: ToolSchema, body: Json) -> list[Tokens]:
+    """Return the places in the result of `call` that are marked: in structured content, and in a person's answer."""
+    structured, asks = outcome.structured(body), call.asks.open()
+    found = [] if asks is None else marked(asks, body)
     if structured is None or not has_output_marks(treatment, schema):
-        return []
+        return found
     document = call.definition.output_schema.open() if call.definition and schema.output_marks else True
     marks = _marks(document, structured, treatment.sensitive_output)
-    return [("structuredContent", *place) for place in marks]
+    return [*found, *(("structuredContent", *place) for place in marks)]
 
 
 def has_output_marks(treatment: Treatment, schema: ToolSchema) -> bool:
