@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.rules.calls import DETECTORS, GITHUB, STRIPE, answered, attempted, call, redactor, text_result
 
+from onrecord.event.call import Json
 from onrecord.rules.detection.detectors import builtin_detectors
 from onrecord.rules.detection.finding import Finding
 
@@ -105,6 +106,60 @@ def test_a_number_after_a_flag_that_announces_one_is_withheld() -> None:
     attempt, _ = attempted(call({"args": ["unlock", "--pin", 482_913]}), FAST, classification="low")
 
     assert json.loads(attempt.event.input_summary) == {"args": ["unlock", "--pin", "[REDACTED:pin]"]}
+
+
+def text(piece: str) -> Json:
+    return {"type": "text", "text": piece}
+
+
+PICTURE: Json = {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"}
+
+
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"content": [text(GITHUB[:HALF]), PICTURE, text(GITHUB[HALF:])]},
+        {"content": [text(GITHUB[:HALF]), {"type": "resource_link", "uri": "x://a"}, PICTURE, text(GITHUB[HALF:])]},
+        {"content": [{"type": "resource", "resource": {"uri": "x://a", "text": GITHUB[:HALF]}}, text(GITHUB[HALF:])]},
+        {
+            "content": [
+                {"type": "resource", "resource": {"uri": "x://a", "text": t}} for t in (STRIPE[:16], STRIPE[16:])
+            ]
+        },
+        {"messages": [{"role": "user", "content": text(piece)} for piece in (GITHUB[:HALF], GITHUB[HALF:])]},
+        {"messages": [{"role": "user", "content": [text(piece)]} for piece in (GITHUB[:HALF], GITHUB[HALF:])]},
+    ],
+)
+@pytest.mark.parametrize("by", [FAST, WALKED], ids=["fast", "walked"])
+def test_a_secret_that_is_split_over_blocks_is_withheld(by: Any, body: Json) -> None:
+    _, ended = answered(call({}), body, by=by, classification="low")
+
+    assert not any(half in ended.body.decode() for half in (GITHUB[HALF:], STRIPE[16:]))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {
+            "content": [
+                text("one"),
+                PICTURE,
+                text("two"),
+                {"type": ["odd"]},
+                {"type": "text", "text": None},
+                7,
+                text("x"),
+            ]
+        },
+        {"messages": [{"role": "user", "content": 5}, {"content": [7, None, {"text": 5}]}, {"resource": "x"}]},
+    ],
+)
+def test_blocks_of_any_shape_are_shown(body: Json) -> None:
+    _, ended = answered(call({}), body, by=WALKED, classification="low")
+
+    assert ended.event.output_summary
+    assert not ended.event.redaction_error
 
 
 WORDS = st.sampled_from(

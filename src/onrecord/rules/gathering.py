@@ -14,6 +14,7 @@ from onrecord.rules.argv import secret_words, words_of
 from onrecord.rules.beside import column_name, headings, told
 from onrecord.rules.names import KEY_PARTS
 from onrecord.rules.outcome import is_binary
+from onrecord.rules.pointer import Tokens
 from onrecord.rules.words import LONGEST
 
 NODES = 50_000  # values of one event that are looked at
@@ -28,7 +29,8 @@ _NAME = 9  # a name this short before `=` is one that texts don't look for: `aut
 Keys: TypeAlias = tuple[str, ...]
 _Place: TypeAlias = tuple[str, str, str]  # what stands before a text there, before a key of two more, of one more
 _Waiting: TypeAlias = tuple[Json, int, _Place]
-Run: TypeAlias = list[tuple[int, str]]  # texts of blocks that follow each other, each with its index
+Run: TypeAlias = list[tuple[Tokens, str]]  # texts of blocks that follow each other, each with its place in the list
+_TEXTLESS = ("image", "audio", "resource", "resource_link")
 
 
 _ROOT: _Place = ("", "", "")
@@ -139,17 +141,29 @@ def keys_in(value: Json) -> set[str]:
 
 
 def block_runs(node: Json) -> list[Run]:
-    """Return the texts of content blocks that follow each other in `node`, where there are two or more."""
-    runs: list[Run] = []
-    run: Run = []
+    """Return the texts of content blocks that follow each other in `node`, where there are two or more.
+
+    A block is also the content of a message, and a resource with its text. One that has only bytes, or a
+    link, does not part those around it.
+    """
+    runs: list[Run] = [[]]
     for i, block in enumerate(node if isinstance(node, list) else ()):
-        text = block.get("text") if isinstance(block, dict) else None
-        if isinstance(text, str):
-            run.append((i, text))
-            continue
-        runs.append(run)
-        run = []
-    return [each for each in (*runs, run) if len(each) > 1]
+        if isinstance(block, dict) and isinstance(text := block.get("text"), str):
+            runs[-1].append(((str(i), "text"), text))
+        elif isinstance(block, dict) and (inner := block.get("content") or block.get("resource")):
+            key = "content" if block.get("content") else "resource"
+            runs[-1].extend(((str(i), key, *at), text) for at, text in _texts_of(inner))
+        elif runs[-1] and not (isinstance(block, dict) and block.get("type") in _TEXTLESS):
+            runs.append([])
+    return [run for run in runs if len(run) > 1]
+
+
+def _texts_of(inner: Json) -> Run:
+    """Return the texts of the content of a message, or of an embedded resource, each with its place."""
+    if isinstance(inner, dict):
+        return [(("text",), text)] if isinstance(text := inner.get("text"), str) else []
+    blocks = enumerate(inner) if isinstance(inner, list) else ()
+    return [((str(i), *at), text) for i, block in blocks if isinstance(block, dict) for at, text in _texts_of(block)]
 
 
 def _normal(key: str) -> str:

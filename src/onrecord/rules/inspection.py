@@ -182,7 +182,7 @@ class Inspection:
         if len(lines) == len(value) > 1:
             self._splits.append((lines, "\n"))
         for run in block_runs(value):
-            self._splits.append(([Part((*path, str(i), "text"), 0, text) for i, text in run], ""))
+            self._splits.append(([Part((*path, *at), 0, text) for at, text in run], ""))
 
     def _note(self, place: Tokens, text: str, start: int, label: str) -> None:
         """Add a finding that runs from `start` to the end of `text`."""
