@@ -3,18 +3,18 @@
 
 A tool that is handed a password may repeat it in its answer, in an error, or in text where nothing
 around it gives it away. So each value that was withheld is remembered for the length of its call,
-in memory only, and replaced wherever else it stands: as it is, as JSON, Python, HTML and URLs write
-it, in hexadecimal, and in base64, alone or within something longer. Of an encoded text that holds
-one, the whole run is replaced. A filter, which has no calls, remembers far more, for its own life.
-Whoever holds a `Secrets` can ask it to mask; nobody can ask it what it holds.
+in memory only, and replaced wherever else it stands: as it is, in other capitals, with other blanks
+and hyphens or broken over lines, as JSON, Python, HTML and URLs write it, in hexadecimal, base64,
+base85 and as numbers of characters, alone or within something longer (`spelling.py`). Of an encoded
+text that holds one, the whole run is replaced. Whoever holds a `Secrets` can ask it to mask; nobody
+can ask it what it holds.
+
+How much is remembered has a limit, in values and in characters, and so has the work of one search.
+A filter, which has no calls, remembers far more, for its own life, and looks for common forms only.
 """
 
-import html
-import json
-from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, NoReturn, final
-from urllib.parse import quote, quote_plus
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, NoReturn, TypeAlias, final
 
 from ahocorasick_rs import AhoCorasick
 
@@ -24,17 +24,19 @@ from onrecord.rules.detection.finding import Finding
 from onrecord.rules.detection.labels import OVERFLOW, Mask, label_only, placeholders
 from onrecord.rules.growing import Growing, TooMuch
 from onrecord.rules.pattern import utf8
+from onrecord.rules.spelling import Form, folded, folded_forms, forms, stands_apart, unfolded
 
 FOUND = 8  # least characters of a value that a detector found, to be looked for elsewhere
 MARKED = 4  # the same for one that a schema, the manifest or its name marks
 MOST = 128  # values; a call with more shows no values at all
 LONGEST = 65_536  # characters of one value; a call with a longer one shows none either
-ROOM = 1 << 26  # characters of all values, where there may be more of them
-_MANY = 64  # forms from which on one search for all of them is quicker than one for each
+ROOM = 262_144  # characters of all values together; the same
+MORE_ROOM = 1 << 26  # the same, where there may be more values
 
-_HEX = frozenset("0123456789abcdefABCDEF")
-_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=")
-_PLAIN: frozenset[str] = frozenset()
+_MANY = 64  # forms from which on one search for all of them is quicker than one for each
+_BEGINNING = 16  # characters of a form by which that search finds it
+_WINDOW = 8_192  # characters that it looks at at once
+_WORK, _MORE = 4_096, 8  # forms that are compared in one text, and so many more for each of its characters
 
 
 class Place(NamedTuple):
@@ -50,17 +52,8 @@ class Secrets:
     """Raw values to be kept off the record. Printing or encoding it shows nothing."""
 
     __slots__ = (
-        "_forms",
-        "_labels",
-        "_many",
-        "_marked",
-        "_most",
-        "_room",
-        "_search",
-        "_stand_ins",
-        "complete",
-        "longest",
-        "shut",
+        *("_folded", "_labels", "_many", "_marked", "_most", "_new", "_room", "_stand_ins", "_written"),
+        *("complete", "longest", "shut"),
     )
 
     def __init__(self, labels: frozenset[str] = names.LABELS, most: int = MOST) -> None:
@@ -70,11 +63,12 @@ class Secrets:
         """
         self._labels = labels
         self._stand_ins: dict[str, Mask] = {}
-        self._forms: list[_Form] | None = []
-        self._search: AhoCorasick | None = None
-        self._many = Growing[_Form]() if most > MOST else None
+        self._new: list[str] = []  # values whose forms are not made yet
+        self._many = most > MOST
+        self._written = _Index(many=self._many)
+        self._folded = _Index(many=self._many)
         self._most = most
-        self._room = ROOM
+        self._room = MORE_ROOM if self._many else ROOM
         self._marked: Secrets | None = None  # those that a schema or the manifest marks, too short to count as found
         self.longest = 0  # characters
         self.complete = True  # False: some could not be noted, so no value of this call may be shown
@@ -94,16 +88,12 @@ class Secrets:
         value = readable(value).strip()
         if len(value) < least or value in self._stand_ins:
             return
-        if len(self._stand_ins) == self._most or len(value) > (LONGEST if self._many is None else self._room):
+        if len(self._stand_ins) >= self._most or len(value) > (self._room if self._many else min(LONGEST, self._room)):
             self.complete = False
             return
-        self._stand_ins[value] = stand_in
         self._room -= len(value)
-        if self._many is None:
-            self._forms = self._search = None
-        else:
-            for form in _forms(value, stand_in):
-                self._many.add(form.text, form)
+        self._stand_ins[value] = stand_in
+        self._new.append(value)
         self.longest = max(self.longest, len(value))
 
     def mark(self, value: str, stand_in: Mask) -> None:
@@ -151,7 +141,7 @@ class Secrets:
 
     def _places(self, text: str, least: int, *, decoded: bool) -> list[Place]:
         """See `places`. Raises TooMuch."""
-        found = self._written(text, least)
+        found = self._found(text, least)
         signs = _signs(text) if decoded else None
         if signs:
             seen = views.searched(text, [], signs, lambda view: (self._in_view(view, least), _signs(view)))
@@ -167,40 +157,110 @@ class Secrets:
 
     def _in_view(self, view: str, least: int) -> list[Finding]:
         """Return where values stand in `view`; the label of each is what stands in for it."""
-        places = apart(self._written(view, least))
+        places = apart(self._found(view, least))
         return [Finding(place.start, place.end, place.stand_in, "echo", "secret") for place in places]
 
-    def _written(self, text: str, least: int) -> list[Place]:
-        """Return where a form of a value stands in `text`."""
-        found: list[Place] = []
-        runs: dict[frozenset[str], Place] = {}
-        for form, start in self._occurrences(text):
-            last = runs.get(form.run)
-            if form.size < least or (last and last.start <= start < last.end):
-                continue
-            found.append(form.at(text, start))
-            if form.run:
-                runs[form.run] = found[-1]  # the next form in it has nothing to add
+    def _found(self, text: str, least: int) -> list[Place]:
+        """Return where a form of a value stands in `text`, or in what it is when it is folded."""
+        new, self._new = self._new, []
+        for value in new:
+            stand_in = self._stand_ins[value]
+            self._written.add(forms(value, stand_in, common=self._many))
+            self._folded.add(folded_forms(value, stand_in, common=self._many))
+        found = [Place(start, end, form.stand_in) for form, start, end in self._written.spans(text, least)]
+        origins: list[int] = []
+
+        def apart_in_text(form: Form, first: int, last: int) -> bool:
+            nonlocal origins
+            origins = origins or unfolded(text)
+            return stands_apart(text, origins[first], origins[last - 1] + 1, form)
+
+        for form, first, last in self._folded.spans(folded(text), least, apart_in_text):
+            found.append(Place(origins[first], origins[last - 1] + 1, form.stand_in))
         return found
 
-    def _occurrences(self, text: str) -> "Iterator[tuple[_Form, int]]":
-        """Yield each form that stands in `text`, and where. Raises TooMuch."""
-        if self._many is not None:
-            yield from self._many.occurrences(text)
+
+_Alike: TypeAlias = "dict[int, dict[str, Form]]"  # forms that begin alike, by their length and text
+
+
+class _Index:
+    """Forms, and where they stand in a text."""
+
+    __slots__ = ("_alike", "_built", "_growing", "_new", "_search")
+
+    def __init__(self, *, many: bool) -> None:
+        """`many`: there may be more forms than one search can hold."""
+        self._growing = Growing[Form]() if many else None
+        self._new: list[Form] = []  # those that are looked for one by one
+        self._alike: dict[str, _Alike] = {}  # the others, by how they begin
+        self._built: list[_Alike] = []  # the same in the order in which the search names them
+        self._search: AhoCorasick | None = None
+
+    def add(self, forms: Iterable[Form]) -> None:
+        """Look for `forms` from now on."""
+        if self._growing is not None:
+            for form in forms:
+                self._growing.add(form.text, form)
             return
-        if self._forms is None:
-            self._forms = [form for value, stand_in in self._stand_ins.items() for form in _forms(value, stand_in)]
-            if len(self._forms) >= _MANY:
-                self._search = AhoCorasick([form.text for form in self._forms])
-        if self._search is not None:
-            for i, start, _ in self._search.find_matches_as_indexes(text, overlapping=True):
-                yield self._forms[i], start
+        self._new.extend(forms)
+        if len(self._new) < max(_MANY, len(self._alike)):
             return
-        for form in self._forms:
+        for form in self._new:
+            alike = self._alike.setdefault(form.text[:_BEGINNING], {})
+            alike.setdefault(len(form.text), {}).setdefault(form.text, form)
+        self._new = []
+        self._built = list(self._alike.values())
+        self._search = AhoCorasick(list(self._alike))
+
+    def spans(
+        self, text: str, least: int, fits: Callable[[Form, int, int], bool] | None = None
+    ) -> Iterator[tuple[Form, int, int]]:
+        """Yield each form of a value of `least` characters that stands in `text` and `fits`, and where, with its run.
+
+        Of places of one form that overlap, only the first counts. Raises TooMuch.
+        """
+        runs: dict[frozenset[str], tuple[int, int]] = {}
+        ends: dict[Form, int] = {}
+        for form, at in self._starts(text):
+            first, last = runs.get(form.run, (0, 0))
+            if form.size < least or at < ends.get(form, 0) or (form.run and first <= at < last):
+                continue  # in a run that is taken whole, the next form has nothing to add
+            start, end = form.span(text, at)
+            if fits is not None and not fits(form, start, end):
+                continue
+            ends[form] = end
+            if form.run:
+                runs[form.run] = start, end
+            yield form, start, end
+
+    def _starts(self, text: str) -> Iterator[tuple[Form, int]]:
+        """Yield each form that stands in `text`, and where it starts. Raises TooMuch."""
+        if self._growing is not None:
+            yield from self._growing.occurrences(text)
+            return
+        work = _WORK + _MORE * len(text)
+        for form in self._new:
             start = text.find(form.text)
             while start >= 0:
+                work -= 1
+                if work < 0:
+                    raise TooMuch
                 yield form, start
-                start = text.find(form.text, start + len(form.text))
+                start = text.find(form.text, start + 1)
+        if self._search is None:
+            return
+        for at in range(0, len(text), _WINDOW):
+            window = text[at : at + _WINDOW + _BEGINNING - 1]
+            for i, start, _ in self._search.find_matches_as_indexes(window, overlapping=True):
+                if start >= _WINDOW:
+                    continue  # the next window has it
+                for size, alike in self._built[i].items():
+                    work -= 1
+                    if work < 0:
+                        raise TooMuch
+                    form = alike.get(text[at + start : at + start + size])
+                    if form is not None:
+                        yield form, at + start
 
 
 def _signs(text: str) -> views.Signs:
@@ -224,77 +284,6 @@ def replaced(text: str, places: Iterable[Place]) -> str:
         at = place.end
     pieces.append(text[at:])
     return "".join(pieces)
-
-
-class _Form(NamedTuple):
-    """One way to write a value of `size` characters; where it is encoded, `run` is what the code is made of."""
-
-    text: str
-    stand_in: Mask
-    size: int
-    run: frozenset[str]
-
-    def at(self, text: str, start: int) -> Place:
-        """Return the place of this form that begins at `start`, with all of the run around it."""
-        end = start + len(self.text)
-        while start and text[start - 1] in self.run:
-            start -= 1
-        while end < len(text) and text[end] in self.run:
-            end += 1
-        return Place(start, end, self.stand_in)
-
-
-def _forms(value: str, stand_in: Mask) -> list[_Form]:
-    spelled = _spelled(value)
-    data = {utf8(way) for way in (value, *_in_json(value))}
-    forms = dict.fromkeys(spelled, _PLAIN)
-    for each in data:
-        code = each.hex()
-        forms |= dict.fromkeys((code, code.upper()), _HEX)
-        forms |= dict.fromkeys(_in_base64(each), _BASE64)
-    return [_Form(way, stand_in, len(value), run) for way, run in forms.items() if way]
-
-
-def _spelled(value: str) -> list[str]:
-    """Return how texts of all kinds write `value`."""
-    ways = [value, *_in_json(value)]
-    if value.isascii() and value.isalnum():
-        return ways
-    ways += [way for inner in _in_json(value) for way in _in_json(inner)]  # JSON in JSON
-    ways += [repr(value)[1:-1], ascii(value)[1:-1]]
-    for way in (quote(utf8(value), safe=""), quote(utf8(value), safe="/"), quote_plus(utf8(value))):
-        ways += [way, _lower_escapes(way)]
-    for way in (html.escape(value, quote=False), html.escape(value)):
-        ways += [way, way.replace("&#x27;", "&#39;"), way.replace("&#x27;", "&apos;")]
-    ways.append(html.escape(value).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"))
-    return ways
-
-
-def _in_json(value: str) -> list[str]:
-    escaped, ascii_only = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]
-    return list(dict.fromkeys([escaped, ascii_only, _upper_escapes(ascii_only), escaped.replace("/", "\\/")]))
-
-
-def _lower_escapes(text: str) -> str:
-    """Return a URL's `%2F` as `%2f`."""
-    first, *rest = text.split("%")
-    return first + "".join(f"%{piece[:2].lower()}{piece[2:]}" for piece in rest)
-
-
-def _upper_escapes(text: str) -> str:
-    r"""Return JSON's `\u00e9` as `\u00E9`."""
-    first, *rest = text.split("\\u")
-    return first + "".join(f"\\u{piece[:4].upper()}{piece[4:]}" for piece in rest)
-
-
-def _in_base64(data: bytes) -> Iterator[str]:
-    """Yield what is the same of `data` wherever in something longer it stands, in both alphabets."""
-    for before in range(3):
-        code = b64encode(bytes(before) + data).decode()
-        stable = code[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
-        if len(stable) >= MARKED:
-            yield stable
-            yield stable.replace("+", "-").replace("/", "_")
 
 
 def apart(found: list[Place], labels: Sequence[tuple[int, int]] = ()) -> list[Place]:

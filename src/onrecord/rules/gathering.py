@@ -172,7 +172,10 @@ def _normal(key: str) -> str:
 
 
 def digits(number: float) -> str:
-    """Return a number as text; of one that no card or person has, only that it is long."""
+    """Return a number as text: its digits, or past the thousands that Python writes those of base 16."""
     if isinstance(number, float):
         return str(int(number)) if -1e40 < number < 1e40 and number.is_integer() else repr(number)
-    return str(number) if -(10**40) < number < 10**40 else "0" * 41
+    try:
+        return str(number)
+    except ValueError:
+        return hex(number)
