@@ -32,11 +32,11 @@ class Pattern:
 
     __slots__ = ("_match", "groups")
 
-    def __init__(self, expression: str) -> None:
-        """Raises PatternError where RE2 can't read `expression`."""
+    def __init__(self, expression: str, memory: int = MEMORY) -> None:
+        """Raises PatternError where RE2 can't read `expression`, or not with so many bytes."""
         options = re2.Options()
         options.log_errors = False
-        options.max_mem = MEMORY
+        options.max_mem = memory
         try:
             compiled = re2.compile(expression.encode(), options)
         except (re2.error, UnicodeEncodeError) as e:
