@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tests.rules.calls import answered, attempted, call, definition, redactor, text_result
 
 from onrecord.rules.detection.labels import placeholders
-from onrecord.rules.echo import LONGEST, MARKED, MOST, ROOM, Secrets
+from onrecord.rules.echo import FOUND, LONGEST, MARKED, MOST, ROOM, Secrets
+from onrecord.rules.names import LABELS
 from onrecord.rules.spelling import HEAD, folded, unfolded
 
 MARKED_TEXT: Any = {"properties": {"v": {"sensitive": True}}}
@@ -35,9 +36,9 @@ RESPELLED: dict[str, Callable[[str], str]] = {
     "in capitals": str.upper,
     "in small letters": str.lower,
     "without signs": lambda v: "".join(char for char in v if char.isalnum()),
-    "with hyphens": lambda v: "-".join(v),
-    "with underscores": lambda v: "_".join(v),
-    "letter by letter": lambda v: "\n".join(v),
+    "with hyphens": "-".join,
+    "with underscores": "_".join,
+    "letter by letter": "\n".join,
     "wrapped in the middle": lambda v: f"{v[: len(v) // 2]}\n    {v[len(v) // 2 :]}",
     "with the line ends of Windows": lambda v: v.replace("\n", "\r\n"),
     "with blanks collapsed": lambda v: " ".join(v.split()),
@@ -62,7 +63,7 @@ VALUES = st.text("abcdXYZ019é ß\n-_.", min_size=7, max_size=40).filter(
 
 
 def without_labels(text: str) -> str:
-    for start, end in reversed(placeholders(text)):
+    for start, end in reversed(placeholders(text, LABELS)):
         text = text[:start] + " " + text[end:]
     return text
 
@@ -120,6 +121,17 @@ def test_a_short_value_is_not_seen_within_other_words() -> None:
     assert secrets.masked("string RING a ring, 12024 2024 20.24") == (
         "string [REDACTED:x] a [REDACTED:x], 12024 [REDACTED:y] [REDACTED:y]"
     )
+
+
+@pytest.mark.requirement("B2")
+def test_a_place_that_does_not_count_hides_no_other() -> None:
+    secrets = Secrets()
+    secrets.add("1212", "[REDACTED:x]", MARKED)
+    secrets.add("hunter2 and more", "[REDACTED:y]", MARKED)
+    secrets.add("unte", "[REDACTED:z]", MARKED)
+
+    assert secrets.masked("no. 512 12 12") == "no. 512 [REDACTED:x]"
+    assert b"hunter2 and more".hex() not in secrets.masked(b"so hunter2 and more".hex(), FOUND)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
