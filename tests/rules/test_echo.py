@@ -88,6 +88,55 @@ def test_a_marked_value_does_not_come_back_in_any_form(form: str, value: str) ->
     absent(value, attempt, ended, failed)
 
 
+def own_references(document: Json, defs: dict[str, Json]) -> Json:
+    """`document`, whose references lead into itself, with all that they may mean."""
+    assert isinstance(document, dict)
+    inner = document["$defs"]
+    assert isinstance(inner, dict)
+    return {**document, "$defs": {**defs, **inner}}
+
+
+ODD = (  # what validators read in several ways
+    *("anchor in another document", "document", "dynamic", "recursive", "draft 3", "draft 4", "content", "tuples"),
+    "odd pattern",
+)
+
+
+def oddly_marked(
+    draw: st.DrawFn, way: str, level: int, schema: Any, value: Json, defs: dict[str, Json]
+) -> tuple[Any, Json]:
+    """`schema` and `value`, one level further in; what it refers to is added to `defs`."""
+    match way:
+        case "anchor in another document":
+            other: Json = {"$id": f"http://e/{level}", "$defs": {"x": {"$anchor": f"a{level}"}}}
+            defs |= {f"d{level}": {"$anchor": f"a{level}", "allOf": [schema]}, f"e{level}": other}
+            schema = {"$ref": f"#a{level}", "default": {"$anchor": f"a{level}"}}
+        case "document":
+            inner: Json = {"$id": f"http://e/{level}", "$ref": "#/$defs/x", "$defs": {"x": schema}}
+            defs[f"d{level}"] = own_references(inner, defs)
+            schema = {"$ref": f"http://e/{level}"}
+        case "dynamic":
+            defs[f"d{level}"] = {"$dynamicAnchor": f"a{level}", "allOf": [schema]}
+            list_of: Json = {"$dynamicRef": f"#a{level}", "$defs": {"x": {"$dynamicAnchor": f"a{level}"}}}
+            schema = {"$id": f"http://e/list{level}", **list_of}
+        case "recursive":
+            defs[f"d{level}"] = {"$recursiveAnchor": True, "allOf": [schema]}
+            schema = {"$id": f"http://e/tree{level}", "$recursiveAnchor": True, "$recursiveRef": "#"}
+        case "draft 3":
+            schema = {"extends": schema}
+        case "draft 4":
+            defs[f"d{level}"] = {}
+            schema = {"id": f"http://e/{level}", "$ref": f"#/$defs/d{level}", "$defs": {f"d{level}": schema}}
+        case "content":
+            schema = {"type": "string", "contentSchema": schema}
+        case "tuples":
+            schema, value = {"prefixItems": [{}], "items": [{}, schema]}, [1, value]
+        case _:
+            pattern = draw(st.sampled_from(["^a\\sb$", "^a[^]b$", "^a[\\s]b$", "(?=a)", "^a.b$"]))
+            schema, value = {"patternProperties": {pattern: schema}}, {"a\u00a0b": value}
+    return schema, value
+
+
 @st.composite
 def marked(draw: st.DrawFn) -> tuple[Json, Json, str]:
     """A schema, a value that fits it, and the text in it that the schema marks."""
@@ -111,6 +160,7 @@ def marked(draw: st.DrawFn) -> tuple[Json, Json, str]:
                     "then",
                     "dependent",
                     "anchor",
+                    *ODD,
                 ]
             )
         )
@@ -135,6 +185,8 @@ def marked(draw: st.DrawFn) -> tuple[Json, Json, str]:
                 schema, value = {"dependentSchemas": {"z": {"properties": {"k": schema}}}}, {"z": 1, "k": value}
             case "then":
                 schema = {"if": {}, "then": schema}
+            case _ if way in ODD:
+                schema, value = oddly_marked(draw, way, level, schema, value, defs)
             case _:
                 schema = {way: [{"type": "null"}, schema]}
     root: Json = {"properties": {"top": schema}, "$defs": defs}

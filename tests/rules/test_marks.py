@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which places a schema marks: through every keyword, at any depth, and whatever can't be understood."""
 
+import time
 from typing import Any
 
 import pytest
@@ -135,6 +136,135 @@ def test_a_document_inside_the_document_has_references_of_its_own() -> None:
     }
 
     assert found(schema, {"a": "x"}) == {"/a"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "expected"),
+    [
+        (
+            {
+                "$recursiveAnchor": True,
+                "properties": {
+                    "z": SECRET,
+                    "tree": {
+                        "$id": "http://e/tree",
+                        "$recursiveAnchor": True,
+                        "properties": {"child": {"$recursiveRef": "#"}},
+                    },
+                },
+            },
+            {"tree": {"child": {"z": "x"}}},
+            {"/tree/child/z"},
+        ),
+        (
+            {
+                "$id": "http://e/root",
+                "$ref": "http://e/list",
+                "$defs": {
+                    "x": {"$dynamicAnchor": "item", "sensitive": True},
+                    "list": {
+                        "$id": "http://e/list",
+                        "properties": {"a": {"$dynamicRef": "#item"}},
+                        "$defs": {"item": {"$dynamicAnchor": "item"}},
+                    },
+                },
+            },
+            {"a": "x"},
+            {"/a"},
+        ),
+        (
+            {
+                "properties": {"o": {"$id": "http://e/o", "$defs": {"q": {"$anchor": "A"}}}, "a": {"$ref": "#A"}},
+                "$defs": {"s": {"$anchor": "A", "sensitive": True}},
+            },
+            {"a": "x"},
+            {"/a"},
+        ),
+        (
+            {
+                "properties": {"a": {"$ref": "#A"}},
+                "$defs": {"s": {"$anchor": "A", "sensitive": True}},
+                "default": {"$anchor": "A"},
+            },
+            {"a": "x"},
+            {"/a"},
+        ),
+        ({"properties": {"a": {"$ref": "#A"}}, "default": {"$anchor": "A"}}, {"a": "x"}, {"/a"}),
+        ({"properties": {"a": {"$ref": "#A"}, "default": {"$anchor": "A", **SECRET}}}, {"a": "x"}, {"/a"}),
+        (
+            {
+                "properties": {
+                    "a": {
+                        "id": "http://e/sub",
+                        "definitions": {"p": SECRET},
+                        "properties": {"b": {"$ref": "#/definitions/p"}},
+                    }
+                },
+                "definitions": {"p": PLAIN},
+            },
+            {"a": {"b": "x"}},
+            {"/a/b"},
+        ),
+        ({"properties": {"a": {"$ref": "#f"}}, "definitions": {"x": {"$id": "#f", **SECRET}}}, {"a": "x"}, {"/a"}),
+        ({"prefixItems": [PLAIN], "items": [SECRET]}, ["x"], {"/0"}),
+        ({"properties": {"a": {"contentSchema": {"properties": {"b": SECRET}}}}}, {"a": {"b": "x", "c": 1}}, {"/a/b"}),
+        ({"extends": {"properties": {"a": SECRET}}}, {"a": "x"}, {"/a"}),
+        ({"patternProperties": {r"^a\sb$": SECRET}}, {"a\u00a0b": "x", "ab": "y"}, {"/a\u00a0b"}),
+        ({"patternProperties": {"^[[:a]": SECRET}}, {":b": "x"}, {"/:b"}),
+        ({"patternProperties": {"^(?!x)": PLAIN}, "additionalProperties": SECRET}, {"x": "x"}, {"/x"}),
+        ({"properties": {"a": {"propertyNames": SECRET}}}, {"a": '{"x": 1}'}, {"/a"}),
+    ],
+)
+@pytest.mark.requirement("B2")
+def test_what_validators_read_in_several_ways_is_marked_where_one_of_them_marks_it(
+    schema: Any, value: Any, expected: set[str]
+) -> None:
+    assert found(schema, value) == expected
+
+
+@pytest.mark.parametrize("pattern", ["^x-", "^[a-z]+_secret$", r"^\d+$"])
+def test_a_key_that_a_pattern_does_not_fit_is_not_marked(pattern: str) -> None:
+    assert (
+        found({"patternProperties": {pattern: SECRET}}, {"y": 1, "größe y": 2} if "\\" not in pattern else {"y": 1})
+        == set()
+    )
+
+
+MANY = 8_000
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"properties": {f"p{i}": {"$ref": "#nope"} for i in range(MANY)}}, {f"p{i}": "x" for i in range(MANY)}),
+        ({"properties": {f"p{i}": {"$ref": f"#p{i}"} for i in range(MANY)}}, {f"p{i}": "x" for i in range(MANY)}),
+        (
+            {"properties": {f"p{i}": {"$ref": "#yes"} for i in range(MANY)}, "$defs": {"a": {"$anchor": "yes"}}},
+            {f"p{i}": "x" for i in range(MANY)},
+        ),
+        ({"patternProperties": {f"^x{i}$": SECRET for i in range(1_000)}}, {f"k{i}": 1 for i in range(1_000)}),
+        ({"patternProperties": {f"^{i}[^a]{{900}}$": SECRET for i in range(1_000)}}, {f"k{i}": 1 for i in range(3)}),
+        ({"patternProperties": {f"^{i}(\\pL{{30}}){{30}}": SECRET for i in range(1_000)}}, {"k": 1}),
+        (
+            {"patternProperties": {f"^{i}.*z$": SECRET for i in range(300)}},
+            {f"{i}{'y' * 100_000}": 1 for i in range(10)},
+        ),
+        (
+            {
+                "properties": {f"p{i}": {"items": {"$ref": "#/$defs/big"}} for i in range(5_000)},
+                "$defs": {"big": {"allOf": [{"title": str(i)} for i in range(5_000)]}},
+            },
+            {f"p{i}": "x" for i in range(5_000)},
+        ),
+    ],
+)
+def test_no_schema_takes_long(schema: Any, value: Any) -> None:
+    began = time.process_time()
+
+    has_marks(schema)
+    marked(schema, value)
+
+    assert time.process_time() - began < 2.5
 
 
 @pytest.mark.requirement("B2")

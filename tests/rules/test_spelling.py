@@ -16,6 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.rules.calls import answered, attempted, call, definition, redactor, text_result
 
+from onrecord.event.call import Json
 from onrecord.rules.detection.labels import placeholders
 from onrecord.rules.echo import FOUND, LONGEST, MARKED, MOST, ROOM, Secrets
 from onrecord.rules.names import LABELS
@@ -198,3 +199,43 @@ def test_long_and_many_values_take_neither_much_memory_nor_long(given_values: li
     for entry in entries:
         assert not entry.event.redaction_error
         assert json.dumps(given_values[0])[1:80].encode() not in entry.body
+
+
+@pytest.mark.requirement("B2")
+def test_keys_of_what_is_marked_do_not_come_back_unless_a_schema_declares_them() -> None:
+    schema: Any = {"properties": {"people": {"sensitive": True, "properties": {"everybody": {}}}}}
+    people = {"everybody": 1, "jane_doe": {"Bob 7": "x"}, "name": "y"}
+    body: Any = text_result("everybody, jane_doe and Bob 7 by name", structuredContent={"jane_doe": 1})
+
+    _, ended = answered(call({"people": people}, defined=definition(schema)), body, classification="low")
+
+    shown = json.loads(ended.event.output_summary)
+    assert shown["content"][0]["text"] == "everybody, [REDACTED:sensitive] and [REDACTED:sensitive] by name"
+    assert list(shown["structuredContent"]) == ["[REDACTED:sensitive]"]
+    assert "jane_doe" not in ended.body.decode()
+
+
+@pytest.mark.requirement("B2")
+def test_an_error_of_a_tool_whose_answers_are_marked_is_not_shown() -> None:
+    made = call(defined=definition(None, {"properties": {"v": {"sensitive": True}}}))
+    body: Any = text_result(json.dumps({"v": "opal-quilt-5"}), isError=True)
+
+    _, ended = answered(made, body, classification="low", status="failed", error_type="tool_error")
+
+    assert ended.event.error_summary == "[WITHHELD:marked]"
+    assert b"opal-quilt" not in ended.body
+
+
+@pytest.mark.requirement("B2")
+@pytest.mark.parametrize("of_class", ["low", "medium"])
+def test_where_not_all_marked_values_are_remembered_no_key_is_shown(of_class: str) -> None:
+    marked: dict[str, Json] = {f"mark{i:04}q": 1 for i in range(MOST + 50)}
+    schema: Any = {"properties": {"v": {"items": {"sensitive": True}}, "w": {"additionalProperties": True}}}
+    arguments: Any = {"v": list(marked), "mark0151q": {"mark0152q": {"password": "opal-quilt-5"}}}
+
+    entries = answered(
+        call(arguments, defined=definition(schema)), {"structuredContent": marked}, classification=of_class
+    )
+
+    for entry in entries:
+        assert b"mark0" not in entry.body

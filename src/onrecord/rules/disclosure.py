@@ -45,6 +45,6 @@ def disclosed(treatment: Treatment, *, schema_known: bool) -> Disclosure:
     return _DECLARED if treatment.classification == "medium" else _ALL
 
 
-def without_values(shown: Disclosure) -> Disclosure:
-    """Return the same without values."""
-    return replace(shown, values="none")
+def without_values(shown: Disclosure, *, keys: bool) -> Disclosure:
+    """Return the same without values, and without keys too unless `keys`."""
+    return replace(shown, values="none", keys=shown.keys and keys)

@@ -232,14 +232,14 @@ class Redactor:
         schema = self._schema(call)
         given = names_of(call, treatment)
         inspection = self._inspection(treatment, base, secrets, ARGUMENTS_ROOM)
-        marks = input_marks(call, treatment, schema)
+        marks = input_marks(call, treatment, schema, secrets)
         parts: list[_Part] = [("arguments", arguments, marks), ("_meta", call.meta.open(), [])]
         self._inspect(inspection, given.values(), parts)
         shown = disclosed(treatment, schema_known=schema.known)
         fields: _Fields = {field: inspection.name(text, LONGEST_NAME) for field, text in given.items()}
         if call.event_type != "request":
             fields["method"] = call.method  # one of those that MCP defines
-        if shown.keys and isinstance(arguments, dict) and ("arguments",) not in inspection.held:
+        if shown.keys and secrets.complete and isinstance(arguments, dict) and ("arguments",) not in inspection.held:
             fields["arg_keys"] = tuple(inspection.key(key) for key in list(arguments)[:MOST_KEYS])
         if secrets.complete and not secrets.shut:  # else something that was not noted might be among the values
             declared = treatment.summary
@@ -324,16 +324,16 @@ class Redactor:
         failed = root == "error" or result.status == "failed"
         kind = result.error_type or ("tool_error" if failed else "")
         keys = () if root == "error" else (list(result.fields) or outcome.field_names(body))[:MOST_KEYS]
-        marks = output_marks(call, treatment, schema, body)
+        marks = output_marks(call, treatment, schema, body, secrets)
         inspection = self._inspection(treatment, base, secrets, OUTPUT_ROOM, binary=True)
         self._inspect(inspection, [kind, *keys], [(root, body, marks)])
-        unread = root == "result" and outcome.structured(body) is None and not failed
+        unread = root == "result" and outcome.structured(body) is None
         if (marks and inspection.unplaced) or (unread and has_output_marks(treatment, schema)):
             # the text repeats values too short to be told apart, or stands in for what the marks are about
             inspection.held[root, "content"] = UNPLACED
         shown = disclosed(treatment, schema_known=schema.known)
         if not secrets.complete or secrets.shut:
-            shown = without_values(shown)
+            shown = without_values(shown, keys=secrets.complete)
         if not shown.keys or (root, "structuredContent") in inspection.held or (root,) in inspection.held:
             keys = ()
         return replace(
@@ -389,7 +389,7 @@ def _sensitive_fields(inspection: Inspection, shown: Disclosure) -> tuple[str, .
     if shown.pointers == "none" or not inspection.fields:
         return ()
     roots = tuple(dict.fromkeys(pointer.written(path[:1]) for path in inspection.fields))
-    if shown.pointers == "root":
+    if shown.pointers == "root" or not inspection.secrets.complete:
         return roots
     named = tuple(dict.fromkeys(inspection.pointers(MOST_POINTERS)))
     return (*roots, *named) if len(inspection.fields) > MOST_POINTERS else named

@@ -5,12 +5,16 @@ Nearly all schemas mark nothing, so that question is asked once per definition a
 are walked beside each value. Pointers of the manifest are followed in every call.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from onrecord.event.call import Call, Definition, Json
 from onrecord.rules import outcome, pointer
 from onrecord.rules.classify import Treatment
-from onrecord.rules.marks import has_marks, marked
+from onrecord.rules.detection.labels import SENSITIVE, label_only
+from onrecord.rules.echo import FOUND, Secrets
+from onrecord.rules.gathering import NODES
+from onrecord.rules.marks import declared, has_marks, marked
 from onrecord.rules.pointer import Tokens
 
 
@@ -20,6 +24,7 @@ class ToolSchema(NamedTuple):
     known: bool
     input_marks: bool
     output_marks: bool
+    declared: frozenset[str] = frozenset()  # names that the schemas give, where they mark anything
 
 
 UNKNOWN = ToolSchema(known=False, input_marks=False, output_marks=False)
@@ -31,13 +36,13 @@ def tool_schema(definition: Definition) -> ToolSchema:
     arguments, output = definition.input_schema.open(), definition.output_schema.open()
     if not isinstance(arguments, dict | bool):
         return UNKNOWN
-    return ToolSchema(
-        known=True, input_marks=has_marks(arguments), output_marks=output is not None and has_marks(output)
-    )
+    marks = has_marks(arguments), output is not None and has_marks(output)
+    names = [declared(schema) for schema, there in zip((arguments, output), marks, strict=True) if there]
+    return ToolSchema(True, *marks, frozenset().union(*names))
 
 
-def input_marks(call: Call, treatment: Treatment, schema: ToolSchema) -> list[Tokens]:
-    """Return the places in the arguments of `call` that are marked."""
+def input_marks(call: Call, treatment: Treatment, schema: ToolSchema, secrets: Secrets) -> list[Tokens]:
+    """Return the places in the arguments of `call` that are marked; `secrets` remembers the keys in them."""
     arguments, answers = call.arguments.open(), call.answers.open()
     marks = [] if answers is None else marked(answers, arguments)
     if not schema.input_marks and not treatment.sensitive:
@@ -48,17 +53,22 @@ def input_marks(call: Call, treatment: Treatment, schema: ToolSchema) -> list[To
         # a call that brings answers to a tool's questions holds its arguments one level deeper
         inner = _marks(document, arguments["arguments"], treatment.sensitive)
         marks.extend(("arguments", *place) for place in inner)
+    _remember_keys(arguments, marks, schema.declared, secrets)
     return marks
 
 
-def output_marks(call: Call, treatment: Treatment, schema: ToolSchema, body: Json) -> list[Tokens]:
-    """Return the places in the result of `call` that are marked: in structured content, and in a person's answer."""
+def output_marks(call: Call, treatment: Treatment, schema: ToolSchema, body: Json, secrets: Secrets) -> list[Tokens]:
+    """Return the places in the result of `call` that are marked: in structured content, and in a person's answer.
+
+    `secrets` remembers the keys in them.
+    """
     structured, asks = outcome.structured(body), call.asks.open()
     found = [] if asks is None else marked(asks, body)
     if structured is None or not has_output_marks(treatment, schema):
         return found
     document = call.definition.output_schema.open() if call.definition and schema.output_marks else True
     marks = _marks(document, structured, treatment.sensitive_output)
+    _remember_keys(structured, marks, schema.declared, secrets)
     return [*found, *(("structuredContent", *place) for place in marks)]
 
 
@@ -72,3 +82,22 @@ def _marks(document: Json, value: Json, pointers: tuple[str, ...]) -> list[Token
     for text in pointers:
         found.extend(pointer.places(pointer.parse(text), value, in_texts=True))
     return found
+
+
+def _remember_keys(value: Json, marks: Iterable[Tokens], declared: frozenset[str], secrets: Secrets) -> None:
+    """Have `secrets` remember keys of what is marked: data, unless a schema declares them; short words are none."""
+    waiting = [pointer.value_at(value, place) for place in marks]
+    for _ in range(NODES):
+        if not waiting:
+            return
+        node = waiting.pop()
+        if isinstance(node, dict):
+            for key in node.keys() - declared:
+                if key.isidentifier():
+                    secrets.add(key, label_only(SENSITIVE), FOUND)
+                else:
+                    secrets.mark(key, label_only(SENSITIVE))
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+    secrets.complete = False
