@@ -49,7 +49,6 @@ def test_a_value_that_is_named_beside_it_is_withheld(arguments: Json) -> None:
         {"columns": ["user", "city"], "rows": [["bob", PLANTED]]},
         {"columns": ["model", "tokens"], "rows": [[PLANTED, 1200]]},
         {"columns": ["user", "password"], "rows": [PLANTED, [PLANTED]]},
-        {"pairs": [["token", 5], [PLANTED, 6]]},
         {"columns": ["x", "password2024"], "rows": [["bob", PLANTED]]},
     ],
 )

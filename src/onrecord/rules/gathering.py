@@ -10,12 +10,11 @@ import unicodedata
 from typing import TypeAlias
 
 from onrecord.event.call import Json
+from onrecord.rules import names
 from onrecord.rules.argv import secret_words, words_of
-from onrecord.rules.beside import column_name, headings, told
-from onrecord.rules.names import KEY_PARTS
+from onrecord.rules.beside import cells, told
 from onrecord.rules.outcome import is_binary
 from onrecord.rules.pointer import Tokens
-from onrecord.rules.words import LONGEST
 
 NODES = 50_000  # values of one event that are looked at
 DEEPEST = 64  # levels
@@ -62,7 +61,6 @@ def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False, 
         node, depth, place = waiting.pop()
         if depth > DEEPEST or len(texts) + (len(node) if isinstance(node, dict | list) else 0) > NODES:
             return False
-        texts.extend(map(column_name, headings(node)))
         if isinstance(node, dict):
             if not _gather_object(node, depth, place, texts, waiting, binary=binary, least=least):
                 return False
@@ -88,7 +86,7 @@ def _gather_list(node: list[Json], texts: list[str]) -> bool:
     elif len(lines) > 1:
         texts.append("\n".join(lines))
     judged = any(line[:1] == "-" or 0 < line.find("=") < _NAME for line in lines)
-    return not (judged and secret_words(words_of(node)))
+    return not (judged and secret_words(words_of(node))) and not any(cells(node))
 
 
 def _gather_object(
@@ -102,13 +100,13 @@ def _gather_object(
     least: int,
 ) -> bool:
     """Append the keys, texts and numbers of `node`; return False where a key means more than it says."""
-    if "kty" in node and not KEY_PARTS.isdisjoint(node):
+    of, named = told(node)
+    if named and names.label_of(named):
+        return False
+    if ("kty" in node and not names.KEY_PARTS.isdisjoint(node)) or any(cells(node)):
         return False
     here, two, last = place
     texts.extend(key if key.isascii() else _normal(key) for key in node)
-    of, named = told(node)
-    if named:
-        texts.append(named[:LONGEST])  # alone: what stands with its value is judged as a whole
     encoded = binary and ("blob" in node or "data" in node)
     for key, child in node.items():
         name = named if named and key == of else key
