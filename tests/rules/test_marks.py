@@ -264,7 +264,7 @@ def test_no_schema_takes_long(schema: Any, value: Any) -> None:
     has_marks(schema)
     marked(schema, value)
 
-    assert time.process_time() - began < 2.5
+    assert time.process_time() - began < 4
 
 
 @pytest.mark.requirement("B2")

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from tests.rules.calls import answered, attempted, call, definition, redactor, text_result
 
 from onrecord.event.call import Json
-from onrecord.rules.detection.labels import placeholders
+from onrecord.rules.detection.labels import label_only, placeholders
 from onrecord.rules.echo import FOUND, LONGEST, MARKED, MOST, ROOM, Secrets
 from onrecord.rules.names import LABELS
 from onrecord.rules.spelling import HEAD, folded, unfolded
 
+X, Y, Z = map(label_only, "xyz")
 MARKED_TEXT: Any = {"properties": {"v": {"sensitive": True}}}
 
 
@@ -116,8 +117,8 @@ def test_a_marked_number_of_any_length_does_not_come_back(number: int, how: str)
 
 def test_a_short_value_is_not_seen_within_other_words() -> None:
     secrets = Secrets()
-    secrets.add("Ring", "[REDACTED:x]", MARKED)
-    secrets.add("20-24", "[REDACTED:y]", MARKED)
+    secrets.add("Ring", X, MARKED)
+    secrets.add("20-24", Y, MARKED)
 
     assert secrets.masked("string RING a ring, 12024 2024 20.24") == (
         "string [REDACTED:x] a [REDACTED:x], 12024 [REDACTED:y] [REDACTED:y]"
@@ -127,9 +128,9 @@ def test_a_short_value_is_not_seen_within_other_words() -> None:
 @pytest.mark.requirement("B2")
 def test_a_place_that_does_not_count_hides_no_other() -> None:
     secrets = Secrets()
-    secrets.add("1212", "[REDACTED:x]", MARKED)
-    secrets.add("hunter2 and more", "[REDACTED:y]", MARKED)
-    secrets.add("unte", "[REDACTED:z]", MARKED)
+    secrets.add("1212", X, MARKED)
+    secrets.add("hunter2 and more", Y, MARKED)
+    secrets.add("unte", Z, MARKED)
 
     assert secrets.masked("no. 512 12 12") == "no. 512 [REDACTED:x]"
     assert b"hunter2 and more".hex() not in secrets.masked(b"so hunter2 and more".hex(), FOUND)
@@ -151,20 +152,22 @@ def test_each_folded_character_comes_from_one_of_the_text(text: str) -> None:
 def test_a_long_value_is_masked_to_its_end_and_no_further(spell: Callable[[str], str], value: str, lost: int) -> None:
     value = f"S{value.strip()}E"
     secrets = Secrets()
-    secrets.add(value, "[REDACTED:x]", MARKED)
+    secrets.add(value, X, MARKED)
 
     assert secrets.masked(f"it was {spell(value)} so.") == "it was [REDACTED:x] so."
     assert secrets.masked(f"it was {value[: max(HEAD, len(value) - lost)]}") == "it was [REDACTED:x]"
 
 
-@pytest.mark.parametrize(("most", "room"), [(MOST, ROOM), (3, ROOM), (MOST, 10)])
-def test_what_is_too_much_to_remember_is_known_not_to_be_whole(most: int, room: int) -> None:
-    secrets = Secrets(most=most, room=room)
-    for i in range(MOST):
-        secrets.add(f"value number {i}", "[REDACTED:x]", MARKED)
-    assert secrets.complete == (most == MOST and room == ROOM)
+@pytest.mark.parametrize(
+    ("most", "size"), [(MOST, 20), (ROOM // LONGEST, LONGEST), (1, LONGEST), (ROOM // 4_096, 4_096)]
+)
+def test_what_is_too_much_to_remember_is_known_not_to_be_whole(most: int, size: int) -> None:
+    secrets = Secrets()
+    for i in range(most):
+        secrets.add(f"{i:0{size}}", X, MARKED)
+    assert secrets.complete
 
-    secrets.add("one more value", "[REDACTED:x]", MARKED)
+    secrets.add(f"one more{'!' * LONGEST}" if most == 1 else "one more", X, MARKED)
 
     assert not secrets.complete
 

@@ -21,7 +21,7 @@ from onrecord.rules.references import Base, Object, References, TooMuch, inside
 
 DEEPEST = 64  # levels of a value, and references followed at one place
 _PATTERN_MEMORY = 1 << 20  # bytes that the pattern of a property may use
-_PATTERN = 64  # steps that it takes to read one
+_PATTERN = 256  # steps that it takes to read one
 
 _KEYWORDS = ("sensitive", "x-sensitive", "writeOnly")
 _SAME_PLACE = ("if", "then", "else", "not", "contentSchema")
