@@ -10,6 +10,7 @@ from tests.rules.calls import answered, attempted, call, definition, text_result
 
 from onrecord.event.call import Json, Trace
 from onrecord.event.redacted import Redacted
+from onrecord.rules.detection.labels import label_only
 from onrecord.rules.echo import Secrets
 
 SCHEMA: Json = {"type": "object", "properties": {"s": {"type": "string", "sensitive": True}}}
@@ -118,8 +119,8 @@ def test_a_trace_is_recorded() -> None:
 @pytest.mark.requirement("B2")
 def test_what_is_lent_is_remembered_as_it_was() -> None:
     lender, borrower = Secrets(), Secrets()
-    lender.mark("Wolf", "[REDACTED:sensitive]")
-    lender.add("read", "[REDACTED:password]", 4)
+    lender.mark("Wolf", label_only("sensitive"))
+    lender.add("read", label_only("password"), 4)
     lender.complete = False
 
     lender.lend(borrower)
