@@ -29,6 +29,9 @@ Keys: TypeAlias = tuple[str, ...]
 _Place: TypeAlias = tuple[str, str, str]  # what stands before a text there, before a key of two more, of one more
 _Waiting: TypeAlias = tuple[Json, int, _Place]
 Run: TypeAlias = list[tuple[Tokens, str]]  # texts of blocks that follow each other, each with its place in the list
+_PIECE = 8  # least characters of the longer of two pieces of a secret
+_BEGIN = "-----BEGIN"
+_HEX = "0123456789abcdefABCDEF-"
 _TEXTLESS = ("image", "audio", "resource", "resource_link")
 
 
@@ -79,14 +82,32 @@ def gathered(value: Json, texts: list[str], *, room: int, binary: bool = False, 
 
 
 def _gather_list(node: list[Json], texts: list[str]) -> bool:
-    """Append what the items of a list say together; return False where some are to be judged as words of a command."""
+    """Append what the items of a list say together; return False where some mean more than they say by themselves."""
+    if node and isinstance(node[0], dict | list):
+        if len(node) > 1:
+            texts.extend("".join(text for _, text in run) for run in block_runs(node))
+        return isinstance(node[0], dict) or not any(cells(node))
     lines = [item for item in node if isinstance(item, str)]
     if len(lines) < len(node):
         texts.extend("".join(text for _, text in run) for run in block_runs(node))
-    elif len(lines) > 1:
+    elif say_more(lines):
         texts.append("\n".join(lines))
-    judged = any(line[:1] == "-" or 0 < line.find("=") < _NAME for line in lines)
-    return not (judged and secret_words(words_of(node))) and not any(cells(node))
+    for line in lines:
+        if line[:1] == "-" or 0 < line.find("=") < _NAME:
+            return not secret_words(words_of(node))
+    return True
+
+
+def say_more(lines: list[str]) -> bool:
+    """Say whether items of a list may make a secret together: one that is cut into pieces, or the lines of a key."""
+    one, whole = "", True
+    for other in lines:
+        was_whole, whole = whole, not other[:_PIECE].strip(_HEX)  # ids and digests in hexadecimal are not cut
+        long = len(one) >= _PIECE or len(other) >= _PIECE
+        if long and one and other and not (was_whole and whole) and " " not in one and " " not in other:
+            return True
+        one = other
+    return len(lines) > 1 and any(line.startswith(_BEGIN) for line in lines)
 
 
 def _gather_object(

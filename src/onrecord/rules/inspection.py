@@ -17,6 +17,7 @@ from onrecord.rules import echo, names, pointer
 from onrecord.rules.actions import Handling, kind_of, tag_of
 from onrecord.rules.argv import secret_words, words_of
 from onrecord.rules.beside import cells, holds, told
+from onrecord.rules.called import hexadecimal
 from onrecord.rules.detection import checks
 from onrecord.rules.detection.detectors import UNANNOUNCED, Detectors, Late, masked
 from onrecord.rules.detection.finding import Finding, Kind
@@ -32,6 +33,7 @@ from onrecord.rules.gathering import (
     context,
     digits,
     keys_in,
+    say_more,
     under,
 )
 from onrecord.rules.outcome import is_binary
@@ -179,7 +181,7 @@ class Inspection:
             elif i in secret:
                 self._hold(place, child, secret[i][1], marked=False)
         lines = [Part((*path, str(i)), 0, text) for i, text in enumerate(value) if isinstance(text, str)]
-        if len(lines) == len(value) > 1:
+        if len(lines) == len(value) and say_more([line.text for line in lines]):
             self._splits.append((lines, "\n"))
         for run in block_runs(value):
             self._splits.append(([Part((*path, *at), 0, text) for at, text in run], ""))
@@ -245,9 +247,7 @@ class Inspection:
         self.room -= len(text)
         findings = self._find(text, low=self._low)
         if glue:  # lines, each of which was looked at; only what begins in one and ends in another is new
-            findings = [
-                finding for finding in findings if glue in text[finding.start : finding.end] and _whole(finding)
-            ]
+            findings = [each for each in findings if glue in text[each.start : each.end] and _whole(each)]
         places = [*self._places(findings, text), *self.secrets.places(text)]
         at = 0
         for part in parts:
@@ -372,9 +372,9 @@ class Inspection:
         """Return what may be shown of a key."""
         return self.name(text, KEY)
 
-    def code(self, text: str) -> str:
-        """Return an id that a client or server gave; "" where it is a secret or spells one."""
-        if not text or (self.whole and not self.secrets):
+    def code(self, text: str, length: int) -> str:
+        """Return an id of so many hex digits that a client or server gave; "" where it is none, or spells a secret."""
+        if not text or not (text := hexadecimal(text, length)) or (self.whole and not self.secrets):
             return text
         return "" if self.secrets.in_name(text) or self._find(text, low=self._low) else text
 

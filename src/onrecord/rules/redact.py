@@ -22,7 +22,7 @@ from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
 from onrecord.rules import outcome, pointer
 from onrecord.rules.actions import Handling, Own, Table, check_cut
-from onrecord.rules.called import hexadecimal, names_of
+from onrecord.rules.called import names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.commands import shown_command
 from onrecord.rules.detection.detectors import Detectors, masked
@@ -251,8 +251,8 @@ class Redactor:
             input_hash=self._digests_of(self._tenant).arguments(arguments),
             input_size=call.size_bytes,
             tool_definition_hash=call.definition.digest if call.definition else "",
-            trace_id=inspection.code(hexadecimal(call.trace.trace_id, 32)),
-            span_id=inspection.code(hexadecimal(call.trace.span_id, 16)),
+            trace_id=inspection.code(call.trace.trace_id, 32),
+            span_id=inspection.code(call.trace.span_id, 16),
         )
 
     def _noted(self, inspection: Inspection, shown: Disclosure) -> _Fields:

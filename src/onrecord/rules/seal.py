@@ -58,11 +58,11 @@ OUTSIDE = frozenset(
         *("rollback_reference", "idempotency_key", "content_reference", "sensitive_fields", "detail", "ext"),
     }
 )
-# Of these, what may show a value of the call; names are another matter, and why a policy decides is written by us.
-_SHOWN = OUTSIDE - {*NAMES, *_KEYS, "sensitive_fields", "policy_reason"}
 _FIELDS = {name: getattr(Event(), name) for name in Event.__struct_fields__ if name in OUTSIDE}
 _TEXTS = tuple(name for name, default in _FIELDS.items() if isinstance(default, str))
 _LISTS = tuple(name for name, default in _FIELDS.items() if isinstance(default, tuple))
+# Of these, what may show a value of the call; names are another matter, and why a policy decides is written by us.
+_SHOWN = tuple(name for name in _TEXTS if name not in {*NAMES, "policy_reason"})
 
 
 def sealed(event: Event, secrets: Secrets, detectors: Detectors) -> tuple[Event, bytes]:
@@ -106,7 +106,7 @@ def _is_clean(event: Event, secrets: Secrets, detectors: Detectors) -> bool:
         return False
     if not secrets:
         return True
-    if any(secrets.occur(text, FOUND, decoded=False) for text in _outside(event, _SHOWN)):
+    if any(secrets.occur(text, FOUND, decoded=False) for text in _outside(event, _SHOWN, ())):
         return False
     return not any(secrets.in_name(text, decoded=False) for text in _told(event))
 
@@ -122,15 +122,14 @@ def _told(event: Event) -> Iterator[str]:
         yield place[1:].partition("/")[2]  # what is below the root, which is a word of ours
 
 
-def _outside(event: Event, names: frozenset[str] = OUTSIDE) -> Iterator[str]:
+def _outside(event: Event, texts: Sequence[str] = _TEXTS, lists: Sequence[str] = _LISTS) -> Iterator[str]:
     """Yield each text of `event` but our own ids, digests and words, as a reader of the line reads it."""
-    for name in _TEXTS:
+    for name in texts:
         text = getattr(event, name)
-        if text and name in names:
+        if text:
             yield text
-    for name in _LISTS:
-        if name in names:
-            yield from getattr(event, name)
+    for name in lists:
+        yield from getattr(event, name)
     for more in (event.detail, event.ext):
         if more:
             yield from _texts_in(more)
