@@ -169,7 +169,8 @@ class Inspection:
                 self._visit(child, place, under(keys, name if name and key == of else key))
 
     def _visit_array(self, value: list[Json], path: Tokens, keys: Keys) -> None:
-        secret = secret_words(words_of(value))
+        words = words_of(value)
+        secret = secret_words(words)
         for i, child in enumerate(value):
             if self._nodes < 0 or self._late():
                 self._refuse(path)
@@ -178,7 +179,7 @@ class Inspection:
             self._visit(child, place, keys)
             if i in secret and isinstance(child, str):
                 self._note(place, child, *secret[i])
-            elif i in secret:
+            elif i in secret and words[i - 1][:1] == "-":
                 self._hold(place, child, secret[i][1], marked=False)
         lines = [Part((*path, str(i)), 0, text) for i, text in enumerate(value) if isinstance(text, str)]
         if len(lines) == len(value) and say_more([line.text for line in lines]):
