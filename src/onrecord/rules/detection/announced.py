@@ -12,6 +12,7 @@ from onrecord.rules.detection import pem
 from onrecord.rules.detection.checks import Check, Span, literal, value
 from onrecord.rules.detection.handles import of_request
 from onrecord.rules.detection.likeness import drawn, is_path, named, odd
+from onrecord.rules.detection.surroundings import joined
 from onrecord.rules.words import listed, words
 
 _READ = 256  # characters of a value that are judged
@@ -32,6 +33,17 @@ _SAID = listed("""
     argon2i argon2id argon2d bcrypt scrypt pbkdf2 sha1 sha256 sha-256 sha512 sha-512 md5 base64 utf-8
     never always only also just still now stored sent asked entered
 """)
+
+
+# Codes that everyone may know.
+_NO_SECRETS = listed("""
+    zip postal post area country dialing dial error exit status return response promo promotional discount coupon
+    voucher referral colour color product item sort swift department course source http key bar store stock order
+    tracking qr
+""")
+
+
+_PLACEHOLDERS = frozenset({"value", "example", "placeholder", "your", "changeme"})
 
 
 def said(text: str, start: int, end: int) -> Span | None:
@@ -65,6 +77,58 @@ def word(text: str, start: int, end: int) -> Span | None:
     if not (digit or marked) or named(value) or (value.isidentifier() and names.label_of(value)):
         return None
     return start, end
+
+
+def typed(text: str, start: int, end: int) -> Span | None:
+    """Keep what someone may have chosen as a password: letters of both cases and digits, or letters and marks."""
+    end = start + len(text[start:end].rstrip(",;:.!?)]}"))
+    value = text[start : min(end, start + _READ)]
+    if len(value) < 6 or literal(text, start, end) is None or is_path(value) or "://" in value:
+        return None
+    if value[0] in "([{<" or ("." in value and names.label_of(value)):
+        return None
+    return (start, end) if _strong(value) or odd(value) or drawn(value, 8) else None
+
+
+def given(text: str, start: int, end: int) -> Span | None:
+    """Keep what a sentence says to be typed as a password; see `said` and `typed`."""
+    return said(text, start, end) or typed(text, start, end)
+
+
+def field(text: str, start: int, end: int) -> Span | None:
+    """Keep what stands in a field for a password: any literal but the words and types that describe one."""
+    value = text[start : min(end, start + _READ)]
+    if literal(text, start, end) is None or is_path(value) or value.lower() in _SAID or names.label_of(value):
+        return None
+    if value.count(" ") > 3 or (value.endswith(")") and "(" in value and not odd(value)):  # varchar(255)
+        return None
+    return start, end
+
+
+def fact(text: str, start: int, end: int) -> Span | None:
+    """Keep what stands in the cell after one that says `Password`: a word with digits or marks among its letters."""
+    marked = any(char in _MARKS for char in text[start:end])
+    if not (marked or any(map(str.isdigit, text[start:end]))) or not any(map(str.isalpha, text[start:end])):
+        return None
+    return field(text, start, end)
+
+
+def data(text: str, start: int, end: int) -> Span | None:
+    """Keep a value of `stringData` in the manifest of a Kubernetes Secret: a line deeper than that one."""
+    at = text.rfind("stringData:", max(0, start - _AROUND), start)
+    value = text[start:end]
+    if at < 0 or literal(text, start, end) is None or not _PLACEHOLDERS.isdisjoint(words(value)):
+        return None
+    indent = at - text.rfind("\n", 0, at) - 1
+    lines = text[at:start].split("\n")[1:]
+    return (start, end) if all(len(line) - len(line.lstrip(" ")) > indent for line in lines if line) else None
+
+
+def one_time(text: str, start: int, end: int) -> Span | None:
+    """Keep the digits of `your … code is 4829`, but for codes that are no secrets: of an area, an error, a discount."""
+    before = text[max(0, start - 64) : start].lower()
+    named_so = words(before[: before.rfind("code")])[-3:] if "code" in before else []
+    return None if not _NO_SECRETS.isdisjoint(named_so) or joined(text, start, end) else (start, end)
 
 
 def argument(text: str, start: int, end: int) -> Span | None:
@@ -138,6 +202,12 @@ ANNOUNCED: Mapping[str, Check] = {
     "netrc": netrc,
     "identified": identified,
     "word": word,
+    "typed": typed,
+    "given": given,
+    "field": field,
+    "fact": fact,
+    "string-data": data,
+    "one-time": one_time,
     "argument": argument,
     "manifest": manifest,
     "mnemonic": mnemonic,

@@ -46,7 +46,7 @@ _QUOTES = "\"'`"
 _OPENERS = "\"'`“‘„«「"
 _CLOSER = {"“": "”", "‘": "’", "„": "“", "«": "»", "「": "」"}
 _SIGNS = frozenset("=:\"'&?|;@")
-_PREFIXES = frozenset("rbfuRBFU@$")  # r"…", b"…", @"…"
+_PREFIXES = frozenset("rbfuRBFUN@$")  # r"…", b"…", @"…", N'…'
 
 
 class Assignment:
@@ -88,7 +88,10 @@ class Reader:
             return None  # "PASS: test_one" is what a run of tests says
         if in_resource(text, end - len(name)):
             return None  # arn:aws:secretsmanager:…:secret:name
-        if text[end - 1] in _QUOTES:  # a type stood before the sign
+        digest = name.lower().find(": digest ")
+        if digest > 0:  # and not a type: Authorization: Digest username="…"
+            name, end = name[: digest + 1], end - len(name) + digest + 1
+        elif text[end - 1] in _QUOTES:  # a type stood before the sign
             end = end - 1 - _backslashes_before(text, start, end - 1)
         kept = self._kept(name, label, end)
         if kept is None or (label == "token" and of_request(text[slice(*kept)], name)):
@@ -98,6 +101,8 @@ class Reader:
 
     def _kept(self, name: str, label: str, end: int) -> Span | None:
         text = self._text
+        if name.endswith(":"):
+            end = _untagged(text, end)
         quote = _quote(text, end)
         if quote is not None:
             if quote[0] == end and _closes(text, end, name):
@@ -146,6 +151,15 @@ def _name(text: str, start: int, end: int) -> str:
     if first and text[first - 1] == "\\" and text[first] in "nrt":
         first += 1  # a line that ends with \\n before the name
     return text[first:end]
+
+
+def _untagged(text: str, at: int) -> int:
+    """Return where an anchor or a tag of YAML ends that stands at `at`: `password: &main x`, `password: !!str x`."""
+    first = _skipped(text, at, " ")
+    if first == at or not (text.startswith("&", first) or text.startswith("!!str", first)):
+        return at
+    last = _skipped(text, first + 1, _NAME_CHARS + "!")
+    return last if last - first > 1 and text[last : last + 1] == " " else at
 
 
 def _closes(text: str, at: int, name: str) -> bool:
@@ -269,11 +283,33 @@ def _below(text: str, at: int, name: str, label: str) -> Span | None:
     if text[at] in "|>":
         return _block(text, line + 1, first - line - 1, label)
     end = first + len(text[first:end].rstrip())
+    if text.startswith("- ", first) and name.rstrip(" :：").endswith(("s", "S")):
+        return _items(text, first, label)
     alone = text[first:end].strip("\"'`")
     if not alone or " " in alone or ":" in alone or not worth.alone(alone, label):
         return None
     first = text.index(alone, first)
     return first, first + len(alone)
+
+
+def _items(text: str, at: int, label: str) -> Span | None:
+    """Return the items of a list of YAML whose first one stands at `at`, where that is a secret; one after another."""
+    indent = at - text.rfind("\n", 0, at) - 1
+    first, end = at + 2, 0
+    for _ in range(TALLEST):
+        stop = text.find("\n", at, at + LONGEST)
+        line = text[at : len(text) if stop < 0 else stop].rstrip()
+        item = line[2:].strip(" \"'")
+        if not line.startswith("- ") or not item or " " in item or ":" in item:
+            break
+        chosen = label == "password" and any(map(str.isdigit, item)) and any(map(str.isalpha, item))
+        if not end and not chosen and not worth.alone(item, label):
+            return None
+        end = at + len(line)
+        if stop < 0 or text[stop + 1 : stop + 1 + indent].strip(" "):
+            break
+        at = stop + 1 + indent
+    return (first, end) if end else None
 
 
 def _block(text: str, at: int, indent: int, label: str) -> Span | None:

@@ -72,7 +72,8 @@ class _Reader:
         sign = next((sign for sign in b"|\t;," if bytes([sign]) in line), 0)
         if not sign or line.rstrip()[-1:] in (b",", b"("):  # a list of a program that goes on
             return
-        heading = self._split(at, stop, sign)
+        told = line.rfind(b": ", 0, line.index(sign))
+        heading = self._split(at if told < 0 else at + told + 2, stop, sign)  # without the key that it stands under
         telling = _telling(data, heading)
         while telling:
             at, stop = stop + 1, data.find(b"\n", stop + 1)

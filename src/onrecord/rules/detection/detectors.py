@@ -40,7 +40,7 @@ UNANNOUNCED = "unannounced"
 WITHOUT_RULE = (ASSIGNMENT, COLUMNS, RANDOMNESS, UNANNOUNCED)
 _TELLING = f"(?i:{names.ANCHORS})|(?im:{names.SHORT_ANCHORS})"  # what every telling name contains
 
-BUILTIN = ("secrets.toml", "vendors.toml", "documented.toml", "personal.toml")
+BUILTIN = ("secrets.toml", "vendors.toml", "documented.toml", "places.toml", "personal.toml")
 
 
 class Detectors:
