@@ -187,7 +187,45 @@ def ae_person(number: str) -> bool:
     return number[3:5] in ("19", "20") and luhn(number)
 
 
+def sa_person(number: str) -> bool:
+    """National ID or iqama of Saudi Arabia: 1 or 2 first, a Luhn digit."""
+    return number[0] in "12" and luhn(number)
+
+
+def kz_person(number: str) -> bool:
+    """IIN of Kazakhstan: birthday, sex and century, serial, a digit mod 11."""
+    rest = weighted(number, range(1, 12)) % 11
+    if rest == 10:
+        rest = weighted(number, (3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2)) % 11
+    return yymmdd(number) and number[6] in "0123456" and rest == int(number[11])
+
+
+def id_person(number: str) -> bool:
+    """NIK of Indonesia: province, city, birthday with 40 added to a woman's day, serial."""
+    day = int(number[6:8])
+    born = calendar(int(number[10:12]), int(number[8:10]), day - 40 if day > 40 else day)
+    return 11 <= int(number[:2]) <= 96 and born and number[12:] != "0000"
+
+
+def vn_person(number: str) -> bool:
+    """CCCD of Vietnam: province, sex and century, year; the nine digits of the card before it have no structure."""
+    return len(number) == 9 or 1 <= int(number[:3]) <= 96
+
+
+def lk_person(number: str) -> bool:
+    """NIC of Sri Lanka: year, day of the year with 500 added for a woman."""
+    day = int(number[4:7])
+    return number[:2] in ("19", "20") and (1 <= day <= 366 or 501 <= day <= 866)
+
+
 # Africa and Oceania
+
+
+def eg_person(number: str) -> bool:
+    """National number of Egypt: century, birthday, governorate, serial."""
+    place = int(number[7:9])
+    known = 1 <= place <= 4 or 11 <= place <= 19 or 21 <= place <= 29 or 31 <= place <= 35 or place == 88
+    return number[0] in "23" and yymmdd(number[1:]) and known
 
 
 def za_person(number: str) -> bool:

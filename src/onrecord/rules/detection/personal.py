@@ -8,7 +8,7 @@ mailboxes in `online.py`.
 
 from collections.abc import Callable, Mapping
 
-from onrecord.rules.detection import national, online, phone
+from onrecord.rules.detection import national, online, phone, travel
 from onrecord.rules.detection.cards import card
 from onrecord.rules.detection.europe import EUROPE
 from onrecord.rules.detection.figures import crowded, enclosed, grouped_amount, measured, numbered, outnumbered
@@ -179,6 +179,7 @@ PERSONAL: Mapping[str, Check] = {
     "wallet": wallet,
     "document": document,
     "announced": national.announced,
+    "travel-zone": travel.zone,
     "any": any_text,
     "plate": plate,
     "birthday": birthday,

@@ -110,7 +110,7 @@ class Ready:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.keywords = rule.keywords
-        self._literal = [keyword.encode() for keyword in rule.keywords]
+        self._literal = [keyword.encode() for keyword in cased(rule.keywords)]
         self.check = CHECKS.get(rule.check)
         self._pattern: Pattern | None = None
         self._allow: Pattern | None = None
@@ -279,15 +279,22 @@ def passes(sought: Expression, data: bytes) -> bool:
     return any(literal.encode() in shape for literal in sought.outlines)
 
 
+def cased(keywords: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `keywords` and how they read in capitals where only the letters of ASCII were made small: `ИНН`."""
+    capitals = (form for word in keywords if not word.isascii() for form in (word.capitalize(), word.upper()))
+    return tuple(dict.fromkeys((*keywords, *(form.encode().lower().decode() for form in capitals))))
+
+
 def expression_of(rule: Rule) -> Expression:
     """Return what a gate must look for: what is rare, and occurs wherever the rule could find something."""
+    keywords = cased(rule.keywords)
     if rule.outline:
         return Expression(rule.gate, made=True, outlines=rule.outline)
     if rule.gate:
-        return Expression(rule.gate, rule.keywords, made=True)
+        return Expression(rule.gate, keywords, made=True)
     if rule.window is not None:
-        return Expression(announcing(rule.keywords), rule.keywords, made=True)
-    return Expression(rule.regex, rule.keywords)
+        return Expression(announcing(rule.keywords), keywords, made=True)
+    return Expression(rule.regex, keywords)
 
 
 def finds(ready: Ready, text: str) -> bool:
