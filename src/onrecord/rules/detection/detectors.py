@@ -20,6 +20,7 @@ from onrecord.rules.detection.finding import Finding, Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.labels import BUDGET, OVERFLOW, SENSITIVE, StandIn, label_only, masks, placeholders
 from onrecord.rules.detection.rule import Ready, Rule, expression_of, prove, read_rules
+from onrecord.rules.detection.tails import whole
 from onrecord.rules.pattern import Offsets, utf8
 
 MOST_MATCHES = 2_000  # in one slice, and as many in all and one for each `DENSEST` characters; else withheld whole
@@ -114,7 +115,7 @@ class Detectors:
                 found.extend(recogniser.recognised(text))
             except Exception:  # noqa: BLE001  # a model, of whose errors nothing is known
                 return [Finding(0, len(text), OVERFLOW, OVERFLOW, "secret")]
-        return _repeated(text, _settled(text, found, self.labels), self.labels) if found else found
+        return _repeated(text, whole(text, _settled(text, found, self.labels)), self.labels) if found else found
 
     def _everywhere(
         self, text: str, *, low: bool, encoded: bool, telling: bool, late: "Late | None"
