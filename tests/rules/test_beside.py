@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Fields that name each other: forms that are filled in, lists of variables, tables."""
+
 import pytest
 from tests.rules import calls
 
 from onrecord.event.call import Json
+
+pytestmark = pytest.mark.requirement("B1")
 
 PLANTED = "Kv83nTqLw2"
 

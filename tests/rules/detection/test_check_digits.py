@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check digits: known numbers from the public descriptions are right, and one wrong digit is noticed."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.rules.detection import digits
+from onrecord.rules.detection import digits, overseas
 from onrecord.rules.detection.europe import EUROPE
 from onrecord.rules.detection.overseas import OVERSEAS
 
@@ -149,3 +151,23 @@ def test_a_calendar_knows_the_months():
     assert not digits.calendar(2023, 4, 31)
     assert not digits.calendar(2023, 13, 1)
     assert not digits.calendar(2023, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("judge", "number", "wrong"),
+    [
+        (overseas.sa_person, "2134567896", "3134567896"),
+        (overseas.sa_person, "2134567896", "2134567897"),
+        (overseas.kz_person, "850101330007", "850101330008"),
+        (overseas.kz_person, "850101330007", "851301330007"),
+        (overseas.id_person, "3174012501900001", "3174013201900001"),
+        (overseas.id_person, "3174016501900001", "0974016501900001"),
+        (overseas.vn_person, "001090012345", "099090012345"),
+        (overseas.lk_person, "199012345678", "199040012345"),
+        (overseas.eg_person, "29001011234567", "29001010834567"),
+        (overseas.eg_person, "29001011234567", "19001011234567"),
+    ],
+)
+def test_a_number_without_the_structure_of_its_state_is_wrong(judge: Callable[[str], bool], number: str, wrong: str):
+    assert judge(number)
+    assert not judge(wrong)

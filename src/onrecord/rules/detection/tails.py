@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from onrecord.rules.detection.finding import Finding
 
 LONG = 4_000  # characters of a finding that may have been read only in part
-_TOKEN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.:%~"
+_SIGNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.:%~"
 _STEP = 4_096
 
 
@@ -35,11 +35,11 @@ def whole(text: str, found: Sequence[Finding]) -> list[Finding]:
 
 def _end(text: str, at: int) -> int:
     """Return where the token ends of which `text[at - 1]` is part."""
-    if text[at - 1] not in _TOKEN:
+    if text[at - 1] not in _SIGNS:
         return at
     while at < len(text):
         piece = text[at : at + _STEP]
-        rest = len(piece.lstrip(_TOKEN))
+        rest = len(piece.lstrip(_SIGNS))
         at += len(piece) - rest
         if rest:
             break
