@@ -25,11 +25,11 @@ def names_on(entry: Redacted) -> str:
 
 
 @pytest.mark.requirement("B2")
-@pytest.mark.parametrize("value", ["Wolf", "hunter2", "74311"])
+@pytest.mark.parametrize("value", ["Wolf", "hunter2", "74311", "blank"])
 @pytest.mark.parametrize("classification", ["low", "medium", "critical"])
 def test_a_short_marked_value_is_withheld_in_names_as_well(value: str, classification: str) -> None:
     made = call(
-        {"s": value, value: 1, "o": {value: {"password": "abcdef1234"}}},
+        {"s": value if value != "blank" else " blank   ", value: 1, "o": {value: {"password": "abcdef1234"}}},
         tool=f"get_{value}",
         request_id=value,
         defined=definition(SCHEMA),

@@ -99,7 +99,7 @@ class Secrets:
     def mark(self, value: str, stand_in: Mask) -> None:
         """Remember a value that a schema or the manifest marks, which counts in names as it does in texts."""
         self.add(value, stand_in, MARKED)
-        if len(value) < FOUND:
+        if len(value.strip()) < FOUND:
             self._marked = self._marked or Secrets(self._labels)
             self._marked.add(value, stand_in, MARKED)
 
