@@ -24,6 +24,7 @@ _PRINTED = frozenset({_FOURS, (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4
 _WRAPPED = frozenset({_FOURS, (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3)})
 _REACH = 24  # characters after what a rule matched in which a card may end that begins in it
 _LONG = 12  # digits of a number that may be a card in one piece
+_LONGEST = 20  # digits of a run that are looked at
 _OBSOLETE = 13  # digits of the oldest cards of Visa, of which few are left
 _SHORT_GROUP = 3  # digits of a group that may stand alone beside a card: the code on its back
 _EXPIRES = frozenset(map(str, range(24, 45)))  # years of an expiry that is written as 0727
@@ -73,6 +74,9 @@ _RARE: tuple[tuple[str, str, frozenset[int]], ...] = (
 
 def card(text: str, start: int, end: int) -> Span | None:
     """Keep the digit groups that are a card number: its issuer, its length and its last digit are right."""
+    written = text[start:end]
+    if written.isdigit() and not luhn(written):
+        return None  # as most long numbers
     groups = _digit_groups(text, start, end)
     sizes = [b - a for a, b in groups]
     if max(sizes) < _SHORT_GROUP:
@@ -176,9 +180,8 @@ def _digit_groups(text: str, start: int, end: int) -> list[Span]:
     groups: list[Span] = []
     at = start
     while at < end and text[at] in _DIGITS:
-        stop = at
-        while stop < len(text) and stop - at < 20 and text[stop] in _DIGITS:
-            stop += 1
+        run = text[at : at + _LONGEST]
+        stop = at + len(run) - len(run.lstrip(_DIGITS))
         groups.append((at, stop))
         at = stop + 1
         while at < end and text[at] in _SEPARATORS:

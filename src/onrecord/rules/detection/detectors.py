@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from onrecord.rules import names
 from onrecord.rules.detection import assignment, columns, randomness, services, views
+from onrecord.rules.detection.figures import Searched
 from onrecord.rules.detection.finding import Finding, Recogniser
 from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
 from onrecord.rules.detection.labels import BUDGET, OVERFLOW, SENSITIVE, StandIn, label_only, masks, placeholders
@@ -24,7 +25,8 @@ from onrecord.rules.detection.tails import whole
 from onrecord.rules.pattern import Offsets, utf8
 
 MOST_MATCHES = 2_000  # in one slice, and as many in all and one for each `DENSEST` characters; else withheld whole
-DENSEST = 8  # a match takes some 15 us: a text full of them, a second for a million characters
+DENSEST = 8
+COSTLY = 8  # matches that a number of a person counts for, whose neighbours are looked at
 ROUNDS = 3  # what masking brings together may look like a secret; after this the text is withheld
 SLICE = 4_096  # characters that are searched at once
 LONG_SLICE = 32_768  # characters that are searched for signs of encoding at once
@@ -69,6 +71,7 @@ class Detectors:
         of_recognisers = (label for each in recognisers for label in each.labels)
         self.labels = frozenset((SENSITIVE, *names.LABELS, *randomness.LABELS, *given, *of_recognisers))
         self._rules = [Ready(rule) for rule in rules]
+        self._costly = {rule.id for rule in rules if rule.kind == "pii" and not rule.spare_low}
         self._gate = gate or KeywordGate(expressions(rules))
         self._sought: list[list[int]] = _by_expression(rules, self._off)
 
@@ -152,7 +155,11 @@ class Detectors:
                 room -= len(matches or ())
                 if matches is None or room < 0:
                     return None
-                found.extend(_confirmed(text, data, base, matches))
+                if not isinstance(text, Searched):
+                    text = Searched(text)
+                confirmed = list(_confirmed(text, data, base, matches))
+                room -= COSTLY * sum(finding.rule_id in self._costly for finding in confirmed)
+                found.extend(confirmed)
         if announced and not encoded:
             found.extend(_in_columns(text))
         return found, {} if encoded else _signs(text)

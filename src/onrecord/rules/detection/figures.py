@@ -6,13 +6,14 @@ stands under a name like `offset` or `orderId`, and none in a column of numbers 
 which have a wrong digit; a column of cards stays a column of cards.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 from onrecord.rules.detection.finding import Span
 from onrecord.rules.words import listed, words
 
 _NEAR = 1_200  # characters before or after a number in which others of its kind are looked for
 _MOST = 20  # of which that many are, on either side
+_CLOSE = 2_048  # characters in which one list of them is, or one column
 _LEAST = 3  # numbers that make a list
 _ENOUGH = 9  # that tell what kind of list it is
 _GLUE = 8  # characters between a number and its name
@@ -57,6 +58,19 @@ _PEOPLE = listed("""
 """)
 
 Valid = Callable[[str, int, int], bool]
+
+
+class Searched(str):
+    """A text of which it is remembered, for the length of one search, what its lists of numbers are."""
+
+    __slots__ = ("lists",)
+    lists: dict[tuple[int, int, Hashable], bool]
+
+    def __new__(cls, text: str) -> "Searched":
+        """Return `text`, of whose lists nothing is known yet."""
+        self = super().__new__(cls, text)
+        self.lists = {}
+        return self
 
 
 def measured(text: str, start: int) -> bool:
@@ -154,8 +168,23 @@ def _is_figure(token: str) -> bool:
     return len(token) in (2, 4) and not token.strip("0123456789abcdef")
 
 
-def outnumbered(text: str, start: int, end: int, valid: Valid, *, most: float = 0.5) -> bool:
-    """Say whether more than the share `most` of the numbers of this form in the same list or column are not `valid`."""
+def outnumbered(
+    text: str, start: int, end: int, valid: Valid, *, most: float = 0.5, kind: Hashable | None = None
+) -> bool:
+    """Say whether more than the share `most` of the numbers of this form in the same list or column are not `valid`.
+
+    Of numbers of one kind and length that stand close to each other, the first decides for all; the kind
+    is `valid`, unless it is said.
+    """
+    if not isinstance(text, Searched):
+        return _outnumbered(text, start, end, valid, most)
+    key = (start // _CLOSE, end - start, valid if kind is None else kind)
+    if key not in text.lists:
+        text.lists[key] = _outnumbered(text, start, end, valid, most)
+    return text.lists[key]
+
+
+def _outnumbered(text: str, start: int, end: int, valid: "Valid", most: float) -> bool:
     mine = _form(text, start, end)
     if mine is None or not mine[1]:
         return False

@@ -94,7 +94,8 @@ def _number(valid: Callable[[str], bool], *, mixed: bool, called: bool) -> Check
     """Return a check that puts the digits and letters of a match to `valid`; with `called`, a word announces it."""
 
     def right(text: str, start: int, end: int) -> bool:
-        return valid("".join(c for c in text[start:end] if c.isalnum() or c == "&").upper())
+        written = text[start:end]
+        return valid(written if written.isdigit() else "".join(c for c in written if c.isalnum() or c == "&").upper())
 
     def check(text: str, start: int, end: int) -> Span | None:
         written = text[start:end]
@@ -124,7 +125,7 @@ def _among_numbers(text: str, start: int, end: int, right: Callable[[str, int, i
         in_text = crowded(text, start, end) or grouped_amount(text, start, end)
     else:
         in_text = shape.isdigit() and enclosed(text, start, end)
-    return in_text or outnumbered(text, start, end, alike)
+    return in_text or outnumbered(text, start, end, alike, kind=(right, shape))
 
 
 def _shape(written: str) -> str:
