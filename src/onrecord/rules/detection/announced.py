@@ -15,7 +15,7 @@ from onrecord.rules.detection.likeness import drawn, is_path, named, odd
 from onrecord.rules.detection.surroundings import joined
 from onrecord.rules.words import listed, words
 
-_READ = 256  # characters of a value that are judged
+_READ = 128  # characters of a value that are judged
 _AROUND = 4096  # characters around a line in which a manifest says what it is
 _MARKS = frozenset("!@#$%^&*?~")
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.$"

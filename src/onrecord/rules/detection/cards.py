@@ -25,6 +25,7 @@ _WRAPPED = frozenset({_FOURS, (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3)})
 _REACH = 24  # characters after what a rule matched in which a card may end that begins in it
 _LONG = 12  # digits of a number that may be a card in one piece
 _LONGEST = 20  # digits of a run that are looked at
+_MOST_GROUPS = 5  # of one card
 _OBSOLETE = 13  # digits of the oldest cards of Visa, of which few are left
 _SHORT_GROUP = 3  # digits of a group that may stand alone beside a card: the code on its back
 _EXPIRES = frozenset(map(str, range(24, 45)))  # years of an expiry that is written as 0727
@@ -81,10 +82,18 @@ def card(text: str, start: int, end: int) -> Span | None:
     sizes = [b - a for a, b in groups]
     if max(sizes) < _SHORT_GROUP:
         return _spelt(text, groups)
-    found = _printed(text, _digit_groups(text, start, min(len(text), end + _REACH)), end)
+    beyond = _digit_groups(text, start, min(len(text), end + _REACH))
+    if len(beyond) > _MOST_GROUPS and _is_row(text, beyond) and not _says_card(text, start):
+        return None  # each four of which have more beside them
+    found = _printed(text, beyond, end)
     if found is None and 1 < len(groups) < 5 and min(sizes) >= _SHORT_GROUP and _says_card(text, start):
         return _spelt(text, groups)
     return found
+
+
+def _is_row(text: str, groups: list[Span]) -> bool:
+    """Say whether groups are of one size, with one blank between them."""
+    return len({b - a for a, b in groups}) == 1 and _parts(text, groups) in ({" "}, {"\u00a0"})
 
 
 def _printed(text: str, groups: list[Span], end: int) -> Span | None:
@@ -136,19 +145,20 @@ def _parts(text: str, groups: list[Span]) -> set[str]:
 def _set_apart(text: str, groups: list[Span]) -> bool:
     """Say whether groups are parted as those of a card are, and no digits stand beside them."""
     start, end = groups[0][0], groups[-1][1]
-    said = _says_card(text, start)
     parts = _parts(text, groups)
     fours = all(b - a == len(_FOURS) for a, b in groups)
     if len(parts) == 1:
         part = next(iter(parts))
         if part in _SIGNS:
-            return said or part == "-" or not _beside(text, start, end, " \u00a0")
-        return (said if part == "." else part in ("\n", "\t")) and fours and not _beside(text, start, end, "\n\t ")
+            return part == "-" or not _beside(text, start, end, " \u00a0") or _says_card(text, start)
+        if not fours or _beside(text, start, end, "\n\t "):
+            return False
+        return _says_card(text, start) if part == "." else part in ("\n", "\t")
     wrapped = tuple(b - a for a, b in groups) in _WRAPPED and len(parts) == 2
     if not wrapped or parts.isdisjoint(_BREAKS) or parts.isdisjoint(_SIGNS):
         return False
     breaks = sum(text[a[1] : b[0]] in _BREAKS for a, b in pairwise(groups))
-    return breaks == 1 and (said or not _beside(text, start, end, "\n\t \u00a0"))
+    return breaks == 1 and (not _beside(text, start, end, "\n\t \u00a0") or _says_card(text, start))
 
 
 def _beside(text: str, start: int, end: int, blanks: str) -> bool:
@@ -171,6 +181,8 @@ def _figures(tokens: list[str]) -> bool:
 
 def _says_card(text: str, start: int, within: int = _ANNOUNCED) -> bool:
     before = text[max(0, start - within) : start]
+    if not before.strip(_DIGITS + _SEPARATORS):
+        return False
     lowered = before.lower()
     return any(word in lowered and stands(word, lowered, before) for word in _CARD_WORDS)
 

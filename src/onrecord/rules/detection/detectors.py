@@ -26,7 +26,7 @@ from onrecord.rules.pattern import Offsets, utf8
 
 MOST_MATCHES = 2_000  # in one slice, and as many in all and one for each `DENSEST` characters; else withheld whole
 DENSEST = 8
-COSTLY = 8  # matches that a number of a person counts for, whose neighbours are looked at
+COSTLY = 8  # matches that a password counts for, or a number of a person: what stands around them is looked at
 ROUNDS = 3  # what masking brings together may look like a secret; after this the text is withheld
 SLICE = 4_096  # characters that are searched at once
 LONG_SLICE = 32_768  # characters that are searched for signs of encoding at once
@@ -71,7 +71,7 @@ class Detectors:
         of_recognisers = (label for each in recognisers for label in each.labels)
         self.labels = frozenset((SENSITIVE, *names.LABELS, *randomness.LABELS, *given, *of_recognisers))
         self._rules = [Ready(rule) for rule in rules]
-        self._costly = {rule.id for rule in rules if rule.kind == "pii" and not rule.spare_low}
+        self._costly = {ASSIGNMENT, *(rule.id for rule in rules if rule.kind == "pii" and not rule.spare_low)}
         self._gate = gate or KeywordGate(expressions(rules))
         self._sought: list[list[int]] = _by_expression(rules, self._off)
 
@@ -152,7 +152,7 @@ class Detectors:
             if hits:
                 announced = announced or len(self._sought) in hits
                 matches = self._matches(data, hits, low=low, encoded=encoded)
-                room -= len(matches or ())
+                room -= sum(2 if match[0] == ASSIGNMENT else 1 for match in matches or ())
                 if matches is None or room < 0:
                     return None
                 if not isinstance(text, Searched):

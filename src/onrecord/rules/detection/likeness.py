@@ -35,7 +35,7 @@ _FILE_ENDS = tuple(
 _PARTERS = "-_.:/@+ "
 _OPEN = {")": "(", "]": "[", "}": "{"}
 _ODD = frozenset("!@#$%^&*?~§¿¨€£")
-_READ = 256  # characters of a word that are judged
+_READ = 96  # characters of a word that are judged
 
 
 def surprise(word: str) -> int:

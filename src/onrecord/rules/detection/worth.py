@@ -13,7 +13,7 @@ from onrecord.rules.detection.likeness import drawn, is_path, named, odd, worded
 from onrecord.rules.words import listed, words
 
 HEADERS = frozenset({"authorization", "cookie"})  # labels of names whose value is a whole line
-_READ = 256  # characters that are judged; a value that goes on is judged by its beginning
+_READ = 128  # characters that are judged; a value that goes on is judged by its beginning
 _MARKS = frozenset("!@#$%^&*?~")
 _KEY_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _SCHEMES = listed(
