@@ -117,7 +117,7 @@ def _lines(data: bytes, start: int, at: int) -> tuple[int, bytes]:
 def text_of(raw: bytes, edits: Edits) -> str:
     """Return the text that `raw` holds, unpacked where it is compressed; "" where it holds none."""
     if raw[:3] == b"\x1f\x8b\x08" or (raw[:1] == b"\x78" and raw[1:2] in b"\x01\x5e\x9c\xda"):
-        raw = _unpacked(raw, edits)
+        raw = _unpacked(raw, edits) or raw  # `x^` may begin a text too
     if not raw:
         return ""
     zeros = raw.count(0)
