@@ -5,6 +5,7 @@
     ├── ConfigError          a setting is wrong: mend the file that the message names
     ├── CommandError         the server's command cannot be started
     ├── MessageRefused       a protocol message has no single reading: it is not forwarded
+    ├── Denied               it was decided that the call must not run: nothing was forwarded
     ├── NotRecorded          the attempt could not be recorded, so the call was not made
     ├── EndNotRecorded       the call was made, but its end could not be recorded: do not retry
     ├── NotVerified          a proof, signature or log does not hold
@@ -54,6 +55,10 @@ class MessageRefused(OnRecordError):
         self.reason = reason
         self.code = code
         self.request_id = request_id
+
+
+class Denied(OnRecordError):
+    """It was decided, and is on the record, that a call must not run; the message is fit for the caller."""
 
 
 class NotRecorded(OnRecordError):

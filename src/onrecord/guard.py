@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """READ FIRST. The life of one call, and the law that it upholds: nothing takes effect before its event.
 
-    begin(call)             classify, decide, redact, write the attempt   → Permit
+    begin(call)             classify, decide, redact, write the attempt   → Permit, or Refusal
     permit.redeem()         wait until the attempt is as durable as its tier demands   → the Call, to forward
         …the tool runs…
     end(permit, result)     redact, write the result   → Delivery
@@ -18,6 +18,8 @@ that comes after its call was closed is recorded as late. What failed, was cance
 never answered gets its result too; what a crash left open is closed when a recorder next starts
 (`recorder.py`).
 
+What is decided stands on the attempt. A call that must not run gets its closing event at once, and its
+door a `Refusal`, out of which no call comes: redeeming it raises Denied, with what the caller may know.
 With no policy configured everything is recorded and no call is denied. This file forwards nothing,
 knows no protocol, and never sees a message's bytes.
 """
@@ -26,12 +28,13 @@ import os
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from threading import Lock
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from msgspec.structs import replace as _replaced
 
-from onrecord.errors import EndNotRecorded, LedgerError, LedgerFull, NotRecorded
+from onrecord.errors import Denied, EndNotRecorded, LedgerError, LedgerFull, NotRecorded
 from onrecord.event.call import Call, Result
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
@@ -39,6 +42,7 @@ from onrecord.event.redacted import Redacted, ended
 from onrecord.ledger.appending import Appending, Durability, Pending
 from onrecord.ledger.clock import NowUs, now_us
 from onrecord.rules.classify import Manifest, Treatment, classify
+from onrecord.rules.policy import UNJUDGED, Policy, Verdict, question_of
 from onrecord.rules.redact import Redactor, Secrets
 from onrecord.screen import AS_IT_IS, Screen, Screened
 
@@ -46,8 +50,6 @@ NESTED = 1_000  # requests within one call; past this no value of its result is 
 REMEMBERED = 10_000  # open rounds and traces; a client that opens more loses only the link between them
 
 _ID_BYTES, _IDS = 10, 100
-
-NO_POLICY = "no policy is configured: everything is recorded, nothing is denied"
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -132,6 +134,30 @@ class Permit:
         return self.call
 
 
+class Refusal:
+    """The answer to a call that must not run. Its attempt and its end are written."""
+
+    __slots__ = ("_safe", "_tickets", "attempt")
+
+    def __init__(self, attempt: Event, safe: str, tickets: Sequence[Pending]) -> None:
+        """`safe` is what the caller is told."""
+        self.attempt = attempt
+        self._safe = safe
+        self._tickets = tickets
+
+    @property
+    def settled(self) -> bool:
+        """Whether `redeem` raises at once."""
+        return all(ticket.settled for ticket in self._tickets)
+
+    def redeem(self) -> NoReturn:
+        """Raise Denied, once the record is as durable as the call's tier demands, or cannot become so."""
+        for ticket in self._tickets:
+            with suppress(LedgerError):  # it did not run, whatever becomes of the record
+                ticket.wait()
+        raise Denied(self._safe)
+
+
 def known_in(permits: Iterable[Permit]) -> Iterator[Secrets]:
     """Yield what is secret in any of `permits`."""
     for permit in permits:
@@ -176,12 +202,15 @@ class Guard:
         policy_version: str,
         clock: NowUs = now_us,
         screen: Screen | None = None,
+        policy: Policy | None = None,
     ) -> None:
+        """`policy_version` holds where there is no `policy`, which has its own."""
+        self._policy = policy
         self._screen = screen
         self._writer = writer
         self._redactor = redactor
         self._manifest = manifest
-        self._policy_version = policy_version
+        self._policy_version = policy_version if policy is None else policy.version
         self._clock = clock
         self._lock = Lock()
         self._random: deque[bytes] = deque()  # its own pop and extend are atomic
@@ -189,14 +218,16 @@ class Guard:
         self._traces: OrderedDict[str, str] = OrderedDict()  # trace id → correlation
         self._treatments: OrderedDict[tuple[str | None, ...], Treatment] = OrderedDict()
 
-    def begin(self, call: Call, within: Sequence[Permit] = ()) -> Permit:
-        """Decide on `call` and write its attempt. Raises NotRecorded where it must not run.
+    def begin(self, call: Call, within: Sequence[Permit] = ()) -> Permit | Refusal:
+        """Decide on `call` and write its attempt. Raises NotRecorded where it must not run for want of that.
 
         `within` are open calls of which this may be part: a server asks while it works on one of them.
         """
         started_ns = time.perf_counter_ns()
         treatment = self._treatment(call)
-        entry, secrets = self._redactor.attempt(call, treatment, self._attempt_of(call), known_in(within))
+        base = self._attempt_of(call, treatment)
+        verdict = self._verdict(call, treatment, base)
+        entry, secrets = self._redactor.attempt(call, treatment, verdict.on(base), known_in(within))
         try:
             ticket = self._writer.append(entry, treatment.attempt_durability)
         except LedgerError as e:
@@ -205,9 +236,28 @@ class Guard:
                 raise NotRecorded(f"not recorded, so not run: {e}") from e
             self._writer.spool(entry)
             ticket = None
+        if verdict.refuses:
+            return self._refused(entry.event, verdict, ticket, treatment)
         permit = Permit(self, call, treatment, entry.event, secrets, ticket, started_ns)
         permit.put_within(within)
         return permit
+
+    def _verdict(self, call: Call, treatment: Treatment, base: Event) -> Verdict:
+        """Return whether `call` may run. Each reason for which it must not is a verdict; the first one holds."""
+        return UNJUDGED if self._policy is None else self._policy.decide(question_of(call, treatment, base))
+
+    def _refused(self, attempt: Event, verdict: Verdict, ticket: Pending | None, treatment: Treatment) -> Refusal:
+        """Record that a call ended before it began."""
+        event = _replaced(
+            ended(attempt, event_id=self.new_id()), result_status="blocked", error_type=verdict.error_type
+        )
+        entry = self._redactor.fact(event, {})
+        tickets = [] if ticket is None else [ticket]
+        try:
+            tickets.append(self._writer.append(entry, treatment.result_durability, urgent=True))
+        except LedgerError:
+            self._writer.spool(entry)
+        return Refusal(attempt, verdict.safe, tickets)
 
     def _record_refusal(self, attempt: Redacted, error: LedgerError) -> None:
         """Put on the record, now or later, that a call was asked for and not made. A full disk keeps room for it."""
@@ -289,7 +339,7 @@ class Guard:
                 _remember(self._treatments, about, treatment)
         return treatment
 
-    def _attempt_of(self, call: Call) -> Event:
+    def _attempt_of(self, call: Call, treatment: Treatment) -> Event:
         call_id, number, correlation_id = self._link(call)
         return Event(
             event_id=self.new_id(),
@@ -298,10 +348,10 @@ class Guard:
             call_id=call_id,
             round=number,
             correlation_id=correlation_id,
-            policy_decision="allow",
-            policy_reason=NO_POLICY,
-            policy_id="none",
             policy_version=self._policy_version,
+            scope_required=treatment.scope,
+            scope_present=call.connection.actor.scopes,
+            input_hash=self._redactor.digest(call),
             suspicious_before=() if self._screen is None else self._screen.before(call.connection.session_id),
             suspicious_signals=() if self._screen is None else self._screen.asked(call, call_id),
         )

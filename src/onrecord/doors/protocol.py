@@ -73,6 +73,11 @@ def event_type_of(method: str) -> EventType | None:
     return None if method in QUIET else CALLS.get(method, "request")
 
 
+def is_modern(params: Object) -> bool:
+    """Say whether a request is of a revision in which each request names it, and each result its type."""
+    return _VERSION_KEY in meta_of(params)
+
+
 def opens(method: str) -> bool:
     """Say whether a request opens a conversation."""
     return method in _OPENINGS

@@ -22,9 +22,9 @@ from onrecord.doors import protocol, wire
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.wire import Notification, Request, Response
-from onrecord.errors import EndNotRecorded, MessageRefused, NotRecorded
+from onrecord.errors import Denied, EndNotRecorded, MessageRefused, NotRecorded
 from onrecord.event.call import Direction, Outcome, RequestId, Result
-from onrecord.guard import Delivery, Guard, Permit
+from onrecord.guard import Delivery, Guard, Permit, Refusal
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screened
 
@@ -162,6 +162,9 @@ class Relay:
             permit = self._guard.begin(self._conversation.call(request, len(line), side.direction), within)
         except NotRecorded as e:
             side.asker.send(wire.error_line(request.id, wire.NOT_RECORDED, str(e)))
+            return
+        if isinstance(permit, Refusal):
+            side.asker.send(_refused(permit, request) if permit.settled else lambda: _refused(permit, request))
             return
         with self._lock:  # before it goes out: the answer may be back at once
             self.calls += 1
@@ -312,6 +315,15 @@ class Relay:
             "protocol_version": known.protocol_version,
         }
         self._guard.note(self._redactor.fact(event, {key: text for key, text in said.items() if text}))
+
+
+def _refused(refusal: Refusal, request: Request) -> bytes:
+    """Return the answer to a call that must not run, once that is durable."""
+    try:
+        refusal.redeem()
+    except Denied as e:
+        tool, modern = request.method == "tools/call", protocol.is_modern(request.params)
+        return wire.denied_line(request.id, str(e), tool=tool, modern=modern)
 
 
 def _shown(screened: Screened, request: Request, response: Response, line: bytes) -> bytes:

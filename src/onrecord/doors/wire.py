@@ -39,6 +39,7 @@ TIMED_OUT: Final = -31003  # no answer in time; it may still run
 SERVER_GONE: Final = -31004  # the server ended while the call was open; whether it took effect is unknown
 UNREADABLE_RESULT: Final = -31005  # ran, but the answer has no single reading
 OUTPUT_WITHHELD: Final = -31006  # ran, but a policy withholds what came back
+DENIED: Final = -31007  # decided, and on the record: it must not run
 
 Object: TypeAlias = dict[str, Any]
 
@@ -257,8 +258,20 @@ def withheld_line(request_id: RequestId, reason: str, *, tool: bool, modern: boo
     `modern` is for revisions in which a result says its type. `reason` must hold no value from outside.
     """
     text = f"it ran, do not retry; {reason}"
+    return _told(request_id, OUTPUT_WITHHELD, text, tool=tool, modern=modern)
+
+
+def denied_line(request_id: RequestId, reason: str, *, tool: bool, modern: bool) -> bytes:
+    """Return the answer to a call that must not run: to one of a tool, an error that the model can read.
+
+    As in `withheld_line`.
+    """
+    return _told(request_id, DENIED, f"not run: {reason}", tool=tool, modern=modern)
+
+
+def _told(request_id: RequestId, code: int, text: str, *, tool: bool, modern: bool) -> bytes:
     if not tool:
-        return error_line(request_id, OUTPUT_WITHHELD, text)
+        return error_line(request_id, code, text)
     result: Object = {"content": [{"type": "text", "text": text}], "isError": True}
     if modern:
         result["resultType"] = "complete"

@@ -44,13 +44,14 @@ NOTHING = Raw(None)
 class Actor:
     """Who is behind a connection, and how far that is known.
 
-    `user_id` is a pseudonym, never a raw account name.
+    `user_id` is a pseudonym, never a raw account name. `scopes` are those that a verified token grants.
     """
 
     user_id: str = ""
     tenant_id: str = ""
     identity_source: IdentitySource = "none"
     identity_assurance: IdentityAssurance = "none"
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -168,6 +168,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     policy_decision: Annotated[PolicyDecision, _about("whether it may run")] = ""
     policy_reason: Annotated[str, _about("why, in full")] = ""
     policy_id: Annotated[str, _about("the rule that decided")] = ""
+    policy_determining: Annotated[Texts, _about("all rules that led to the decision, where a policy decided")] = ()
+    policy_observed: Annotated[PolicyDecision, _about("what a policy decides that is watched but not enforced")] = ""
     policy_version: Annotated[str, _about("digest of policy, schema and manifest")] = ""
     consent_user: Annotated[str, _about("pseudonym of who consented")] = ""
     consent_client: Annotated[str, _about("client that the consent names")] = ""

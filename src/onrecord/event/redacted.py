@@ -138,6 +138,8 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         policy_decision="",
         policy_reason="",
         policy_id="",
+        policy_determining=(),
+        policy_observed="",
         data_kinds=(),
         value_tags=(),
         sensitive_fields=(),

@@ -67,7 +67,7 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     the name of the tool or prompt, or the URI of the resource. Pointers are JSON Pointers (RFC
     6901) in which the token `*` stands for any key or index: `summary` and `sensitive` into the
     arguments, `output_summary` and `sensitive_output` into `structuredContent`. `actions` says what is
-    done with what is found (see `actions.py`).
+    done with what is found (see `actions.py`). `scope` are the scopes that a caller must have.
     """
 
     server: str = "*"
@@ -81,6 +81,7 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     actions: dict[str, str] = {}
     retention_class: str = ""
     output: Output | None = None
+    scope: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for key in ("summary", "output_summary", "sensitive", "sensitive_output"):
@@ -126,6 +127,7 @@ class Treatment:
     actions: tuple[tuple[str, str], ...] = ()
     source: Source = "default"
     output: Output | None = None
+    scope: tuple[str, ...] = ()
 
     @property
     def attempt_durability(self) -> Durability:
@@ -169,6 +171,7 @@ def classify(call: Call, manifest: Manifest) -> Treatment:
         actions=tuple({key: rule.actions[key] for rule in reversed(rules) for key in rule.actions}.items()),
         source=source,
         output=_first(outputs),
+        scope=_first([rule.scope for rule in rules]) or (),
     )
 
 

@@ -162,6 +162,10 @@ class Redactor:
         except Exception:  # noqa: BLE001  # as in attempt
             return self._failed(base, dict)
 
+    def digest(self, call: Call) -> str:
+        """Return the keyed digest of the arguments of `call`, as its attempt has it."""
+        return self._digests_of(self._tenant).arguments(call.arguments.open())
+
     def text(self, text: str, limit: int = 200) -> str:
         """Return `text` as it may be shown to a person: masked, cut, and unable to act on a terminal."""
         return neutral(self._masked(text, limit, self._handling("", self._tenant)))
@@ -248,7 +252,7 @@ class Redactor:
             base,
             **fields,
             **self._noted(inspection, shown),
-            input_hash=self._digests_of(self._tenant).arguments(arguments),
+            input_hash=base.input_hash or self.digest(call),
             input_size=call.size_bytes,
             tool_definition_hash=call.definition.digest if call.definition else "",
             trace_id=inspection.code(call.trace.trace_id, 32),

@@ -30,7 +30,8 @@ NAMES = (
 _OWN = (
     *("event_id", "event_type", "phase", "action", "call_id", "round", "correlation_id"),
     *("user_id", "tenant_id", "identity_source", "identity_assurance", "session_id", "server_id", "transport"),
-    *("direction", "policy_decision", "policy_id", "policy_version", "result_status", "latency_us", "late"),
+    *("direction", "policy_decision", "policy_id", "policy_determining", "policy_observed", "policy_version"),
+    *("result_status", "latency_us", "late"),
     *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before"),
     *("risk_tier", "data_classification", "redaction_policy", "retention_class"),
 )
