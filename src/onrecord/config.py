@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from onrecord import compiled
+from onrecord.engines.cedar import Cedar
+from onrecord.engines.cedar_files import read_policies
 from onrecord.errors import ConfigError, KeyFileError, LedgerError, OnRecordError
 from onrecord.event.call import Actor
 from onrecord.event.event import Event
@@ -40,6 +43,7 @@ from onrecord.rules.actions import check_actions
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.flagging import flagger
 from onrecord.rules.detection.own import check_off
+from onrecord.rules.policy import Policy
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screen
 from onrecord.settings import Loaded
@@ -69,7 +73,14 @@ def build_recorder(
     )
     redactor = build_redactor(digest_key, loaded)
     screen = Screen(flagger(), loaded.settings.output.flags)
-    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest, screen=screen)
+    guard = Guard(
+        writer,
+        redactor,
+        loaded.settings.tool,
+        policy_version=loaded.digest,
+        screen=screen,
+        policy=build_policy(loaded),
+    )
     recorder = Recorder(
         None,
         writer,
@@ -93,7 +104,14 @@ def _embedded(
     writer = _writer(home, loaded, keys, wid, say)
     redactor = build_redactor(keys.digest_key, loaded)
     screen = Screen(flagger(), loaded.settings.output.flags)
-    guard = Guard(writer, redactor, loaded.settings.tool, policy_version=loaded.digest, screen=screen)
+    guard = Guard(
+        writer,
+        redactor,
+        loaded.settings.tool,
+        policy_version=loaded.digest,
+        screen=screen,
+        policy=build_policy(loaded),
+    )
     recorder = Recorder(
         Presence(home, wid),
         writer,
@@ -215,6 +233,20 @@ def build_redactor(digest_key: bytes, loaded: Loaded) -> Redactor:
         clock=time.monotonic_ns,
         deadline_ns=redaction.deadline_ns,
     )
+
+
+def build_policy(loaded: Loaded) -> Policy | None:
+    """Return what decides on calls, or None where the settings name nothing. Raises ConfigError."""
+    settings = loaded.settings.policy
+    if settings.engine == "none":
+        return None
+    base = loaded.path.parent if loaded.path else Path()
+    try:
+        engine = Cedar(read_policies(base / settings.folder), msgspec.json.encode(loaded.settings.tool))
+    except ConfigError as e:
+        raise ConfigError(f"{loaded.path}: {e}") from e
+    enforce = settings.mode == "enforce"
+    return Policy(engine, enforce=enforce, deadline_ns=settings.timeout_ns, clock=time.monotonic_ns)
 
 
 def _detectors(loaded: Loaded) -> Detectors:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import Any, Literal, TypeGuard, cast
 
 import msgspec
 import platformdirs
@@ -105,6 +105,19 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     flags: Output = "annotate"
 
 
+class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[policy]`: what decides on calls, whether its word holds or is only noted, and how long it may take."""
+
+    engine: Literal["none", "cedar"] = "none"
+    mode: Literal["observe", "enforce"] = "enforce"
+    folder: str = "policies"  # of .cedar files, seen from the folder of onrecord.toml
+    timeout: str = "1s"
+
+    @property
+    def timeout_ns(self) -> int:
+        return int(_measure(self.timeout, _UNITS_S, "policy.timeout") * 1e9)
+
+
 class WitnessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[witness]]`: one that is asked to cosign checkpoints, and that counts when a log is verified."""
 
@@ -145,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recorder: RecorderSettings = RecorderSettings()
     redaction: RedactionSettings = RedactionSettings()
     output: OutputSettings = OutputSettings()
+    policy: PolicySettings = PolicySettings()
     tool: tuple[ToolRule, ...] = ()
     witness: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings = TimestampSettings()
@@ -192,6 +206,7 @@ def load(home: Home, path: Path | None = None) -> Loaded:
         for table in (settings.run, settings.ledger):
             _check_measures(table)
         settings.redaction.check()
+        _ = settings.policy.timeout_ns
         settings.timestamp.check()
         for number, witness in enumerate(settings.witness, 1):
             witness.built(f"witness {number}")

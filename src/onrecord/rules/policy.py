@@ -174,19 +174,23 @@ class Policy:
         try:
             verdict = self._engine.evaluate(question)
         except Exception as e:  # noqa: BLE001  # whatever went wrong, nothing was decided
-            return failed(self._engine.name, f"{type(e).__name__}: {e}")
+            return failed(self._engine.name, question, f"{type(e).__name__}: {e}")
         took = self._clock() - began
         if took > self._deadline_ns:
-            return failed(self._engine.name, f"it took {took // 1_000_000} ms, of {self._deadline_ns // 1_000_000}")
+            return failed(
+                self._engine.name, question, f"it took {took // 1_000_000} ms, of {self._deadline_ns // 1_000_000}"
+            )
         return verdict
 
 
 _VERBS = {"deny": "denied", "needs_approval": "an approval would be needed"}
 
 
-def failed(engine: str, *errors: str) -> Verdict:
-    """Return the verdict where an engine has none."""
-    said = tuple(error[:LONGEST_REASON] for error in errors)
+def failed(engine: str, question: Question, *errors: str) -> Verdict:
+    """Return the verdict where an engine has none; errors are told without the name of what was called."""
+    name = question.resource.id
+    told = [error.replace(name, "…") if name else error for error in errors]
+    said = tuple(error[:LONGEST_REASON] for error in told)
     reason = f"the policy engine {engine} failed: {'; '.join(said)}"[:LONGEST_REASON]
     return Verdict(decision="deny", reason=reason, safe=UNDECIDED, id="engine", errors=said, error_type="policy_failed")
 

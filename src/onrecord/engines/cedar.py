@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cedar in this process, through cedarpy: the default engine.
+
+Policies are validated strictly against our schema (`mcp.cedarschema`) when they are loaded, and the
+schema goes with each question. That matters: without it a `forbid` that reads an attribute which isn't
+there is skipped, and the call allowed. Any diagnostic of the engine denies. Cedar always ends, and what it is
+asked is small, so it needs no clock of its own.
+
+Nothing permitted is denied. A denial that rests on nothing but policies with an obligation becomes
+"needs approval", but only where the others would permit the call: nobody is asked for an approval that changes nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from onrecord.engines.cedar_files import MAX_POLICIES, PolicyFile, Rule, rules_in, set_of
+from onrecord.errors import ConfigError
+from onrecord.rules.policy import DENIED, UNAPPROVED, Question, Resource, Subject, Verdict, circumstances, failed
+
+if TYPE_CHECKING:
+    from cedarpy import Entities
+
+REMEMBERED = 1_000  # pairs of who and what, as entities
+_OWN = "onrecord.cedar"
+_TYPES = {"tool": "MCP::Tool", "resource": "MCP::Resource", "prompt": "MCP::Prompt", "server": "MCP::Server"}
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Cedar:
+    """An `Engine` that evaluates Cedar policies. Threads may share it."""
+
+    name = "cedar"
+
+    def __init__(self, policies: Sequence[PolicyFile], manifest: bytes) -> None:
+        """Load `policies` beside our own; `manifest`, encoded, is part of the version. Raises ConfigError."""
+        if find_spec("cedarpy") is None:
+            raise ConfigError("policy.engine is 'cedar', which needs cedarpy: pip install 'onrecord[cedar]'")
+        from cedarpy import PolicySet, Schema
+
+        folder = files("onrecord.engines")
+        schema = folder.joinpath("mcp.cedarschema").read_text(encoding="utf-8")
+        self._schema = Schema.from_str(schema)
+        own = PolicyFile(name=_OWN, text=folder.joinpath(_OWN).read_text(encoding="utf-8"))
+        rules = [rule for file in (own, *policies) for rule in rules_in(file, self._schema)]
+        if any(file.name == _OWN for file in policies):
+            raise ConfigError(f"{_OWN}: this name is taken by the policies that come with OnRecord; rename the file")
+        if all(rule.id.startswith(f"{_OWN}#") for rule in rules):
+            raise ConfigError("the .cedar files hold no policy; an empty policy would deny every call")
+        if len(rules) > MAX_POLICIES:
+            raise ConfigError(f"{len(rules)} policies are more than {MAX_POLICIES}; merge some")
+        self._rules = {rule.id: rule for rule in rules}
+        text = set_of(rules)
+        self._policies = PolicySet.from_json_str(text)
+        self._unlifted = PolicySet.from_json_str(set_of([rule for rule in rules if not rule.obligation]))
+        self._known: dict[tuple[Subject, Resource], Entities] = {}
+        parts = [self.name, version("cedarpy").encode(), text.encode(), schema.encode(), manifest]
+        hashes = [hashlib.sha256(part if isinstance(part, bytes) else part.encode()).digest() for part in parts]
+        self.version = hashlib.sha256(b"".join(hashes)).hexdigest()
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """The policies that are in force, our own among them."""
+        return tuple(self._rules.values())
+
+    def evaluate(self, question: Question) -> Verdict:
+        """Return what the policies decide."""
+        from cedarpy import Decision, is_authorized
+
+        subject, resource = question.subject, question.resource
+        entities = self._entities(subject, resource)
+        request: dict[str, object] = {
+            "principal": {"type": "MCP::User", "id": subject.id},
+            "action": {"type": "MCP::Action", "id": question.action},
+            "resource": {"type": _TYPES[resource.type], "id": resource.id},
+            "context": _encode(circumstances(question.context)).decode(),  # as text; cedarpy's own encoding is slower
+        }
+        answer = is_authorized(request, self._policies, entities, self._schema)
+        said = answer.diagnostics
+        if said.errors or answer.decision is Decision.NoDecision:
+            return failed(self.name, question, *(said.errors or ["no decision"]))
+        ids = tuple(sorted(said.reasons))
+        if answer.allowed:
+            return Verdict(decision="allow", reason=self._why("permitted by", ids), id=ids[0], determining=ids)
+        if not ids:
+            return Verdict(decision="deny", reason="no policy permits it", safe=DENIED, id="default")
+        rules = [self._rules[one] for one in ids]
+        if all(rule.obligation for rule in rules):
+            without = is_authorized(request, self._unlifted, entities, self._schema)
+            if without.diagnostics.errors or not without.allowed:
+                return Verdict(
+                    decision="deny",
+                    reason=f"no policy permits it, even if approved; {self._why('forbidden by', ids)}",
+                    safe=DENIED,
+                    id="default",
+                    determining=ids,
+                )
+            return self._needing(ids, rules)
+        final = [rule for rule in rules if not rule.obligation]
+        return Verdict(
+            decision="deny",
+            reason=self._why("forbidden by", ids),
+            safe=next((f"{DENIED}: {rule.safe}" for rule in final if rule.safe), DENIED),
+            id=final[0].id,
+            determining=ids,
+        )
+
+    def _needing(self, ids: tuple[str, ...], rules: Sequence[Rule]) -> Verdict:
+        return Verdict(
+            decision="needs_approval",
+            reason=self._why("an approval is required by", ids),
+            safe=UNAPPROVED,
+            id=ids[0],
+            determining=ids,
+            obligations=tuple(dict.fromkeys(rule.obligation for rule in rules)),
+            approvers=tuple(dict.fromkeys(role for rule in rules for role in rule.approvers)),
+            error_type="needs_approval",
+        )
+
+    def _why(self, verb: str, ids: Sequence[str]) -> str:
+        told = [f"{one} ({self._rules[one].reason})" if self._rules[one].reason else one for one in ids]
+        return f"{verb} {', '.join(told)}"
+
+    def _entities(self, subject: Subject, resource: Resource) -> "Entities":
+        """Return who and what as Cedar's entities; the same few come with each call."""
+        known = self._known.get((subject, resource))
+        if known is None:
+            from cedarpy import Entities
+
+            known = Entities.from_json_str(json.dumps([_user(subject), _thing(resource)]), self._schema)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[subject, resource] = known
+        return known
+
+
+def _user(subject: Subject) -> dict[str, object]:
+    return {
+        "uid": {"type": "MCP::User", "id": subject.id},
+        "attrs": {
+            "tenant": subject.tenant,
+            "source": subject.source,
+            "assurance": subject.assurance,
+            "level": subject.level,
+            "agent": subject.agent,
+            "client": subject.client,
+        },
+        "parents": [{"type": "MCP::Tenant", "id": subject.tenant}],
+    }
+
+
+def _thing(resource: Resource) -> dict[str, object]:
+    is_server = resource.type == "server"
+    return {
+        "uid": {"type": _TYPES[resource.type], "id": resource.id},
+        "attrs": {"server": resource.server},
+        "parents": [] if is_server else [{"type": "MCP::Server", "id": resource.server}],
+    }

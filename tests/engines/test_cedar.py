@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cedar decides: the real engine, the real schema, policies as an operator writes them."""
+
+import itertools
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.engines.questions import POLICIES, cedar, question
+
+from onrecord.doors.protocol import CALLS
+from onrecord.engines.cedar_files import PolicyFile, rules_in
+from onrecord.errors import ConfigError
+from onrecord.rules.policy import DENIED, UNAPPROVED, UNDECIDED, Policy
+
+pytestmark = pytest.mark.requirement("C2")
+
+ENGINE = cedar()
+ALL = cedar("permit (principal, action, resource);")
+
+
+def policy(engine, *, enforce=True, deadline_ns=10**10, clock=time.monotonic_ns):
+    return Policy(engine, enforce=enforce, deadline_ns=deadline_ns, clock=clock)
+
+
+class Broken:
+    """What fails in the place of Cedar, as it does on a machine where it cannot be loaded."""
+
+    name, version = "cedar", "0" * 64
+
+    def evaluate(self, question):
+        raise MemoryError("no room")
+
+
+SCOPES = [((), ()), (("w",), ("w",)), (("w",), ("r", "w")), (("w",), ()), (("w", "x"), ("w",))]
+FAILURES = ["works", "raises", "late", "diagnostic"]
+
+
+@pytest.mark.parametrize(
+    ("tier", "scopes", "failure", "enforce"), list(itertools.product(range(5), SCOPES, FAILURES, (True, False)))
+)
+def test_tier_by_scope_by_failure_of_the_engine(tier, scopes, failure, enforce):
+    required, present = scopes
+    engine = Broken() if failure == "raises" else ENGINE
+    ticks = itertools.count(step=10**9)
+    chosen = policy(engine, enforce=enforce, clock=lambda: next(ticks), deadline_ns=1 if failure == "late" else 10**10)
+    asked = question(tier=tier, required=required, present=present, assurance="token")
+    if failure == "diagnostic":
+        asked = question(tier=tier, required=required, present=present, action="no such action")
+
+    verdict = chosen.decide(asked)
+
+    if failure != "works" or not set(required) <= set(present) or tier == 4:
+        meant = "deny"
+    else:
+        meant = "needs_approval" if tier == 3 else "allow"
+    assert verdict.refuses == (enforce and meant != "allow")
+    assert (verdict.decision if enforce else verdict.observed or "allow") == meant
+    assert bool(verdict.safe) == verdict.refuses
+    assert verdict.reason
+    if failure != "works":
+        assert (verdict.id, verdict.error_type) == ("engine", "policy_failed")
+        assert verdict.safe == (UNDECIDED if enforce else "")
+
+
+def test_a_verdict_names_each_policy_that_led_to_it_with_its_file():
+    verdict = ENGINE.evaluate(question(assurance="token"))
+
+    assert verdict.determining == ("a.cedar#everyday", "a.cedar#verified")
+    assert verdict.reason == "permitted by a.cedar#everyday (tiers up to 2 are everyday work), a.cedar#verified"
+
+
+def test_what_no_policy_permits_is_denied():
+    verdict = ENGINE.evaluate(question(action="completion/complete", kind="server", name="other"))
+
+    assert (verdict.decision, verdict.id, verdict.safe) == ("deny", "default", DENIED)
+
+
+def test_a_missing_scope_denies_whatever_is_permitted():
+    verdict = ALL.evaluate(question(required=("repo:write",)))
+
+    assert (verdict.decision, verdict.id) == ("deny", "onrecord.cedar#scope")
+    assert verdict.safe == "denied by policy: a required scope is missing"
+
+
+def test_the_caller_learns_the_safe_reason_and_no_other():
+    verdict = ENGINE.evaluate(question(tier=4))
+
+    assert verdict.safe == "denied by policy: nothing of tier 4 runs here"
+    assert "a.cedar" not in verdict.safe
+
+
+def test_where_an_approval_would_be_enough_it_is_asked_for_with_the_roles_that_may_give_it():
+    verdict = ENGINE.evaluate(question(tier=3, assurance="token"))
+
+    assert (verdict.decision, verdict.obligations, verdict.approvers) == (
+        "needs_approval",
+        ("approval",),
+        ("finance", "ops"),
+    )
+    assert (verdict.safe, verdict.error_type) == (UNAPPROVED, "needs_approval")
+
+
+def test_nobody_is_asked_to_approve_what_no_policy_permits():
+    verdict = ENGINE.evaluate(question(tier=3))
+
+    assert (verdict.decision, verdict.id) == ("deny", "default")
+    assert "even if approved" in verdict.reason
+
+
+def test_a_final_denial_stays_one_beside_an_approval():
+    verdict = ENGINE.evaluate(question(tier=3, required=("w",), assurance="token"))
+
+    assert (verdict.decision, verdict.id) == ("deny", "onrecord.cedar#scope")
+
+
+def test_the_same_tool_of_another_server_is_another_resource():
+    engine = cedar('permit (principal, action, resource == MCP::Tool::"commit") when { resource.server == "git" };')
+
+    assert not engine.evaluate(question(name="commit")).refuses
+    assert engine.evaluate(question(name="commit", server="evil")).refuses
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_name_of_any_kind_is_decided_by_what_it_is(name, user, server):
+    engine = ENGINE_OF_ONE
+    verdict = policy(engine).decide(question(name=name, id=user, server=server))
+
+    assert verdict.refuses == (name != "only")
+
+
+ENGINE_OF_ONE = cedar('permit (principal, action, resource == MCP::Tool::"only");')
+
+
+def test_a_name_that_no_engine_can_read_is_denied_and_not_told():
+    verdict = policy(ALL).decide(question(name="half \udc80 secret"))
+
+    assert (verdict.decision, verdict.error_type) == ("deny", "policy_failed")
+    assert "secret" not in verdict.reason
+
+
+@pytest.mark.parametrize("method", sorted({*CALLS, "request"}))
+def test_a_policy_can_speak_of_every_method_that_is_recorded(method):
+    kind = {"tools/call": "tool", "resources/read": "resource", "prompts/get": "prompt"}.get(method, "server")
+    verdict = ALL.evaluate(question(action=method, kind=kind))
+
+    assert not verdict.refuses, verdict
+
+
+PERMIT = "permit (principal, action, resource);\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("permit (principal, action", r"a.cedar: policy 1 \(line 1\): is not Cedar: unexpected end of input"),
+        (PERMIT + "\n// why\npermit (principal,", r"a.cedar: policy 2 \(line 4\): is not Cedar"),
+        (
+            PERMIT + '@id("x") forbid (principal, action, resource) when { context.teir > 1 };',
+            "policy 2 .'x', line 2.: ",
+        ),
+        ('permit (principal, action == MCP::Action::"tools/cal", resource);', "unrecognized action"),
+        ("permit (principal is MCP::Usr, action, resource);", "unrecognized entity type"),
+        ("permit (principal, action, resource) when { context.tier };", "expected Bool"),
+        ("permit (principal == ?principal, action, resource);", "is a template"),
+        ('@id("a") ' + PERMIT + '@id("a") ' + PERMIT, "a.cedar#a: this id stands twice, the second time in line 2"),
+        ('@id("a\\nb") ' + PERMIT, "the id may hold"),
+        ('@obligation("dance") forbid (principal, action, resource);', "@obligation stands on a forbid"),
+        ('@obligation("approval") ' + PERMIT, "@obligation stands on a forbid"),
+        ("", "hold no policy"),
+        ("// nothing; really\n", "hold no policy"),
+        ("grant everything;", "is not Cedar"),
+    ],
+)
+def test_a_policy_that_does_not_hold_is_refused_with_file_and_policy(text, said):
+    with pytest.raises(ConfigError, match=said):
+        cedar(text)
+
+
+def test_a_semicolon_in_a_string_or_a_comment_ends_no_policy():
+    text = (
+        '// one; two\n@reason("a; \\"b\\"; // c") permit (principal, action, resource) when { resource.server == ";" };'
+    )
+    (rule,) = rules_in(PolicyFile(name="a.cedar", text=text), ENGINE._schema)
+
+    assert rule.reason == 'a; "b"; // c'
+
+
+@given(st.text(alphabet=st.sampled_from('permit(principal,action,resource)forbid;"\\/ \n@id{}when')))
+def test_any_text_is_a_policy_or_one_clear_error(text):
+    said = "b.cedar"
+    try:
+        cedar(POLICIES, text)
+    except ConfigError as e:
+        said = str(e)
+
+    assert said.startswith("b.cedar")
+
+
+def test_the_version_follows_policies_and_manifest_and_nothing_else():
+    assert cedar().version == cedar().version
+    assert len({cedar().version, cedar(POLICIES + PERMIT).version, cedar(manifest=b"x").version}) == 3
+    assert cedar(POLICIES + "\n// a word").version == cedar().version
