@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies at the real door: what is denied never reaches the server, and the record says why."""
+
+import json
+import os
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.doors.session import Session, onrecord, record, results
+
+from onrecord.config import build_recorder
+from onrecord.doors.conversation import Conversation
+from onrecord.doors.outbox import Outbox
+from onrecord.doors.relay import Relay
+from onrecord.doors.wire import DENIED
+from onrecord.event.call import Actor
+from onrecord.ledger.place import Home
+from onrecord.settings import load
+
+MODERN = {"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}}
+POLICY = """
+@id("harmless") permit (principal, action == MCP::Action::"tools/call", resource) when { context.tier <= 1 };
+@id("stores") permit (principal, action, resource == MCP::Tool::"store");
+@id("approval") @obligation("approval") forbid (principal, action, resource == MCP::Tool::"store")
+when { context.tier == 3 };
+@id("erases") @reason("erasing is for people on the pager") @safe_reason("erasing is not allowed here")
+forbid (principal, action, resource == MCP::Tool::"erase");
+"""
+
+
+def configured(home, *, mode="enforce", policy=POLICY, more=""):
+    (home / "policies").mkdir(parents=True, exist_ok=True)
+    (home / "policies" / "team.cedar").write_text(policy)
+    (home / "onrecord.toml").write_text(f'[policy]\nengine = "cedar"\nmode = "{mode}"\n{more}')
+
+
+def attempts(home, tool=None):
+    return [e for e in record(home) if e.get("phase") == "attempt" and tool in (None, e.get("tool_name"))]
+
+
+@pytest.mark.requirement("C2")
+def test_a_denied_call_never_reaches_the_tool_and_the_model_reads_the_safe_reason(tmp_path):
+    configured(tmp_path)
+    with Session(tmp_path) as session:
+        answer = session.call("erase", text="planted")
+        assert session.call("echo", text="fine")["result"]["content"][0]["text"] == "fine"
+        session.end()
+
+    assert answer["result"] == {
+        "content": [{"type": "text", "text": "not run: denied by policy: erasing is not allowed here"}],
+        "isError": True,
+    }
+    (attempt,) = attempts(tmp_path, "erase")
+    assert attempt["policy_decision"] == "deny"
+    assert attempt["policy_id"] == "team.cedar#erases"
+    assert attempt["policy_determining"] == ["team.cedar#erases"]
+    assert attempt["policy_reason"] == "forbidden by team.cedar#erases (erasing is for people on the pager)"
+    (end,) = results(tmp_path, "erase")
+    assert (end["result_status"], end["error_type"], end["call_id"]) == ("blocked", "denied", attempt["call_id"])
+    (allowed,) = attempts(tmp_path, "echo")
+    assert (allowed["policy_decision"], allowed["policy_id"]) == ("allow", "team.cedar#harmless")
+    assert attempt["policy_version"] == allowed["policy_version"] != ""
+
+
+@pytest.mark.requirement("C2")
+def test_a_client_of_the_newer_protocol_gets_a_result_that_says_its_type(tmp_path):
+    configured(tmp_path)
+    with Session(tmp_path, listed=False) as session:
+        answer = session.ask("tools/call", name="erase", arguments={}, **MODERN)
+        session.end()
+
+    assert (answer["result"]["isError"], answer["result"]["resultType"]) == (True, "complete")
+
+
+@pytest.mark.requirement("C2")
+@pytest.mark.parametrize("method", ["resources/read", "prompts/get", "acme/do", "tasks/list"])
+def test_a_request_that_is_no_call_of_a_tool_is_refused_with_a_protocol_error(tmp_path, method):
+    configured(tmp_path)
+    with Session(tmp_path) as session:
+        error = session.ask(method, name="x", uri="file:///x")["error"]
+        session.end()
+
+    assert (error["code"], error["message"]) == (DENIED, "not run: denied by policy")
+    assert not -32768 <= error["code"] <= -32000
+    assert [e["policy_id"] for e in attempts(tmp_path)] == ["default"]
+
+
+@pytest.mark.requirement("C2")
+def test_a_scope_that_the_caller_lacks_denies_and_both_are_on_the_record(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "echo"\ntier = 1\nscope = ["repo:read"]\n')
+    with Session(tmp_path) as session:
+        answer = session.call("echo")
+        session.end()
+
+    assert "a required scope is missing" in answer["result"]["content"][0]["text"]
+    (attempt,) = attempts(tmp_path, "echo")
+    assert (attempt["scope_required"], attempt.get("scope_present")) == (["repo:read"], None)
+
+
+@pytest.mark.requirement("C2")
+def test_a_call_that_needs_an_approval_is_refused_and_says_so(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "store"\ntier = 3\n')
+    with Session(tmp_path) as session:
+        answer = session.call("store")
+        session.end()
+
+    assert "needs an approval" in answer["result"]["content"][0]["text"]
+    assert [e["policy_decision"] for e in attempts(tmp_path, "store")] == ["needs_approval"]
+    assert [e["error_type"] for e in results(tmp_path, "store")] == ["needs_approval"]
+
+
+def test_what_is_only_observed_runs_and_the_record_says_what_would_have_been_decided(tmp_path):
+    configured(tmp_path, mode="observe")
+    with Session(tmp_path) as session:
+        assert session.call("erase", text="gone")["result"]["content"][0]["text"] == "gone"
+        session.call("echo")
+        session.end()
+
+    (attempt,) = attempts(tmp_path, "erase")
+    assert (attempt["policy_decision"], attempt["policy_observed"]) == ("allow", "deny")
+    assert attempt["policy_reason"].startswith("only observed; else denied: forbidden by team.cedar#erases")
+    assert [e["result_status"] for e in results(tmp_path, "erase")] == ["succeeded"]
+    assert "policy_observed" not in attempts(tmp_path, "echo")[0]
+
+
+@pytest.mark.requirement("C2")
+def test_what_a_server_asks_of_the_client_is_decided_too(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "elicit"\ntier = 1\n')
+    with Session(tmp_path) as session:
+        answer = session.call("elicit")
+        session.end()
+
+    assert answer["result"]["content"][0]["text"] == "thanks"  # the server got its refusal, and went on
+    (asked,) = [e for e in attempts(tmp_path) if e["event_type"] == "elicitation"]
+    assert (asked["policy_decision"], asked["direction"]) == ("deny", "server_to_client")
+
+
+def test_a_policy_that_does_not_parse_stops_the_start_with_file_and_line(tmp_path):
+    configured(tmp_path, policy="permit (principal, action, resource);\n\npermit (principal")
+    ended = onrecord(tmp_path, "run", "--", "true")
+
+    assert ended.returncode == 2
+    assert "onrecord.toml: team.cedar: policy 2 (line 3): is not Cedar" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_folder_without_policies_stops_the_start(tmp_path):
+    configured(tmp_path)
+    (tmp_path / "policies" / "team.cedar").unlink()
+    ended = onrecord(tmp_path, "run", "--", "true")
+
+    assert ended.returncode == 2
+    assert "has no .cedar file; an empty policy would deny every call" in ended.stderr
+
+
+# interleavings, at the relay
+
+DENIED_TOOLS = ("erase", "store", "unknown", "")
+ids = st.sampled_from([1, 2, 3, "d0", "d1", "d2"])
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("call"), st.just("echo"), st.integers(1, 3)),
+        st.tuples(st.just("denied"), st.sampled_from(DENIED_TOOLS), st.none()),
+        st.tuples(st.sampled_from(["cancel", "answer", "fail"]), st.just(""), ids),
+        st.tuples(st.sampled_from(["sweep", "finish"]), st.just(""), st.none()),
+    ),
+    max_size=25,
+)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    configured(home, more='[[tool]]\ntool = "store"\ntier = 3\n[[tool]]\ntool = "echo"\ntier = 1\n')
+    recorder, _ = build_recorder(Home(home), load(Home(home)), lambda text: None)
+    yield recorder, Home(home).log().segments
+    recorder.stop("the test ended", 0)
+
+
+def numbered(chosen):
+    """Give each call that is to be denied an id of its own, which the other steps may name too early or too late."""
+    count = iter(range(len(chosen)))
+    return [(kind, name, f"d{next(count)}" if kind == "denied" else at) for kind, name, at in chosen]
+
+
+def taken(relay, step):
+    """Do one step, as the thread that would."""
+    kind, name, request_id = step
+    message = {"jsonrpc": "2.0", "id": request_id}
+    if kind in ("call", "denied"):
+        method, params = "tools/call", {"name": name, "arguments": {"n": request_id}}
+        if not name:
+            method, params = "resources/read", {"uri": "x://y"}
+        relay.from_client(json.dumps({**message, "method": method, "params": params}).encode() + b"\n")
+    elif kind == "cancel":
+        told = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request_id}}
+        relay.from_client(json.dumps(told).encode() + b"\n")
+    elif kind == "answer":
+        relay.from_server(json.dumps({**message, "result": {"content": []}}).encode() + b"\n")
+    elif kind == "fail":
+        relay.from_server(json.dumps({**message, "error": {"code": 1, "message": "no"}}).encode() + b"\n")
+    elif kind == "sweep":
+        relay.sweep()
+    else:
+        relay.finish("the server is gone")
+
+
+def drained(fd):
+    lines = b""
+    while part := os.read(fd, 1 << 16):
+        lines += part
+    os.close(fd)
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+@pytest.mark.requirement("C2")
+@given(steps, st.booleans(), st.sampled_from([0.0, 60.0]))
+def test_no_interleaving_brings_a_denied_call_to_the_server(recording, chosen, at_once, timeout_s):
+    recorder, log = recording
+    from_us_to_client, to_client = os.pipe()
+    from_us_to_server, to_server = os.pipe()
+    outboxes = Outbox(to_client, "to-client"), Outbox(to_server, "to-server")
+    conversation = Conversation(Actor(user_id="u_1"), "scripted", "stdio", recorder.guard.new_id)
+    relay = Relay(
+        recorder.guard, recorder.redactor, conversation, *outboxes, call_timeout_s=timeout_s, say=lambda text: None
+    )
+    steps_taken = numbered(chosen)
+    of_client = ("call", "denied", "cancel")
+    hands = [[s for s in steps_taken if s[0] in of_client], [s for s in steps_taken if s[0] not in of_client]]
+    work = [lambda hand=hand: [taken(relay, step) for step in hand] for hand in (hands if at_once else [steps_taken])]
+    written = sum(file.stat().st_size for file in log.glob("*"))
+    threads = [threading.Thread(target=one) for one in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    relay.finish("the end")
+    for outbox in outboxes:
+        outbox.close()
+
+    reached = drained(from_us_to_server)
+    asked = {step[2] for step in steps_taken if step[0] == "denied"}
+    assert [m for m in reached if m.get("id") in asked] == []
+    answers = [m for m in drained(from_us_to_client) if m["id"] in asked]
+    assert sorted(m["id"] for m in answers) == sorted(asked)
+    assert all("not run: " in json.dumps(m) for m in answers)
+    lines = b"".join(file.read_bytes() for file in log.glob("*"))[written:].splitlines()
+    events = [e for e in map(json.loads, lines) if e.get("request_id") in asked]
+    assert sorted((e["request_id"], e["phase"], e.get("result_status")) for e in events if e["phase"] != "result") == [
+        (one, "attempt", None) for one in sorted(asked)
+    ]
+    ends = [(e["request_id"], e["result_status"]) for e in events if e["phase"] == "result"]
+    assert sorted(ends) == [(one, "blocked") for one in sorted(asked)]
