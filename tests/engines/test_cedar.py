@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from tests.engines.questions import POLICIES, cedar, question
 
 from onrecord.doors.protocol import CALLS
-from onrecord.engines.cedar_files import PolicyFile, rules_in
+from onrecord.engines.cedar_files import PolicyFile, context_read, rules_in
 from onrecord.errors import ConfigError
 from onrecord.rules.policy import DENIED, UNAPPROVED, UNDECIDED, Policy
 
 pytestmark = pytest.mark.requirement("C2")
 
 ENGINE = cedar()
+SCHEMA = ENGINE._schema
 ALL = cedar("permit (principal, action, resource);")
 
 
@@ -182,7 +183,7 @@ def test_a_semicolon_in_a_string_or_a_comment_ends_no_policy():
     text = (
         '// one; two\n@reason("a; \\"b\\"; // c") permit (principal, action, resource) when { resource.server == ";" };'
     )
-    (rule,) = rules_in(PolicyFile(name="a.cedar", text=text), ENGINE._schema)
+    (rule,) = rules_in(PolicyFile(name="a.cedar", text=text), SCHEMA)
 
     assert rule.reason == 'a; "b"; // c'
 
@@ -202,3 +203,40 @@ def test_the_version_follows_policies_and_manifest_and_nothing_else():
     assert cedar().version == cedar().version
     assert len({cedar().version, cedar(POLICIES + PERMIT).version, cedar(manifest=b"x").version}) == 3
     assert cedar(POLICIES + "\n// a word").version == cedar().version
+
+
+@pytest.mark.parametrize(
+    ("condition", "read"),
+    [
+        ("context.tier > 1 && context.round == 0", {"tier", "round"}),
+        ("context has trace_id && principal.level > 1", {"trace_id"}),
+        ('[context.transport].contains("http") || (if context.tier > 2 then true else false)', {"transport", "tier"}),
+        ("true", set()),
+        ("context == context", None),
+        ("[context].contains(context)", None),
+        ("{a: context}.a.tier > 1", None),
+    ],
+)
+def test_what_policies_read_of_the_circumstances_is_known_or_all_of_it_counts(condition, read):
+    rules = rules_in(PolicyFile(name="a", text=f"permit (principal, action, resource) when {{ {condition} }};"), SCHEMA)
+
+    assert context_read(rules) == read
+
+
+@given(
+    st.lists(
+        st.builds(
+            question,
+            tier=st.integers(0, 4),
+            required=st.sampled_from([(), ("w",)]),
+            present=st.sampled_from([(), ("w",)]),
+            assurance=st.sampled_from(["none", "token"]),
+            name=st.sampled_from(["a", "b"]),
+            server=st.sampled_from(["git", "other"]),
+        ),
+        max_size=12,
+    )
+)
+def test_a_remembered_verdict_is_the_one_that_would_be_given_anew(asked):
+    for one in asked:
+        assert ENGINE.evaluate(one) == ENGINE._evaluated(one)

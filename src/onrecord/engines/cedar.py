@@ -6,7 +6,10 @@ schema goes with each question. That matters: without it a `forbid` that reads a
 there is skipped, and the call allowed. Any diagnostic of the engine denies. Cedar always ends, and what it is
 asked is small, so it needs no clock of its own.
 
-Nothing permitted is denied. A denial that rests on nothing but policies with an obligation becomes
+Its verdict depends on nothing but the question, and on nothing in that which no policy reads. So a verdict
+is remembered under what the policies read, and asking the same again costs next to nothing.
+
+A denial that rests on nothing but policies with an obligation becomes
 "needs approval", but only where the others would permit the call: nobody is asked for an approval that changes nothing.
 """
 
@@ -20,14 +23,25 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onrecord.engines.cedar_files import MAX_POLICIES, PolicyFile, Rule, rules_in, set_of
+from onrecord.engines.cedar_files import MAX_POLICIES, PolicyFile, Rule, context_read, rules_in, set_of
 from onrecord.errors import ConfigError
-from onrecord.rules.policy import DENIED, UNAPPROVED, Question, Resource, Subject, Verdict, circumstances, failed
+from onrecord.rules.policy import (
+    DENIED,
+    UNAPPROVED,
+    Context,
+    Question,
+    Resource,
+    Subject,
+    Verdict,
+    circumstances,
+    failed,
+)
 
 if TYPE_CHECKING:
     from cedarpy import Entities
 
 REMEMBERED = 1_000  # pairs of who and what, as entities
+VERDICTS = 10_000
 _OWN = "onrecord.cedar"
 _TYPES = {"tool": "MCP::Tool", "resource": "MCP::Resource", "prompt": "MCP::Prompt", "server": "MCP::Server"}
 
@@ -61,6 +75,9 @@ class Cedar:
         self._policies = PolicySet.from_json_str(text)
         self._unlifted = PolicySet.from_json_str(set_of([rule for rule in rules if not rule.obligation]))
         self._known: dict[tuple[Subject, Resource], Entities] = {}
+        self._verdicts: dict[tuple[object, ...], Verdict] = {}
+        read = context_read(rules)
+        self._read = sorted(set(Context.__slots__) if read is None else read & set(Context.__slots__))
         parts = [self.name, version("cedarpy").encode(), text.encode(), schema.encode(), manifest]
         hashes = [hashlib.sha256(part if isinstance(part, bytes) else part.encode()).digest() for part in parts]
         self.version = hashlib.sha256(b"".join(hashes)).hexdigest()
@@ -72,6 +89,19 @@ class Cedar:
 
     def evaluate(self, question: Question) -> Verdict:
         """Return what the policies decide."""
+        context = question.context
+        read = [getattr(context, name) for name in self._read]
+        about = (question.subject, question.action, question.resource, *read)
+        verdict = self._verdicts.get(about)
+        if verdict is None:
+            verdict = self._evaluated(question)
+            if not verdict.errors:
+                if len(self._verdicts) >= VERDICTS:
+                    self._verdicts.clear()
+                self._verdicts[about] = verdict
+        return verdict
+
+    def _evaluated(self, question: Question) -> Verdict:
         from cedarpy import Decision, is_authorized
 
         subject, resource = question.subject, question.resource

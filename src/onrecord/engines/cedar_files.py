@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from onrecord.errors import ConfigError
 
@@ -29,6 +29,7 @@ MAX_POLICIES = 1_000  # past this a decision takes longer than a call of a fast 
 
 _NAME = re.compile(r"[A-Za-z0-9._:@/+ -]{1,100}")  # ids stand on the record as they are
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|;', re.DOTALL)
+_CONTEXT = {"Var": "context"}
 _BLANK = re.compile(r"(?:\s|//[^\n]*)*\Z")
 
 
@@ -152,3 +153,28 @@ def set_of(rules: Sequence[Rule]) -> str:
     """Return `rules` as Cedar's JSON of a policy set, each under its id."""
     found = {rule.id: rule.body for rule in rules}
     return json.dumps({"staticPolicies": found, "templates": {}, "templateLinks": []}, sort_keys=True)
+
+
+def context_read(rules: Sequence[Rule]) -> set[str] | None:
+    """Return which attributes of the context `rules` can read; None where that can't be told from their form."""
+    found: set[str] = set()
+    return found if all(_reads(rule.body["conditions"], found) for rule in rules) else None
+
+
+def _reads(node: object, found: set[str]) -> bool:
+    """Add what a part of a condition reads; False where it takes the context as a whole."""
+    if isinstance(node, list):
+        return all(_reads(child, found) for child in cast(list[object], node))
+    if not isinstance(node, dict):
+        return True
+    fields = cast(dict[str, Any], node)
+    if fields == _CONTEXT:
+        return False
+    for operator in (".", "has"):
+        inner = fields.get(operator)
+        if len(fields) == 1 and isinstance(inner, dict):
+            access = cast(dict[str, Any], inner)
+            if access.get("left") == _CONTEXT and set(access) == {"left", "attr"}:
+                found.add(str(access["attr"]))
+                return True
+    return all(_reads(child, found) for child in fields.values())
