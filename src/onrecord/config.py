@@ -43,7 +43,7 @@ from onrecord.rules.actions import check_actions
 from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.flagging import flagger
 from onrecord.rules.detection.own import check_off
-from onrecord.rules.policy import Policy
+from onrecord.rules.policy import Engine, Policy
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screen
 from onrecord.settings import Loaded
@@ -237,16 +237,23 @@ def build_redactor(digest_key: bytes, loaded: Loaded) -> Redactor:
 
 def build_policy(loaded: Loaded) -> Policy | None:
     """Return what decides on calls, or None where the settings name nothing. Raises ConfigError."""
+    engine, settings = build_engine(loaded), loaded.settings.policy
+    if engine is None:
+        return None
+    enforce = settings.mode == "enforce"
+    return Policy(engine, enforce=enforce, deadline_ns=settings.timeout_ns, clock=time.monotonic_ns)
+
+
+def build_engine(loaded: Loaded, folder: Path | None = None) -> Engine | None:
+    """Return the engine that the settings name, with the policies of their folder, or `folder`. Raises ConfigError."""
     settings = loaded.settings.policy
-    if settings.engine == "none":
+    if settings.engine == "none" and folder is None:
         return None
     base = loaded.path.parent if loaded.path else Path()
     try:
-        engine = Cedar(read_policies(base / settings.folder), msgspec.json.encode(loaded.settings.tool))
+        return Cedar(read_policies(folder or base / settings.folder), msgspec.json.encode(loaded.settings.tool))
     except ConfigError as e:
-        raise ConfigError(f"{loaded.path}: {e}") from e
-    enforce = settings.mode == "enforce"
-    return Policy(engine, enforce=enforce, deadline_ns=settings.timeout_ns, clock=time.monotonic_ns)
+        raise ConfigError(f"{folder or loaded.path}: {e}") from e
 
 
 def _detectors(loaded: Loaded) -> Detectors:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from onrecord.cli import streams
+from onrecord.cli.policy_options import add_policy
 from onrecord.cli.terminal import Parser, say
 from onrecord.errors import CommandError, OnRecordError
 from onrecord.ledger.place import LOGS
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_redact,
     ):
         add(verbs)
+    add_policy(verbs, _verb)
     return parser
 
 

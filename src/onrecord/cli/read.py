@@ -30,14 +30,14 @@ def tail(options: Namespace) -> int:
         raise OnRecordError(f"-n {options.lines} asks for less than nothing; give a number of events")
     home = home_folder()
     tag = read_tag(options.tag) if options.tag is not None else ""
-    folder = _log_of(home, options.log)
+    folder = log_of(home, options.log)
     user = pseudonym(home, options.user) if options.user else ""
     accessed(home, "tail", log=options.log, user=user, tool=options.tool or "", tag=tag)
     filtered = user or options.tool or tag
     following = last_seq(folder) + 1  # the first seq that was not read yet
     wanted = min(options.lines, sys.maxsize)
     newest: deque[tuple[Line, Event]] = deque(maxlen=wanted)
-    for line, event in _events(folder, 0 if filtered else max(0, following - wanted)):
+    for line, event in events_of(folder, 0 if filtered else max(0, following - wanted)):
         following = event.seq + 1
         if _wanted(event, user, options.tool, tag):
             newest.append((line, event))
@@ -48,7 +48,7 @@ def tail(options: Namespace) -> int:
         time.sleep(_POLL_S)
         if last_seq(folder) + 1 < following:
             raise OnRecordError(f"the log in {folder.path} is smaller than it was; run: onrecord verify")
-        for line, event in _events(folder, following):
+        for line, event in events_of(folder, following):
             following = event.seq + 1
             if _wanted(event, user, options.tool, tag):
                 _print(line, event, as_json=options.json)
@@ -59,7 +59,7 @@ def tail(options: Namespace) -> int:
 def show(options: Namespace) -> int:
     """Print one event in full, or all events of a call."""
     home = home_folder()
-    folder = _log_of(home, options.log)
+    folder = log_of(home, options.log)
     accessed(home, "show", log=options.log, which=options.which)
     found = 0
     for line, event in _find(folder, options.which):
@@ -76,7 +76,7 @@ def show(options: Namespace) -> int:
 
 def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:
     if _SEQ.fullmatch(which):
-        for line, event in _events(folder, int(which), stop=int(which) + 1):
+        for line, event in events_of(folder, int(which), stop=int(which) + 1):
             yield line, event
         return
     if not which:
@@ -87,7 +87,8 @@ def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:
             yield line, event
 
 
-def _log_of(home: Home, log: str) -> LogFolder:
+def log_of(home: Home, log: str) -> LogFolder:
+    """Return the folder of a log of `home`. Raises OnRecordError where nothing was put on it yet."""
     folder = home.log(log)
     if not segment_files(folder):
         if log != "calls":
@@ -96,7 +97,7 @@ def _log_of(home: Home, log: str) -> LogFolder:
     return folder
 
 
-def _events(folder: LogFolder, seq: int, stop: int | None = None) -> Iterator[tuple[Line, Event]]:
+def events_of(folder: LogFolder, seq: int, stop: int | None = None) -> Iterator[tuple[Line, Event]]:
     """Yield the events from `seq` on that are still there; what was deleted on the record is said on the terminal."""
     for line in lines_from(folder, seq):
         if stop is not None and read_seq(line.data) >= stop:

@@ -195,10 +195,15 @@ def failed(engine: str, question: Question, *errors: str) -> Verdict:
     return Verdict(decision="deny", reason=reason, safe=UNDECIDED, id="engine", errors=said, error_type="policy_failed")
 
 
+def resource_type(event_type: str) -> ResourceType:
+    """Return what a call of this kind is about."""
+    return _RESOURCES.get(event_type, "server")
+
+
 def question_of(call: Call, treatment: Treatment, attempt: Event) -> Question:
     """Return what is asked about `call`; `attempt` is its event as far as it is known before it is redacted."""
     actor = call.connection.actor
-    kind = _RESOURCES.get(call.event_type, "server")
+    kind = resource_type(call.event_type)
     server = call.connection.server_id
     return Question(
         subject=Subject(

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord policy`: what the policy decides on a call, and what another would have decided on those of the record."""
+
+import re
+import sys
+from argparse import Namespace
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from onrecord.cli.accessed import accessed
+from onrecord.cli.inputs import opened
+from onrecord.cli.read import events_of, log_of
+from onrecord.cli.terminal import print_json, put, say
+from onrecord.config import build_engine
+from onrecord.doors import wire
+from onrecord.doors.conversation import Conversation
+from onrecord.errors import ConfigError, MessageRefused, NotVerified, OnRecordError
+from onrecord.event.call import Actor, Json
+from onrecord.event.event import Event
+from onrecord.event.schema import read_event
+from onrecord.rules.asked_again import is_asked, question_again
+from onrecord.rules.classify import classify
+from onrecord.rules.policy import Engine, Policy, Question, Verdict, authzen, question_of
+from onrecord.settings import Loaded, home_folder, load
+
+_LONGEST = 64 << 20  # bytes of a call
+_SINCE = re.compile(r"(\d{1,6})\s*([dhm])")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+_NEVER_LATE_NS = 10**18  # a person waits here, no call
+
+
+def check(options: Namespace) -> int:
+    """Print what the policy decides on one call; return 0 where it may run."""
+    loaded = load(home_folder(), options.config)
+    policy = _policy(_engine(loaded))
+    question = _question(_read(options.call), options, loaded)
+    verdict = policy.decide(question)
+    if options.json:
+        print_json({**_told(verdict), "policy_version": policy.version, "question": authzen(question)})
+    else:
+        put(f"decision   {verdict.decision}")
+        put(f"reason     {verdict.reason}")
+        if verdict.safe:
+            put(f"caller     {verdict.safe}")
+        put(f"tier       {question.context.tier} {question.context.classification}")
+        put(f"policy     {policy.version}")
+    return 1 if verdict.refuses else 0
+
+
+def _told(verdict: Verdict) -> dict[str, Json]:
+    return {
+        "decision": verdict.decision,
+        "reason": verdict.reason,
+        "safe_reason": verdict.safe,
+        "policy_id": verdict.id,
+        "determining": list(verdict.determining),
+        "obligations": list(verdict.obligations),
+        "approvers": list(verdict.approvers),
+        "errors": list(verdict.errors),
+    }
+
+
+def _engine(loaded: Loaded, folder: Path | None = None) -> Engine:
+    engine = build_engine(loaded, folder)
+    if engine is None:
+        raise ConfigError('no policy is configured: set [policy] engine = "cedar" in onrecord.toml')
+    return engine
+
+
+def _policy(engine: Engine) -> Policy:
+    return Policy(engine, enforce=True, deadline_ns=_NEVER_LATE_NS, clock=lambda: 0)
+
+
+def _read(name: str) -> bytes:
+    if name == "-":
+        data = sys.stdin.buffer.read(_LONGEST + 1)
+    else:
+        with opened(Path(name)) as file:
+            data = file.read(_LONGEST + 1)
+    if len(data) > _LONGEST:
+        raise OnRecordError(f"{name}: is larger than {_LONGEST} bytes")
+    return data.strip()
+
+
+def _question(data: bytes, options: Namespace, loaded: Loaded) -> Question:
+    """Return what is asked about a request, or about an attempt on the record."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
+        raise OnRecordError(f"{options.call}: is not JSON: {e}") from e
+    if not isinstance(value, dict):
+        raise OnRecordError(f"{options.call}: is no JSON object; give a request, or an attempt from the record")
+    fields = cast(dict[str, object], value)
+    if "event_type" in fields:
+        return _of_attempt(data, options.call)
+    if not isinstance(fields.get("method"), str):
+        raise OnRecordError(f'{options.call}: has neither "method" nor "event_type": it is no request, and no event')
+    try:
+        message = wire.decode(msgspec.json.encode({"jsonrpc": "2.0", "id": 0, **fields}))
+    except MessageRefused as e:
+        raise OnRecordError(f"{options.call}: {e.reason}") from e
+    if not isinstance(message, wire.Request):
+        raise OnRecordError(f"{options.call}: is no request")
+    tenant = loaded.settings.tenant if options.tenant is None else options.tenant
+    actor = Actor(
+        user_id=options.user,
+        tenant_id=tenant,
+        identity_assurance=options.assurance,
+        scopes=tuple(options.scope),
+    )
+    call = Conversation(actor, options.server_id, "stdio", str).call(message, len(data), "client_to_server")
+    treatment = classify(call, loaded.settings.tool)
+    return question_of(call, treatment, Event(scope_required=treatment.scope, scope_present=actor.scopes))
+
+
+def _of_attempt(data: bytes, name: str) -> Question:
+    try:
+        event = read_event(data)
+    except NotVerified as e:
+        raise OnRecordError(f"{name}: {e}") from e
+    question = question_again(event) if is_asked(event) else None
+    if question is None:
+        raise OnRecordError(f"{name}: is no attempt of a call, or a part of what was asked is withheld")
+    return question
+
+
+@dataclass(slots=True)
+class _Change:
+    count: int = 0
+    examples: list[str] = field(default_factory=list[str])
+
+
+def replay(options: Namespace) -> int:
+    """Print which decisions on the record the policies in a folder would change; return 0 where none."""
+    home = home_folder()
+    loaded = load(home, options.config)
+    since = _moment(options.since)
+    policy = _policy(_engine(loaded, options.policy))
+    log = log_of(home, "calls")
+    accessed(home, "policy_replay", since=options.since, policy=str(options.policy or ""))
+    counts: Counter[str] = Counter(calls=0, unchanged=0, withheld=0)
+    changes: dict[tuple[str, str, str, str], _Change] = {}
+    for _, event in events_of(log, 0):
+        if not is_asked(event) or event.timestamp < since:
+            continue
+        counts["calls"] += 1
+        question = question_again(event)
+        if question is None:
+            counts["withheld"] += 1
+            continue
+        then, now = event.policy_observed or event.policy_decision, policy.decide(question)
+        if then == now.decision:
+            counts["unchanged"] += 1
+            continue
+        about = event.tool_name or event.resource_uri or event.prompt_name or event.method
+        change = changes.setdefault((about, then, now.decision, now.id), _Change())
+        change.count += 1
+        if len(change.examples) < options.examples:
+            change.examples.append(event.event_id)
+    _print_replay(policy, counts, changes, as_json=options.json)
+    return 1 if changes or counts["withheld"] else 0
+
+
+def _print_replay(
+    policy: Policy, counts: Counter[str], changes: dict[tuple[str, str, str, str], _Change], *, as_json: bool
+) -> None:
+    ordered = sorted(changes.items(), key=lambda item: (-item[1].count, item[0]))
+    if as_json:
+        rows = [
+            {"about": about, "then": then, "now": now, "policy_id": rule, "count": one.count, "examples": one.examples}
+            for (about, then, now, rule), one in ordered
+        ]
+        print_json({"policy_version": policy.version, **counts, "changed": rows})
+        return
+    for (about, then, now, rule), one in ordered:
+        put(f"{one.count:>7}  {about}: {then} → {now}, by {rule}; as {', '.join(one.examples)}")
+    say(f"{counts['calls']} calls, {sum(one.count for one in changes.values())} would be decided otherwise")
+    if counts["withheld"]:
+        say(f"of {counts['withheld']} calls a part of what is asked is withheld; they were not decided")
+
+
+def _moment(since: str) -> str:
+    """Return the time stamp from which on calls count. Raises OnRecordError."""
+    if not since:
+        return ""
+    match = _SINCE.fullmatch(since)
+    if match:
+        moment = datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    else:
+        try:
+            moment = datetime.fromisoformat(since)
+        except ValueError as e:
+            raise OnRecordError(f"--since {since[:40]!r}: say how long, as 30d, 12h or 45m, or a date") from e
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord policy`: asking about one call, and about those on the record."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.doors.session import Session, onrecord, record
+from tests.rules.calls import GITHUB
+
+POLICY = """
+@id("low") @reason("harmless") permit (principal, action == MCP::Action::"tools/call", resource)
+when { context.tier <= 2 };
+@id("known") forbid (principal, action, resource == MCP::Tool::"pay") unless { principal.level >= 3 };
+@id("ask") @obligation("approval") @approvers("finance") forbid (principal, action, resource == MCP::Tool::"wire");
+"""
+STRICTER = 'permit (principal, action == MCP::Action::"tools/call", resource) when { context.tier <= 1 };'
+
+
+def configured(home, policy=POLICY, more="", mode="enforce"):
+    (home / "policies").mkdir(exist_ok=True)
+    (home / "policies" / "team.cedar").write_text(policy)
+    (home / "onrecord.toml").write_text(f'[policy]\nengine = "cedar"\nmode = "{mode}"\n{more}')
+
+
+def checked(home, call, *options) -> Any:
+    """Ask about a call, and return the exit code and what was said."""
+    file = home / "call.json"
+    file.write_text(call if isinstance(call, str) else json.dumps(call))
+    ended = onrecord(home, "policy", "check", str(file), "--json", *options)
+    return ended.returncode, json.loads(ended.stdout) if ended.stdout else ended.stderr
+
+
+def calling(tool, **arguments):
+    return {"method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+
+
+@pytest.mark.requirement("C2")
+def test_a_call_is_decided_as_it_would_be_at_the_door(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "push"\nscope = ["repo:write"]\n[[tool]]\ntool = "rm"\ntier = 4\n')
+
+    assert checked(tmp_path, calling("read"))[1]["reason"] == "permitted by team.cedar#low (harmless)"
+    assert [checked(tmp_path, calling(tool))[0] for tool in ("read", "push", "rm")] == [0, 1, 1]
+    assert checked(tmp_path, calling("push"), "--scope", "repo:write")[0] == 0
+
+
+def test_who_asks_can_be_said(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "*"\ntier = 2\n')
+
+    assert checked(tmp_path, calling("pay"))[1]["policy_id"] == "team.cedar#known"
+    code, said = checked(tmp_path, calling("pay"), "--assurance", "token", "--user", "u_1")
+    assert (code, said["question"]["subject"]["properties"]["level"]) == (0, 3)
+
+
+def test_a_call_that_needs_an_approval_says_of_whom(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "*"\ntier = 2\n')
+    code, said = checked(tmp_path, calling("wire"))
+
+    assert (code, said["decision"], said["approvers"]) == (1, "needs_approval", ["finance"])
+
+
+def test_people_get_lines_and_no_policy_is_said(tmp_path):
+    (tmp_path / "call.json").write_text(json.dumps(calling("read")))
+    none = onrecord(tmp_path, "policy", "check", str(tmp_path / "call.json"))
+    assert (none.returncode, "no policy is configured" in none.stderr) == (2, True)
+
+    configured(tmp_path)
+    ended = onrecord(tmp_path, "policy", "check", str(tmp_path / "call.json"))
+    assert ended.stdout.startswith(
+        "decision   allow\nreason     permitted by team.cedar#low (harmless)\ntier       2 medium\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "is no JSON object"),
+        ('{"a": 1}', 'has neither "method" nor "event_type"'),
+        ('{"method": "tools/call", "params": 3}', "params must be an object"),
+        ('{"method": "notifications/x", "id": null}', "an id must be"),
+        ('{"event_type": 7}', "call.json"),
+        ('{"event_type": "tool_call", "phase": "result"}', "call.json"),
+        ("[" * 100_000, "is not JSON"),
+    ],
+)
+def test_what_is_no_call_is_one_clear_error(tmp_path, call, said):
+    configured(tmp_path)
+    code, told = checked(tmp_path, call)
+
+    assert (code, said in told, len(told.splitlines())) == (2, True, 1), told
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A record of calls that no policy decided on, and policies that would have."""
+    home = tmp_path_factory.mktemp("home")
+    with Session(home) as session:
+        for tool in ("echo", "store", "store", "erase"):
+            session.call(tool)
+        session.begin("tools/call", name=GITHUB, arguments={})  # which this server doesn't answer
+        session.end()
+    (home / "new").mkdir()
+    (home / "new" / "team.cedar").write_text(STRICTER)
+    return home
+
+
+def test_a_replay_says_which_decisions_would_change_and_names_examples(recorded):
+    ended = onrecord(recorded, "policy", "replay", "--policy", str(recorded / "new"), "--json")
+
+    said = json.loads(ended.stdout)
+    stored = [e["event_id"] for e in record(recorded) if e.get("tool_name") == "store" and e["phase"] == "attempt"]
+    assert ended.returncode == 1
+    assert (said["calls"], said["unchanged"], said["withheld"]) == (5, 1, 1)
+    assert said["changed"] == [
+        {"about": "store", "then": "allow", "now": "deny", "policy_id": "default", "count": 2, "examples": stored},
+        {**said["changed"][1], "about": "erase", "count": 1},
+    ]
+
+
+def test_a_call_whose_name_is_withheld_is_not_guessed_at(recorded):
+    ended = onrecord(recorded, "policy", "replay", "--policy", str(recorded / "new"))
+
+    assert "of 1 calls a part of what is asked is withheld" in ended.stderr
+    assert GITHUB not in ended.stdout + ended.stderr
+
+
+def test_a_replay_can_begin_at_a_moment(recorded):
+    told = ("--policy", str(recorded / "new"), "--json", "--since")
+
+    assert json.loads(onrecord(recorded, "policy", "replay", *told, "1h").stdout)["calls"] == 5
+    assert json.loads(onrecord(recorded, "policy", "replay", *told, "2999-01-01").stdout)["calls"] == 0
+    assert "say how long" in onrecord(recorded, "policy", "replay", *told, "soon").stderr
+
+
+def test_an_attempt_from_the_record_can_be_asked_about(recorded, tmp_path):
+    configured(tmp_path)
+    attempt = next(e for e in record(recorded) if e.get("tool_name") == "store" and e["phase"] == "attempt")
+
+    assert checked(tmp_path, attempt)[0] == 0
+
+
+@pytest.mark.requirement("C2")
+def test_what_was_decided_is_decided_again_from_the_record_alone(tmp_path):
+    tools = '[[tool]]\ntool = "store"\ntier = 2\nscope = ["w"]\n[[tool]]\ntool = "echo"\ntier = 0\n'
+    configured(tmp_path, more=tools)
+    with Session(tmp_path) as session:
+        for tool in ("echo", "store", "erase", "fail"):
+            session.call(tool)
+        session.ask("resources/read", uri="file:///x")
+        session.ask("acme/do")
+        session.end()
+    said = json.loads(onrecord(tmp_path, "policy", "replay", "--json").stdout)
+
+    assert (said["calls"], said["unchanged"]) == (6, 6)
+    decided = {e["policy_decision"] for e in record(tmp_path) if e.get("phase") == "attempt"}
+    assert decided == {"allow", "deny"}
+    assert {e["policy_version"] for e in record(tmp_path) if e.get("phase") == "attempt"} == {said["policy_version"]}
