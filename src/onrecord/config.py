@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from onrecord import compiled
+from onrecord.engines.authzen import AuthZen
 from onrecord.engines.cedar import Cedar
 from onrecord.engines.cedar_files import read_policies
 from onrecord.errors import ConfigError, KeyFileError, LedgerError, OnRecordError
@@ -250,8 +251,11 @@ def build_engine(loaded: Loaded, folder: Path | None = None) -> Engine | None:
     if settings.engine == "none" and folder is None:
         return None
     base = loaded.path.parent if loaded.path else Path()
+    manifest = msgspec.json.encode(loaded.settings.tool)
     try:
-        return Cedar(read_policies(folder or base / settings.folder), msgspec.json.encode(loaded.settings.tool))
+        if settings.engine == "authzen" and folder is None:
+            return AuthZen(settings.url, manifest, timeout_s=settings.timeout_ns / 1e9)
+        return Cedar(read_policies(folder or base / settings.folder), manifest)
     except ConfigError as e:
         raise ConfigError(f"{folder or loaded.path}: {e}") from e
 

@@ -108,9 +108,10 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[policy]`: what decides on calls, whether its word holds or is only noted, and how long it may take."""
 
-    engine: Literal["none", "cedar"] = "none"
+    engine: Literal["none", "cedar", "authzen"] = "none"
     mode: Literal["observe", "enforce"] = "enforce"
     folder: str = "policies"  # of .cedar files, seen from the folder of onrecord.toml
+    url: str = ""  # of an AuthZEN decision point
     timeout: str = "1s"
 
     @property
