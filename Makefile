@@ -23,7 +23,7 @@ export UV_LINK_MODE := copy
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH
 
-.PHONY: help setup test lint format types floors unit demo bench soak pins schema clean
+.PHONY: help setup test lint format types floors unit demo cerbos bench soak pins schema clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -97,6 +97,9 @@ demo-node:
 	    echo "node is not at hand: the demonstration goes on without its JavaScript server"; \
 	fi
 
+cerbos:  ## fetch the decision point that the AuthZEN engine is tested against
+	npm install --prefix .cerbos --no-audit --no-fund --loglevel=error @cerbos/cerbos-linux-x64@0.55.0
+
 bench: .venv/.ready  ## measure what being on the record costs
 	python bench/run.py $(ARGS)
 
@@ -122,5 +125,5 @@ schema: .venv/.ready  ## write the published event schema
 	mv $(SCHEMA).new $(SCHEMA)
 
 clean:  ## remove what the verbs above made
-	rm -rf .venv .tools .demo dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
+	rm -rf .venv .tools .demo .cerbos dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
 	find src tests demo bench soak -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
