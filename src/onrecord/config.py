@@ -37,6 +37,7 @@ from onrecord.ledger.timestamp import load_roots
 from onrecord.ledger.vouched import Vouched
 from onrecord.ledger.whereabouts import way_of
 from onrecord.ledger.writer import Writer
+from onrecord.pins import Pins
 from onrecord.presidio import Presidio
 from onrecord.recorder import Configuration, Recorder
 from onrecord.review import due_review
@@ -91,6 +92,8 @@ def build_recorder(
         configuration=_configuration(loaded),
         key_created=False,
         standing=lambda: {"same_account": writer.same_account},
+        pins=build_pins(home, loaded, digest_key, redactor),
+        alarm=lambda event, outside: _record_security(home, loaded, event, outside, say),
         say=say,
     )
     return recorder, _os_account(Keystore(home, digest_key), loaded.settings.tenant)
@@ -122,6 +125,8 @@ def _embedded(
         configuration=_configuration(loaded),
         key_created=created,
         standing=lambda: standing,
+        pins=build_pins(home, loaded, keys.digest_key, redactor),
+        alarm=lambda event, outside: _record_security(home, loaded, event, outside, say),
         say=say,
     )
     return recorder, writer, keys
@@ -170,6 +175,12 @@ def _configuration(loaded: Loaded) -> Configuration:
     return Configuration(digest=loaded.digest, file=str(loaded.path or ""), tool_rules=len(loaded.settings.tool))
 
 
+def build_pins(home: Home, loaded: Loaded, digest_key: bytes, redactor: Redactor) -> Pins:
+    """Return the definitions of tools that were pinned in `home`."""
+    said = loaded.settings.definitions
+    return Pins(home, digest_key, redactor.text, flagger(), changed=said.changed, flagged=said.flagged)
+
+
 def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Mapping[str, str | list[str]]) -> None:
     """Put one event of this process's person on a log, signed, for a verb that records nothing else.
 
@@ -197,10 +208,21 @@ def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Map
 def _record_alarm(home: Home, loaded: Loaded, error: LedgerError, say: Callable[[str], None]) -> None:
     """Put on the security log that the log of calls is not what it was."""
     event = Event(event_type="security", action="ledger_alarm", detail={"log": "calls", "error": type(error).__name__})
+    _record_security(home, loaded, event, {"reason": str(error)}, lambda text: say(f"ALARM: {error}; {text}"))
+
+
+def _record_security(
+    home: Home,
+    loaded: Loaded,
+    event: Event,
+    outside: Mapping[str, str | list[str]],
+    say: Callable[[str], None],
+) -> None:
+    """Put `event` on the security log, or say that it isn't there."""
     try:
-        record_once(home, loaded, "security", event, {"reason": str(error)})
+        record_once(home, loaded, "security", event, outside)
     except OnRecordError as e:
-        say(f"ALARM: {error}; it is not on the security log either: {e}")
+        say(f"{event.action} is not on the security log: {e}")
 
 
 def review_when_due(home: Home, loaded: Loaded, say: Callable[[str], None]) -> None:

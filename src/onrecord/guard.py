@@ -331,7 +331,8 @@ class Guard:
 
     def _treatment(self, call: Call) -> Treatment:
         """Return how to treat `call`, which depends on what is called and on nothing of the call itself."""
-        about = (call.event_type, call.connection.server_id, call.name, call.definition and call.definition.digest)
+        defined = call.definition
+        about = (call.event_type, call.connection.server_id, call.name, defined and defined.digest + defined.standing)
         with self._lock:
             treatment = self._treatments.get(about)
             if treatment is None:

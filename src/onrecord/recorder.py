@@ -14,9 +14,10 @@ are refused one by one, with the reason, and everything else goes on.
 
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -27,8 +28,11 @@ from onrecord.guard import Guard
 from onrecord.ledger.appending import Appending
 from onrecord.ledger.place import Home
 from onrecord.ledger.presence import Presence, dead_recorders, open_attempts
+from onrecord.pins import Pins
 from onrecord.rules.classify import FAIL_CLOSED
 from onrecord.rules.redact import Redactor
+
+Alarm: TypeAlias = Callable[[Event, Mapping[str, str | list[str]]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +58,18 @@ class Recorder:
         configuration: Configuration,
         key_created: bool,
         standing: Callable[[], Mapping[str, bool]],
+        pins: Pins,
+        alarm: Alarm,
         say: Callable[[str], None],
     ) -> None:
         """`presence` is None where a service keeps the ledger; `standing` tells how far it is out of reach.
 
-        `say` tells the person at the terminal.
+        `alarm` puts an event on the log `security`; `say` tells the person at the terminal.
         """
         self.guard = guard
         self.redactor = redactor
+        self.pins = pins
+        self.alarm = alarm
         self._writer = writer
         self._version = version
         self._configuration = configuration
@@ -131,6 +139,16 @@ class Recorder:
     def _withheld(self) -> dict[str, dict[str, int]]:
         """Return how many events redaction withheld more of than it should have to, where there are any."""
         return {"redaction": dict(self.redactor.counts)} if self.redactor.counts else {}
+
+    def state(self, facts: Iterable[tuple[Event, Mapping[str, str | list[str]]]]) -> None:
+        """Record facts, for a verb that records nothing else, and close. Raises LedgerError."""
+        try:
+            self._writer.await_ready()
+            for base, outside in facts:
+                entry = self.redactor.fact(replace(base, event_id=self.guard.new_id()), outside)
+                self._writer.append(entry, "signed").wait()
+        finally:
+            self._writer.close()
 
     def stop(self, reason: str, calls: int) -> None:
         """Record the stop, and make all of it durable and signed. Says what could not be."""

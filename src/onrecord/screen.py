@@ -75,9 +75,12 @@ class Screen:
         return Screened(flags=flags) if flags else AS_IT_IS
 
     def asked(self, call: Call, call_id: str) -> tuple[str, ...]:
-        """Return what is seen in what a server asks of the client, and remember it; nothing in what a client asks."""
+        """Return what is seen in what a server asks of the client, and remember it.
+
+        Of what a client asks, it is what is known of the description of what it calls.
+        """
         if call.direction == "client_to_server":
-            return ()
+            return call.signals
         try:
             flags = signals(call.arguments.open(), self._flagger)
         except Exception:  # noqa: BLE001  # as in judge

@@ -119,6 +119,13 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return int(_measure(self.timeout, _UNITS_S, "policy.timeout") * 1e9)
 
 
+class DefinitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[definitions]`: what becomes of calls of a tool whose definition changed, or looks like an attack."""
+
+    changed: Literal["note", "block"] = "note"
+    flagged: Literal["note", "block"] = "note"
+
+
 class WitnessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[witness]]`: one that is asked to cosign checkpoints, and that counts when a log is verified."""
 
@@ -160,6 +167,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redaction: RedactionSettings = RedactionSettings()
     output: OutputSettings = OutputSettings()
     policy: PolicySettings = PolicySettings()
+    definitions: DefinitionSettings = DefinitionSettings()
     tool: tuple[ToolRule, ...] = ()
     witness: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings = TimestampSettings()

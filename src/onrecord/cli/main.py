@@ -18,6 +18,7 @@ from typing import Protocol
 from onrecord.cli import streams
 from onrecord.cli.policy_options import add_policy
 from onrecord.cli.terminal import Parser, say
+from onrecord.cli.tools_options import add_options
 from onrecord.errors import CommandError, OnRecordError
 from onrecord.ledger.place import LOGS
 from onrecord.version import __version__
@@ -106,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_anchor,
         _add_witness,
         _add_redact,
+        _add_tools,
     ):
         add(verbs)
     add_policy(verbs, _verb)
@@ -384,6 +386,10 @@ def _add_redact(verbs: _Verbs) -> None:
     parser.add_argument(
         "--rules", action="append", default=[], type=Path, metavar="FILE", help="rules of your own, in TOML; repeatable"
     )
+
+
+def _add_tools(verbs: _Verbs) -> None:
+    add_options(_verb(verbs, "tools", "show pinned tool definitions and what changed, and accept changes", "tools"))
 
 
 if __name__ == "__main__":

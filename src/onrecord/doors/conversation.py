@@ -2,8 +2,8 @@
 """What one connection has told about itself so far: its two ends, its protocol era, its tools.
 
 Everything here is somebody's claim, kept raw until redaction. Tool definitions come from the
-client's own `tools/list` as it passes; until a tool was listed its schema is unknown, and its
-arguments are recorded by key only.
+client's own `tools/list` as it passes (`definitions.py`); until a tool was listed its schema is unknown,
+and its arguments are recorded by key only.
 """
 
 from collections import OrderedDict
@@ -12,9 +12,11 @@ from dataclasses import replace
 from threading import Lock
 
 from onrecord.doors import protocol
+from onrecord.doors.definitions import Definitions
 from onrecord.doors.wire import Object, Request, Response
-from onrecord.event.call import Actor, Call, Connection, Definition, Direction, Json, Raw, Result
+from onrecord.event.call import Actor, Call, Connection, Direction, Json, Raw, Result
 from onrecord.event.event import Event, Transport
+from onrecord.rules.definitions import Change
 
 REMEMBERED = 1_000  # open questions; of one that is older, the schema of its answer is not known
 
@@ -22,9 +24,11 @@ REMEMBERED = 1_000  # open questions; of one that is older, the schema of its an
 class Conversation:
     """One client and one server, from the first message to the last."""
 
-    def __init__(self, actor: Actor, server_id: str, transport: Transport, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, actor: Actor, server_id: str, transport: Transport, new_id: Callable[[], str], definitions: Definitions
+    ) -> None:
         self._new_id = new_id
-        self._tools: dict[str, Definition] = {}
+        self.definitions = definitions
         self._questions: OrderedDict[str, Object] = OrderedDict()  # by round
         self._lock = Lock()  # one thread hears the questions, another the answers
         self._said: tuple[object, object] = (None, None)
@@ -35,6 +39,7 @@ class Conversation:
         params, meta = request.params, protocol.meta_of(request.params)
         name = protocol.name_of(request.method, params)
         rounds = protocol.continues(request)
+        definition = self.definitions.of(request.method, name)
         return Call(
             event_type=protocol.event_type_of(request.method) or "request",
             method=request.method,
@@ -45,7 +50,8 @@ class Conversation:
             connection=self.connection,
             size_bytes=size_bytes,
             direction=direction,
-            definition=self._tools.get(name) if request.method == "tools/call" else None,
+            definition=definition,
+            signals=self.definitions.signals(request.method, name, definition),
             trace=protocol.trace_of(meta),
             rounds=rounds,
             answers=Raw(self._asked(rounds)),
@@ -75,19 +81,11 @@ class Conversation:
             self._said = said
             self._learn("client", protocol.client_claims(params))
 
-    def hear_server(self, request: Request, response: Response) -> list[tuple[Definition, Definition]]:
-        """Learn what the server says in answer to `request`; return the tools that changed, before and after."""
+    def hear_server(self, request: Request, response: Response) -> list[Change]:
+        """Learn what the server says in answer to `request`; return what is new about definitions."""
         if protocol.opens(request.method):
             self._learn("server", protocol.server_claims(response.result))
-        if request.method != "tools/list":
-            return []
-        changed: list[tuple[Definition, Definition]] = []
-        for definition in protocol.definitions_in(response.result):
-            known = self._tools.get(definition.name)
-            self._tools[definition.name] = definition
-            if known is not None and known.digest != definition.digest:
-                changed.append((known, definition))
-        return changed
+        return self.definitions.hear(request, response)
 
     def base(self) -> Event:
         """Return what every event of this connection says, as a new event."""

@@ -164,16 +164,22 @@ def definitions_in(result: Json) -> list[Definition]:
 
 def _definition(tool: Object) -> Definition:
     hints: Object = tool["annotations"] if is_object(tool.get("annotations")) else {}
-    canonical = json.dumps(tool, sort_keys=True, separators=(",", ":"))
     return Definition(
         name=tool["name"],
-        digest=hashlib.sha256(canonical.encode()).hexdigest(),
+        digest=_digest(tool),
+        rest=_digest({key: value for key, value in tool.items() if key != "name"}),
+        whole=Raw(tool),
         input_schema=Raw(tool.get("inputSchema")),
         output_schema=Raw(tool.get("outputSchema")),
         read_only=_flag(hints.get("readOnlyHint")),
         destructive=_flag(hints.get("destructiveHint")),
         open_world=_flag(hints.get("openWorldHint")),
     )
+
+
+def _digest(value: Object) -> str:
+    """Return the SHA-256, in hex, of a value in canonical form: the order of its keys doesn't count."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _flag(value: object) -> bool | None:

@@ -20,11 +20,14 @@ from msgspec.structs import replace
 
 from onrecord.doors import protocol, wire
 from onrecord.doors.conversation import Conversation
+from onrecord.doors.definitions import told
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.wire import Notification, Request, Response
 from onrecord.errors import Denied, EndNotRecorded, MessageRefused, NotRecorded
 from onrecord.event.call import Direction, Outcome, RequestId, Result
 from onrecord.guard import Delivery, Guard, Permit, Refusal
+from onrecord.recorder import Alarm
+from onrecord.rules.definitions import Change
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screened
 
@@ -68,15 +71,20 @@ class Relay:
         to_server: Outbox,
         *,
         call_timeout_s: float,
+        alarm: Alarm,
         say: Callable[[str], None],
     ) -> None:
-        """`say` tells the person at the terminal; it must never be given a value from a message."""
+        """`say` tells the person at the terminal; it must never be given a value from a message.
+
+        `alarm` puts an event on the log `security`.
+        """
         self._guard = guard
         self._redactor = redactor
         self._conversation = conversation
         self._to_client = to_client
         self._to_server = to_server
         self._call_timeout_s = call_timeout_s
+        self._alarm = alarm
         self._say = say
         self._lock = Lock()
         self._client = _Side("client_to_server", asker=to_client, answerer=to_server)
@@ -131,6 +139,7 @@ class Relay:
             case Notification():
                 self._note_progress(message)
                 self._note_cancellation(message, self._server)
+                self._note_changes(self._conversation.definitions.notice(message.method))
                 self._to_client.send(line)
             case Response():
                 self._take_answer(message, line, self._client)
@@ -294,15 +303,16 @@ class Relay:
                     call.expires = time.monotonic() + self._call_timeout_s
 
     def _hear_server(self, request: Request, response: Response) -> None:
-        for before, after in self._conversation.hear_server(request, response):
-            event = replace(
-                self._conversation.base(),
-                event_type="tool_definition",
-                action="changed",
-                tool_definition_hash=after.digest,
-                detail={"before": before.digest},
-            )
-            self._guard.note(self._redactor.fact(event, {"tool_name": after.name}))
+        self._note_changes(self._conversation.hear_server(request, response))
+
+    def _note_changes(self, changes: list[Change]) -> None:
+        """Record what is new about definitions, before the client hears of it."""
+        for change in changes:
+            event, outside = told(change, self._conversation.base())
+            self._guard.note(self._redactor.fact(event, outside))
+            if change.alarming:
+                alarm = f"tool_definition_{'change' if change.action == 'changed' else change.action}"
+                self._alarm(replace(event, event_type="security", action=alarm), outside)
 
     def _note_connection(self, action: str) -> None:
         known = self._conversation.connection

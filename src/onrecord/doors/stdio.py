@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from onrecord.doors import wire
 from onrecord.doors.conversation import Conversation
+from onrecord.doors.definitions import Definitions
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.relay import Relay
 from onrecord.errors import CommandError, MessageRefused, NotSupported
@@ -107,7 +108,8 @@ def run(
 ) -> int:
     """Carry messages between standard input and output and `server` until it ends; return its exit code."""
     to_client, to_server = Outbox(1, "to-client"), Outbox(server.stdin, "to-server")
-    conversation = Conversation(actor, server_id, "stdio", recorder.guard.new_id)
+    definitions = Definitions(recorder.pins, server_id)
+    conversation = Conversation(actor, server_id, "stdio", recorder.guard.new_id, definitions)
     recorder.start(conversation.base(), command)
     relay = Relay(
         recorder.guard,
@@ -116,6 +118,7 @@ def run(
         to_client,
         to_server,
         call_timeout_s=call_timeout_s,
+        alarm=recorder.alarm,
         say=say,
     )
     said_all, ended = Flag(), Flag()

@@ -15,6 +15,13 @@ from onrecord.event.event import EventType, IdentityAssurance, IdentitySource, T
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 RequestId: TypeAlias = int | str
 Direction: TypeAlias = Literal["client_to_server", "server_to_client"]
+Standing: TypeAlias = Literal[
+    "accepted",  # it is the one that was pinned
+    "changed",  # another one was pinned
+    "unconfirmed",  # what was pinned is lost, so nobody knows
+    "unpinned",  # it could not be pinned
+    "stale",  # the server has said that its list changed, and was not asked for the new one
+]
 
 
 @final
@@ -77,10 +84,19 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Definition:
-    """A tool as its server described it. `digest` is the SHA-256 of the canonical definition, in hex."""
+    """A tool as its server described it, which is `whole`.
+
+    `digest` is the SHA-256 of the canonical definition, in hex; `rest` is that of all of it but the name.
+    Where `standing` is not "accepted", nothing in it is believed that makes a call look less risky.
+    `refused` says why it must not be called, in words of our own; empty where it may be.
+    """
 
     name: str
     digest: str
+    rest: str = ""
+    whole: Raw = NOTHING
+    standing: Standing = "accepted"
+    refused: str = ""
     input_schema: Raw = NOTHING
     output_schema: Raw = NOTHING
     read_only: bool | None = None
@@ -106,7 +122,8 @@ class Call:
     `name` is the tool, prompt or resource URI; `arguments` what it is called with. `rounds` holds
     what links this request to earlier rounds of the same call (see `wire.round_keys`).
     `answers` are the schemas by which a person was asked for what the arguments bring, `asks` the one
-    of what the result is to bring. `size_bytes` counts the whole message.
+    of what the result is to bring. `size_bytes` counts the whole message. `signals` are what looks
+    like an attack in the description of what is called.
     """
 
     event_type: EventType
@@ -123,6 +140,7 @@ class Call:
     rounds: tuple[str, ...] = ()
     answers: Raw = NOTHING
     asks: Raw = NOTHING
+    signals: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<call {self.event_type}>"

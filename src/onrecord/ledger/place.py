@@ -13,6 +13,7 @@
         writer.lock  publish.lock  seal.lock  anchor.lock
       guard/<log>                       the size that the log had reached, kept outside the ledger folder
       run/<wid>                         one file a living recorder, locked while it lives
+      pins/<id>.json                    the definitions that the tools of one server had when they were first used
       keys/                             signing key, its public half, the key for digests, pseudonyms
 
 This file names places. It opens nothing.
@@ -98,6 +99,10 @@ class Home:
     @property
     def keys(self) -> Path:
         return self.path / "keys"
+
+    @property
+    def pins(self) -> Path:
+        return self.path / "pins"
 
     @property
     def config(self) -> Path:

@@ -279,7 +279,7 @@ class Redactor:
             if len(self._schemas) >= REMEMBERED:
                 self._schemas.clear()
             self._schemas[digest] = schema
-        return schema
+        return schema if call.definition.standing == "accepted" else schema._replace(known=False)
 
     def _inspect(self, inspection: Inspection, names: Iterable[str], parts: Sequence[_Part]) -> None:
         """Look at `names` and `parts`: all at once, and one by one only where there is something."""
