@@ -42,6 +42,7 @@ from onrecord.event.redacted import Redacted, ended
 from onrecord.ledger.appending import Appending, Durability, Pending
 from onrecord.ledger.clock import NowUs, now_us
 from onrecord.rules.classify import Manifest, Treatment, classify
+from onrecord.rules.definitions import by_definition
 from onrecord.rules.policy import UNJUDGED, Policy, Verdict, question_of
 from onrecord.rules.redact import Redactor, Secrets
 from onrecord.screen import AS_IT_IS, Screen, Screened
@@ -244,7 +245,10 @@ class Guard:
 
     def _verdict(self, call: Call, treatment: Treatment, base: Event) -> Verdict:
         """Return whether `call` may run. Each reason for which it must not is a verdict; the first one holds."""
-        return UNJUDGED if self._policy is None else self._policy.decide(question_of(call, treatment, base))
+        refused = by_definition(call)
+        if refused is not None or self._policy is None:
+            return refused or UNJUDGED
+        return self._policy.decide(question_of(call, treatment, base))
 
     def _refused(self, attempt: Event, verdict: Verdict, ticket: Pending | None, treatment: Treatment) -> Refusal:
         """Record that a call ended before it began."""

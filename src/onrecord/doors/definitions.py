@@ -111,6 +111,8 @@ class Definitions:
         tools = dict(self._tools)
         for one in listed:
             doubled = digests.setdefault(one.name, one.digest) != one.digest
+            if doubled:
+                digests[one.name] = ""  # no other one is like it, so it stays so for this listing
             if len(tools) < TOOLS or one.name in tools:
                 tools[one.name] = replace(one, standing="changed") if doubled else one
         self._tools = tools  # at once, as another thread looks into it

@@ -18,8 +18,9 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from onrecord.event.call import Json, Standing
+from onrecord.event.call import Call, Json, Standing
 from onrecord.rules import names, pointer
+from onrecord.rules.policy import Verdict
 
 TOOLS = 1_000  # of one server that are pinned; what comes then is treated as unknown
 LEAVES = 400  # texts of one definition that are kept
@@ -194,6 +195,15 @@ def refusal(of: Standing, flags: Collection[str], *, changed: str, flagged: str)
     if flagged == "block" and flags:
         return f"its definition is flagged {', '.join(flags)}, and nobody has accepted it"
     return ""
+
+
+def by_definition(call: Call) -> Verdict | None:
+    """Return why `call` must not run because of the definition of its tool; None where that is no reason."""
+    why = call.definition.refused if call.definition is not None else ""
+    if not why:
+        return None
+    safe = f"{why}; a person can, with: onrecord tools accept"
+    return Verdict(decision="deny", reason=why, safe=safe, id="definitions", error_type="definition_refused")
 
 
 def differences(before: Version | None, after: Version) -> list[Difference]:
