@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onrecord.doors import protocol
+from onrecord.event.call import Json
 from onrecord.rules import definitions as rules
 from onrecord.rules.definitions import Book, Pin, Version
 
@@ -32,8 +33,8 @@ def digests(tool):
     return found.digest, found.rest
 
 
-def version(digit, **more):
-    return Version(digest=digit * 64, rest=more.pop("rest", digit) * 64, **more)
+def version(digit: str, rest: str = "") -> Version:
+    return Version(digest=digit * 64, rest=(rest or digit) * 64)
 
 
 @pytest.mark.requirement("C8")
@@ -106,11 +107,13 @@ def test_a_long_definition_is_cut_and_says_so():
     said, cut = rules.kept({"description": "x" * 100_000}, lambda text, limit: text[:limit])
     assert cut
     assert len(said["/description"]) == rules.TEXT
-    assert rules.kept(["x"] * 10_000, lambda text, limit: text[:limit])[1]
+    assert rules.kept(list[Json](["x"] * 10_000), lambda text, limit: text[:limit])[1]
 
 
 def test_values_that_a_schema_gives_for_a_secret_are_withheld():
-    schema = {"properties": {"password": {"default": "hunter2", "description": "of the user"}, "n": {"default": 1}}}
+    schema: Json = {
+        "properties": {"password": {"default": "hunter2", "description": "of the user"}, "n": {"default": 1}}
+    }
     said, _ = rules.kept({"inputSchema": schema}, lambda text, limit: text[:limit])
     assert said == {
         "/inputSchema/properties/password/default": rules.WITHHELD,
