@@ -12,6 +12,7 @@ from tests.doors.session import Session, onrecord, record, results
 
 from onrecord.config import build_recorder
 from onrecord.doors.conversation import Conversation
+from onrecord.doors.definitions import Definitions
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.relay import Relay
 from onrecord.doors.wire import DENIED
@@ -222,9 +223,16 @@ def test_no_interleaving_brings_a_denied_call_to_the_server(recording, chosen, a
     from_us_to_client, to_client = os.pipe()
     from_us_to_server, to_server = os.pipe()
     outboxes = Outbox(to_client, "to-client"), Outbox(to_server, "to-server")
-    conversation = Conversation(Actor(user_id="u_1"), "scripted", "stdio", recorder.guard.new_id)
+    definitions = Definitions(recorder.pins, "scripted")
+    conversation = Conversation(Actor(user_id="u_1"), "scripted", "stdio", recorder.guard.new_id, definitions)
     relay = Relay(
-        recorder.guard, recorder.redactor, conversation, *outboxes, call_timeout_s=timeout_s, say=lambda text: None
+        recorder.guard,
+        recorder.redactor,
+        conversation,
+        *outboxes,
+        call_timeout_s=timeout_s,
+        alarm=recorder.alarm,
+        say=lambda text: None,
     )
     steps_taken = numbered(chosen)
     of_client = ("call", "denied", "cancel")

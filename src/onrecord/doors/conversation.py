@@ -25,10 +25,16 @@ class Conversation:
     """One client and one server, from the first message to the last."""
 
     def __init__(
-        self, actor: Actor, server_id: str, transport: Transport, new_id: Callable[[], str], definitions: Definitions
+        self,
+        actor: Actor,
+        server_id: str,
+        transport: Transport,
+        new_id: Callable[[], str],
+        definitions: Definitions | None = None,
     ) -> None:
+        """Without `definitions`, nothing is known of any tool."""
         self._new_id = new_id
-        self.definitions = definitions
+        self._definitions = definitions
         self._questions: OrderedDict[str, Object] = OrderedDict()  # by round
         self._lock = Lock()  # one thread hears the questions, another the answers
         self._said: tuple[object, object] = (None, None)
@@ -39,7 +45,8 @@ class Conversation:
         params, meta = request.params, protocol.meta_of(request.params)
         name = protocol.name_of(request.method, params)
         rounds = protocol.continues(request)
-        definition = self.definitions.of(request.method, name)
+        known = self._definitions
+        definition = known.of(request.method, name) if known else None
         return Call(
             event_type=protocol.event_type_of(request.method) or "request",
             method=request.method,
@@ -51,7 +58,7 @@ class Conversation:
             size_bytes=size_bytes,
             direction=direction,
             definition=definition,
-            signals=self.definitions.signals(request.method, name, definition),
+            signals=known.signals(request.method, name, definition) if known else (),
             trace=protocol.trace_of(meta),
             rounds=rounds,
             answers=Raw(self._asked(rounds)),
@@ -85,7 +92,11 @@ class Conversation:
         """Learn what the server says in answer to `request`; return what is new about definitions."""
         if protocol.opens(request.method):
             self._learn("server", protocol.server_claims(response.result))
-        return self.definitions.hear(request, response)
+        return self._definitions.hear(request, response) if self._definitions else []
+
+    def hear_notice(self, method: str) -> list[Change]:
+        """Learn what a notification of the server says; return what is new about definitions."""
+        return self._definitions.notice(method) if self._definitions else []
 
     def base(self) -> Event:
         """Return what every event of this connection says, as a new event."""

@@ -139,7 +139,7 @@ class Relay:
             case Notification():
                 self._note_progress(message)
                 self._note_cancellation(message, self._server)
-                self._note_changes(self._conversation.definitions.notice(message.method))
+                self._note_changes(self._conversation.hear_notice(message.method))
                 self._to_client.send(line)
             case Response():
                 self._take_answer(message, line, self._client)
