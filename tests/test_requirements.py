@@ -16,6 +16,7 @@ PROMISED = {
     "A2": "an event says who asked, what was aimed at, what was decided and why, and what came of it",
     "A3": "calls, connections, starts, stops, refusals and changes each have an event type of their own",
     "A4": "an attempt is on disk before the tool runs, and every call gets a closing event, however it ends",
+    "A6": "how deep the events of a call go follows its tier: resource, recipient, before and after, way back",
     "B1": "no secret reaches the disk, whatever carries it",
     "B2": "a property that its schema marks as sensitive is replaced and named; the tool gets the real value",
     "B3": "credentials and personal data are found by patterns, and by tests of what they match",

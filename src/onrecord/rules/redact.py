@@ -20,15 +20,16 @@ from msgspec.structs import replace
 from onrecord.event.call import Call, Json, Result
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
-from onrecord.rules import outcome, pointer
+from onrecord.rules import outcome
 from onrecord.rules.actions import Handling, Own, Table, check_cut
 from onrecord.rules.called import names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.commands import shown_command
+from onrecord.rules.depth import ASKED, SCOPE_FROM, Depth
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.labels import cut
 from onrecord.rules.digests import Digests
-from onrecord.rules.disclosure import Disclosure, disclosed, without_values
+from onrecord.rules.disclosure import Disclosure, disclosed, places_withheld, without_values
 from onrecord.rules.echo import Secrets, readable
 from onrecord.rules.gathering import gathered
 from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
@@ -55,7 +56,6 @@ OUTPUT_ROOM = 65_536  # characters of a response that are looked at
 LONGEST_NAME = 256  # characters of a name from outside that are kept
 LONGEST_WORD = 512  # characters of a word of a command line, or of another fact, that are kept
 MOST_KEYS = 200
-MOST_POINTERS = 100
 MOST_TAGS = 32
 REMEMBERED = 4_096  # tool definitions, and ways to handle values
 DEADLINE_NS = 500_000_000  # that one event may take; what was not looked at by then is withheld
@@ -68,7 +68,7 @@ _SHARED = (
     *(name for name in NAMES if name != "error_type"),
     *("trace_id", "span_id", "user_id", "tenant_id", "identity_source", "identity_assurance", "session_id"),
     *("server_id", "transport", "direction", "tool_definition_hash", "risk_tier", "data_classification"),
-    *("redaction_policy", "retention_class"),
+    *("redaction_policy", "retention_class", "scope_required", *ASKED),
 )
 
 
@@ -225,6 +225,7 @@ class Redactor:
             data_classification=treatment.classification,
             redaction_policy=_policy(self._rules, treatment.actions) if treatment.actions else self._policy,
             retention_class=treatment.retention_class,
+            scope_required=treatment.scope if treatment.tier >= SCOPE_FROM else (),
         )
 
     def _attempt(self, call: Call, treatment: Treatment, base: Event, secrets: Secrets) -> Event:
@@ -248,6 +249,7 @@ class Redactor:
             base,
             **fields,
             **self._noted(inspection, shown),
+            **self._depth(treatment, shown, inspection, schema, base).of_arguments(arguments),
             input_hash=self._digests_of(self._tenant).arguments(arguments),
             input_size=call.size_bytes,
             tool_definition_hash=call.definition.digest if call.definition else "",
@@ -255,12 +257,20 @@ class Redactor:
             span_id=inspection.code(call.trace.span_id, 16),
         )
 
+    def _depth(
+        self, treatment: Treatment, shown: Disclosure, inspection: Inspection, schema: ToolSchema, base: Event
+    ) -> Depth:
+        digests = self._digests_of(base.tenant_id or self._tenant)
+        return Depth(
+            treatment=treatment, shown=shown, inspection=inspection, digests=digests, schema_known=schema.known
+        )
+
     def _noted(self, inspection: Inspection, shown: Disclosure) -> _Fields:
         """Return what an event says of what was withheld, whatever its class: labels, tags and, as allowed, places."""
         if inspection.spent:
             self.counts["cut"] += 1
         return {
-            "sensitive_fields": _sensitive_fields(inspection, shown),
+            "sensitive_fields": places_withheld(inspection, shown),
             "data_kinds": tuple(inspection.kinds),
             "value_tags": tuple(inspection.tags)[:MOST_TAGS],
         }
@@ -332,6 +342,7 @@ class Redactor:
             # the text repeats values too short to be told apart, or stands in for what the marks are about
             inspection.held[root, "content"] = UNPLACED
         shown = disclosed(treatment, schema_known=schema.known)
+        depth = self._depth(treatment, shown, inspection, schema, base)
         if not secrets.complete or secrets.shut:
             shown = without_values(shown, keys=secrets.complete)
         if not shown.keys or (root, "structuredContent") in inspection.held or (root,) in inspection.held:
@@ -343,6 +354,7 @@ class Redactor:
             output_type=() if root == "error" else outcome.content_types(body),
             fields_returned=tuple(inspection.key(key) for key in keys),
             **self._noted(inspection, shown),
+            **({} if failed else depth.of_result(body)),
             error_summary=self._error(shown, body, root, inspection) if failed else "",
             output_summary="" if failed else self._output(shown, body, treatment, inspection),
         )
@@ -382,14 +394,3 @@ class Redactor:
 def _policy(rules: str, own: Own = ()) -> str:
     said = f"{rules}:{sorted(own)}" if own else rules
     return f"{NAME}+{hashlib.sha256(said.encode()).hexdigest()[:8]}"
-
-
-def _sensitive_fields(inspection: Inspection, shown: Disclosure) -> tuple[str, ...]:
-    """Return what may be said of where values are withheld; of too many places, the whole and the first."""
-    if shown.pointers == "none" or not inspection.fields:
-        return ()
-    roots = tuple(dict.fromkeys(pointer.written(path[:1]) for path in inspection.fields))
-    if shown.pointers == "root" or not inspection.secrets.complete:
-        return roots
-    named = tuple(dict.fromkeys(inspection.pointers(MOST_POINTERS)))
-    return (*roots, *named) if len(inspection.fields) > MOST_POINTERS else named

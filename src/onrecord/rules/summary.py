@@ -67,6 +67,29 @@ def text_at(body: Json, root: str, place: Tokens, inspection: Inspection, limit:
     return cut(inspection.text(value, path), limit) if isinstance(value, str) else ""
 
 
+def shown_at(body: Json, root: Tokens, place: Tokens, inspection: Inspection) -> str:
+    """Return what may be shown at `place` in `body`, which was inspected under `root`: text as it is, else JSON."""
+    value: Json = body
+    path = root
+    for token in place:
+        if path in inspection.held:
+            return inspection.held[path]
+        value, path = _child(value, token), (*path, token)
+    shown = _Copy(inspection, SIZE, SIZE).of(value, path)
+    return shown if isinstance(shown, str) else _encode(shown).decode()
+
+
+def plain_at(body: Json, place: Tokens) -> str:
+    """Return what lies at `place` in `body`, as `shown_at` would show it if nothing were withheld or too long."""
+    value = pointer.value_at(body, place)
+    if isinstance(value, str):
+        return value
+    try:
+        return _encode(value).decode()
+    except (ValueError, OverflowError, RecursionError):  # lone surrogates, very large integers
+        return ""
+
+
 def _child(value: Json, token: str) -> Json:
     if isinstance(value, dict):
         return value[token]

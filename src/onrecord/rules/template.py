@@ -6,6 +6,7 @@ with `/`. A doubled brace is one brace. Every place that is named must be there:
 part is missing is not known, and says nothing rather than something else.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from onrecord.rules import pointer
@@ -21,6 +22,7 @@ class Piece(NamedTuple):
     place: Tokens | None = None
 
 
+@lru_cache(maxsize=1_024)  # a manifest has few, and each call asks for its own
 def parse(text: str) -> tuple[Piece, ...]:
     """Return the pieces of a template. Raises ValueError where it is none."""
     pieces: list[Piece] = []
