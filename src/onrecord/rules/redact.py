@@ -36,7 +36,7 @@ from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
 from onrecord.rules.neutral import neutral
 from onrecord.rules.pointer import Tokens
 from onrecord.rules.seal import NAMES, sealed, withheld
-from onrecord.rules.summary import summary_of_all, summary_of_places, text_at
+from onrecord.rules.summary import summary, summary_of_all, text_at
 from onrecord.rules.tool_schema import (
     PROTOCOL,
     UNKNOWN,
@@ -244,7 +244,7 @@ class Redactor:
             fields["arg_keys"] = tuple(inspection.key(key) for key in list(arguments)[:MOST_KEYS])
         if secrets.complete and not secrets.shut:  # else something that was not noted might be among the values
             declared = treatment.summary
-            fields["input_summary"] = self._summary(shown, arguments, ("arguments",), declared, inspection)
+            fields["input_summary"] = summary(shown, arguments, ("arguments",), declared, inspection, self._cut)
         return replace(
             base,
             **fields,
@@ -316,15 +316,6 @@ class Redactor:
         self._plain.add(name)
         return True
 
-    def _summary(
-        self, shown: Disclosure, value: Json, root: Tokens, declared: Sequence[str], inspection: Inspection
-    ) -> str:
-        if shown.values == "all":
-            return summary_of_all(value, root, inspection, self._cut)
-        if shown.values == "declared" and declared:
-            return summary_of_places(value, root, declared, inspection, self._cut)
-        return ""
-
     # results
 
     def _result(self, call: Call, treatment: Treatment, result: Result, base: Event, secrets: Secrets) -> Event:
@@ -367,7 +358,8 @@ class Redactor:
         if shown.values == "all":
             return summary_of_all(body, ("result",), inspection, self._cut)
         inner = outcome.structured(body)
-        return self._summary(shown, inner, ("result", "structuredContent"), treatment.output_summary, inspection)
+        declared = treatment.output_summary
+        return summary(shown, inner, ("result", "structuredContent"), declared, inspection, self._cut)
 
     # facts
 

@@ -12,6 +12,7 @@ import msgspec
 from onrecord.event.call import Json
 from onrecord.rules import pointer
 from onrecord.rules.detection.labels import cut
+from onrecord.rules.disclosure import Disclosure
 from onrecord.rules.gathering import LONG_NUMBER, digits
 from onrecord.rules.inspection import BINARY, Inspection
 from onrecord.rules.outcome import is_binary
@@ -22,6 +23,17 @@ MOST_PLACES = 64  # declared places that are shown
 MORE = "…"
 
 _encode = msgspec.json.Encoder().encode
+
+
+def summary(
+    shown: Disclosure, value: Json, root: Tokens, declared: Sequence[str], inspection: Inspection, limit: int
+) -> str:
+    """Return of `value`, which was inspected under `root`, what `shown` allows: all, what is declared, or nothing."""
+    if shown.values == "all":
+        return summary_of_all(value, root, inspection, limit)
+    if shown.values == "declared" and declared:
+        return summary_of_places(value, root, declared, inspection, limit)
+    return ""
 
 
 def summary_of_all(value: Json, root: Tokens, inspection: Inspection, limit: int) -> str:
