@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +19,7 @@ from onrecord import compiled
 from onrecord.cli.terminal import print_json, put
 from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
+from onrecord.event.event import UNREADABLE
 from onrecord.ledger.keys import own_verifiers, read_keys
 from onrecord.ledger.lines import Line, lines_from, segment_files
 from onrecord.ledger.place import LOGS, Home, LogFolder
@@ -125,8 +127,9 @@ def _check_rules(home: Home) -> Iterator[Finding]:
     seen: set[tuple[str, str]] = set()
     for line in _lines(home.log()):
         if b'"server_id":' in line.data and any(field in line.data for field in _NAMES):
-            named = msgspec.json.decode(line.data, type=_Named)
-            seen.add((named.server_id, named.name))
+            with suppress(*UNREADABLE):  # verify says what became of such a line
+                named = msgspec.json.decode(line.data, type=_Named)
+                seen.add((named.server_id, named.name))
     if not seen:
         yield Finding("ok", "rules", f"{len(rules)} for tools; no call is on the record yet to try them on")
         return

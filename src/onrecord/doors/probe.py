@@ -99,8 +99,10 @@ class _Conversation:
         assert self._child.stdout is not None
         assert self._child.stderr is not None
         self._stdin = self._child.stdin
-        for work, source in ((self._hear, self._child.stdout), (self._hear_errors, self._child.stderr)):
-            Thread(target=work, args=(source,), name="onrecord-probe", daemon=True).start()
+        heard = (self._hear, self._child.stdout), (self._hear_errors, self._child.stderr)
+        self._ears = [Thread(target=work, args=(source,), name="onrecord-probe", daemon=True) for work, source in heard]
+        for ear in self._ears:
+            ear.start()
 
     def __enter__(self) -> "_Conversation":
         return self
@@ -116,6 +118,17 @@ class _Conversation:
         else:
             self._child.wait()
         self._signal(signal.SIGKILL)  # what it left behind in its group
+        for ear in self._ears:
+            self._join(ear)
+
+    def _join(self, ear: Thread) -> None:
+        """Wait for a thread that reads what the server said, and let it say it to nobody."""
+        ends = time.monotonic() + _GRACE_S
+        while ear.is_alive() and time.monotonic() < ends:
+            with suppress(queue.Empty):
+                while True:
+                    self._said.get_nowait()
+            ear.join(0.02)
 
     def _signal(self, number: int) -> None:
         with suppress(OSError):
@@ -130,7 +143,7 @@ class _Conversation:
     # hearing
 
     def _hear(self, source: IO[bytes]) -> None:
-        with suppress(OSError, ValueError):
+        with source, suppress(OSError, ValueError):
             while line := source.readline(_LONGEST + 1):
                 if len(line) > _LONGEST:
                     break
@@ -138,7 +151,7 @@ class _Conversation:
         self._said.put(None)
 
     def _hear_errors(self, source: IO[bytes]) -> None:
-        with suppress(OSError, ValueError):
+        with source, suppress(OSError, ValueError):
             while line := source.readline(1 << 16):
                 self._errors.append(line)
 

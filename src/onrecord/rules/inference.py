@@ -93,7 +93,8 @@ def guessed(server: str, definition: Definition, tier: int) -> Guessed:
     told = [name for name in arguments if names.label_of(name) and written([name]) not in marked_in]
     plain = [name for name in arguments if written([name]) not in marked_in and name not in told]
     recipient = _first(plain, _RECIPIENTS)
-    resources = [name for name in plain if name != recipient and set(words(name)[-1:]) & _RESOURCES]
+    key = next((name for name in plain if _is_key(name)), "")
+    resources = [name for name in plain if name not in (recipient, key) and set(words(name)[-1:]) & _RESOURCES]
     goes_out = not _GOES_OUT.isdisjoint(words(definition.name)) or len(definition.name) > LONGEST
     return Guessed(
         arguments=tuple(arguments),
@@ -112,7 +113,7 @@ def guessed(server: str, definition: Definition, tier: int) -> Guessed:
         before=tuple(written([name]) for name in outputs if set(words(name)) & _BEFORE)[:MOST],
         after=tuple(written([name]) for name in outputs if set(words(name)) & _AFTER)[:MOST],
         rollback=_pointer(_first(outputs, _ROLLBACK)),
-        idempotency_key=_pointer(next((name for name in plain if _is_key(name)), "")),
+        idempotency_key=_pointer(key),
     )
 
 
