@@ -2,7 +2,6 @@
 """`onrecord init` and `onrecord readiness`: rules for the tools that a server lists, and what they lack."""
 
 import os
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -42,7 +41,8 @@ def init(options: Namespace) -> int:
     text = _joined(old, _head(server, found) + draft.text)
     _check(text, file)
     if to_stdout:
-        sys.stdout.write(text.decode())
+        for line in text.decode().splitlines():
+            put(line)
         return 0
     _write(file, text, keep=bool(there and options.force))
     say(f"{file}: {draft.rules} rules for {server}; review each: what stands there outweighs what the server says")
