@@ -86,6 +86,7 @@ def test_every_proposal_can_be_taken_as_it_stands(tmp_path):
     assert rule.resource == "bank:{account}"
     assert rule.sensitive == ("/pin",)
     assert rule.summary == ("/account", "/amount")
+    assert rule.limits == {"/amount": 100}
 
 
 PAYMENT = {

@@ -33,6 +33,7 @@ _RESULT_IDS = listed("id uid uuid guid uri url sha number hash ref")
 _BEFORE, _AFTER = listed("before previous old original prior"), listed("after current new updated")
 _ROLLBACK = listed("rollback undo restore revert snapshot backup revision version")
 _KEYS = frozenset({("request", "id"), ("client", "token"), ("operation", "id"), ("transaction", "id")})
+_AMOUNTS = listed("amount total price sum value quantity")
 _SCALAR = frozenset({"integer", "number", "boolean"})
 
 
@@ -57,6 +58,7 @@ class Guessed:
     after: tuple[str, ...]
     rollback: str
     idempotency_key: str
+    amount: str
 
 
 def call_of(server: str, definition: Definition) -> Call:
@@ -114,6 +116,7 @@ def guessed(server: str, definition: Definition, tier: int) -> Guessed:
         after=tuple(written([name]) for name in outputs if set(words(name)) & _AFTER)[:MOST],
         rollback=_pointer(_first(outputs, _ROLLBACK)),
         idempotency_key=_pointer(key),
+        amount=_pointer(_first([name for name in plain if _kind(given, name) in ("number", "integer")], _AMOUNTS)),
     )
 
 
@@ -158,12 +161,18 @@ def _required_first(schema: Json, given: list[str]) -> list[str]:
 
 def _is_short(schema: Json, name: str) -> bool:
     """Say whether a property holds a number, a yes or no, or one of a few words."""
+    return "enum" in _about(schema, name) or _kind(schema, name) in _SCALAR
+
+
+def _kind(schema: Json, name: str) -> str:
+    kind = _about(schema, name).get("type")
+    return kind if isinstance(kind, str) else ""
+
+
+def _about(schema: Json, name: str) -> dict[str, Json]:
     inner = schema.get("properties") if isinstance(schema, dict) else None
     about = inner.get(name) if isinstance(inner, dict) else None
-    if not isinstance(about, dict):
-        return False
-    kind = about.get("type")
-    return "enum" in about or (isinstance(kind, str) and kind in _SCALAR)
+    return about if isinstance(about, dict) else {}
 
 
 def _marked(schema: Json) -> tuple[str, ...]:

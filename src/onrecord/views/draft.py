@@ -143,6 +143,8 @@ def proposals(guess: Guessed, treatment: Treatment) -> list[tuple[str, str, str]
         found += [(key, listed(value), "state") for key, value in _states(guess) if value]
     if tier >= 3 and guess.recipient:
         found.append(("recipient", quoted(guess.recipient), "who receives what it sends"))
+    if tier >= 3 and guess.amount:
+        found.append(("limits", f"{{ {quoted(guess.amount)} = 100 }}", "largest number that should stand there"))
     if tier >= 2 and guess.idempotency_key:
         found.append(("idempotency_key", quoted(guess.idempotency_key), "the same when it is sent again"))
     if tier >= 3 and (guess.rollback or tier >= 4):

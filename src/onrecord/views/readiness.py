@@ -127,6 +127,9 @@ def _references(
             yield _asked(key, getattr(treatment, key), proposed, needed=False)
     if tier >= RISKY and (guess.goes_out or guess.recipient or treatment.recipient):
         yield _asked("recipient", treatment.recipient, {"recipient": 'recipient = "/…"', **proposed}, needed=True)
+    if tier >= RISKY and (treatment.limits or guess.amount):
+        said = [f"{text} at most {most:g}" for text, most in treatment.limits]
+        yield _asked("limits", said, proposed, needed=False)
     if tier >= RISKY:
         needed = tier >= IRREVERSIBLE
         yield _asked("rollback", treatment.rollback, {"rollback": 'rollback = "runbook …"', **proposed}, needed=needed)
