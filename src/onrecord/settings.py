@@ -173,7 +173,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timestamp: TimestampSettings = TimestampSettings()
 
 
-_MAX_SETTINGS = 1 << 20  # bytes; a rule for each of some 5,000 tools
+MAX_SETTINGS = 1 << 20  # bytes; a rule for each of some 5,000 tools
 _LISTS: dict[str, type[msgspec.Struct]] = {"tool": ToolRule, "witness": WitnessSettings}  # `[[name]]`
 
 
@@ -196,7 +196,7 @@ def load(home: Home, path: Path | None = None) -> Loaded:
     """Read the settings from `path`, else from the home, else take the defaults. Raises ConfigError."""
     file = path or home.config
     try:
-        text = read_small(file, _MAX_SETTINGS)
+        text = read_small(file, MAX_SETTINGS)
     except NotSmall as e:
         raise ConfigError(f"{file}: is no file of settings: {e}") from e
     except FileNotFoundError:
@@ -205,6 +205,11 @@ def load(home: Home, path: Path | None = None) -> Loaded:
         return Loaded(Settings(), None, _digest(b""))
     except OSError as e:
         raise ConfigError(f"{file}: cannot be read: {os.strerror(e.errno or 0).lower()}") from e
+    return read(text, file)
+
+
+def read(text: bytes, file: Path) -> Loaded:
+    """Return the settings that `text`, which is that of `file`, holds. Raises ConfigError."""
     try:
         fields = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.doors.session import Session, onrecord
+from tests.doors.session import SERVER, Session, onrecord
 
 from onrecord.cli import main
 
@@ -72,6 +72,14 @@ VERBS = [
     ("redact", "--schema", "{home}/" + HOSTILE + ".txt"),
     ("redact", "--explain", HOSTILE),
     ("run", "--", HOSTILE),
+    ("init", "--", HOSTILE),
+    ("init", "-o", "-", "--server-id", HOSTILE, "--", *SERVER),
+    ("init", "-o", "{home}/" + HOSTILE + ".toml", "--", *SERVER),
+    ("init", "-o", "{home}/i" + HOSTILE, "--server-id", HOSTILE, "--", *SERVER),
+    ("readiness", "--", HOSTILE),
+    ("readiness", "--server-id", HOSTILE, "--", *SERVER),
+    ("readiness", "--server-id", HOSTILE, "--json", "--", *SERVER),
+    ("readiness", "--config", "{home}/" + HOSTILE + ".toml", "--", *SERVER),
     (HOSTILE,),
     ("tail", "--" + HOSTILE),
     ("tail", "-n", HOSTILE),

@@ -7,14 +7,19 @@ import stat
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+
+import msgspec
 
 from onrecord import compiled
 from onrecord.cli.terminal import print_json, put
 from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
+from onrecord.event.event import UNREADABLE
 from onrecord.ledger.keys import own_verifiers, read_keys
 from onrecord.ledger.lines import Line, lines_from, segment_files
 from onrecord.ledger.place import LOGS, Home, LogFolder
@@ -23,10 +28,13 @@ from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, verify
 from onrecord.ledger.whereabouts import UNIT, answers, read_moved
+from onrecord.rules.classify import ToolRule
 from onrecord.settings import home_folder, load
 
 _ROOM_BYTES = 256 * 1024 * 1024  # some 250,000 events; less is worth a warning
 _CANARY = "ghp_" + "0123456789abcdefghijABCDEFGHIJ" + "012345"  # a dummy of a known form
+_SHOWN = 10  # rules that match nothing
+_NAMES = (b'"tool_name":', b'"resource_uri":', b'"prompt_name":')
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
@@ -99,6 +107,53 @@ def _check_settings(home: Home) -> Iterator[Finding]:
         yield Finding("ok", "settings", f"{loaded.path}: {len(loaded.settings.tool)} tool rules")
 
 
+class _Named(msgspec.Struct):
+    """What an event says of what was called or listed."""
+
+    server_id: str = ""
+    tool_name: str = ""
+    resource_uri: str = ""
+    prompt_name: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.tool_name or self.resource_uri or self.prompt_name
+
+
+def _check_rules(home: Home) -> Iterator[Finding]:
+    rules = load(home).settings.tool
+    if not rules:
+        return
+    seen: set[tuple[str, str]] = set()
+    for line in _lines(home.log()):
+        if b'"server_id":' in line.data and any(field in line.data for field in _NAMES):
+            with suppress(*UNREADABLE):  # verify says what became of such a line
+                named = msgspec.json.decode(line.data, type=_Named)
+                seen.add((named.server_id, named.name))
+    if not seen:
+        yield Finding("ok", "rules", f"{len(rules)} for tools; no call is on the record yet to try them on")
+        return
+    idle = [(i, rule) for i, rule in enumerate(rules, 1) if not any(rule.matches(*one) for one in seen)]
+    for i, rule in idle[:_SHOWN]:
+        text = f"tool {i} (server {rule.server!r}, tool {rule.tool!r}) matches nothing that is on the record"
+        yield Finding("warn", "rules", text + _meant(rule, seen))
+    if len(idle) > _SHOWN:
+        yield Finding("warn", "rules", f"and {len(idle) - _SHOWN} more that match nothing")
+    if not idle:
+        yield Finding("ok", "rules", f"{len(rules)} for tools; each matches something that is on the record")
+
+
+def _meant(rule: ToolRule, seen: Collection[tuple[str, str]]) -> str:
+    """Return what else a rule that matches nothing may mean."""
+    anything = msgspec.structs.replace(rule, tool="*")
+    here = sorted({tool for server, tool in seen if anything.matches(server, tool)})
+    if here:
+        near, of = get_close_matches(rule.tool, here, n=1), "tool"
+    else:
+        near, of = get_close_matches(rule.server, sorted({server for server, _ in seen}), n=1), "server"
+    return f"; did you mean {of} {near[0]!r}?" if near else ""
+
+
 def _check_redaction(home: Home) -> Iterator[Finding]:
     searching = compiled.ready()
     if searching.gate == "hyperscan":
@@ -154,4 +209,4 @@ def _look_at(home: Home, log: str) -> Finding:
     return Finding("ok" if good else "fail", "ledger", text if begun else f"{log}: a key and no event yet")
 
 
-_CHECKS = (_check_platform, _check_home, _check_settings, _check_redaction, _check_ledger)
+_CHECKS = (_check_platform, _check_home, _check_settings, _check_rules, _check_redaction, _check_ledger)

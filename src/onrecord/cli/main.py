@@ -13,12 +13,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from onrecord.cli import streams
 from onrecord.cli.policy_options import add_policy
 from onrecord.cli.terminal import Parser, say
 from onrecord.cli.tools_options import add_options
+from onrecord.cli.verbs import Verbs as _Verbs
+from onrecord.cli.verbs import add_init, add_readiness
+from onrecord.cli.verbs import verb as _verb
 from onrecord.errors import CommandError, OnRecordError
 from onrecord.ledger.place import LOGS
 from onrecord.version import __version__
@@ -93,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     for add in (
         _add_run,
+        add_init,
+        add_readiness,
         _add_tail,
         _add_show,
         _add_tag,
@@ -111,23 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(verbs)
     add_policy(verbs, _verb)
-    return parser
-
-
-class _Verbs(Protocol):  # what `add_subparsers` returns has no public name
-    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser: ...  # noqa: A002
-
-
-def _verb(verbs: _Verbs, name: str, about: str, module: str) -> argparse.ArgumentParser:
-    """Add a verb whose function is `main` in `onrecord.cli.<module>`, imported only when it is used."""
-
-    def run(options: argparse.Namespace) -> int:
-        from importlib import import_module
-
-        return int(getattr(import_module(f"onrecord.cli.{module}"), name)(options))
-
-    parser = verbs.add_parser(name, help=about, description=about)
-    parser.set_defaults(verb=run)
     return parser
 
 

@@ -54,7 +54,7 @@ class Server:
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
             )
         except OSError as e:
-            raise _cannot_start(command[0], e) from e
+            raise cannot_start(command[0], e) from e
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self.signalled = False
@@ -88,7 +88,8 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _cannot_start(program: str, error: OSError) -> CommandError:
+def cannot_start(program: str, error: OSError) -> CommandError:
+    """Return the error that says why `program` could not be started, with the exit code of a shell."""
     if shutil.which(program) is None and os.sep not in program:
         return CommandError(f"cannot start {program!r}: there is no such command on the PATH", 127)
     code = 127 if isinstance(error, FileNotFoundError) else 126  # what a shell says

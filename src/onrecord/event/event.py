@@ -164,6 +164,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     # what was decided
     scope_required: Annotated[Texts, _about("scopes that the tool asks for")] = ()
+    limits_exceeded: Annotated[Texts, _about("JSON Pointers of arguments past the limits of the manifest")] = ()
     scope_present: Annotated[Texts, _about("scopes that the caller had")] = ()
     policy_decision: Annotated[PolicyDecision, _about("whether it may run")] = ""
     policy_reason: Annotated[str, _about("why, in full")] = ""
@@ -206,6 +207,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     late: Annotated[bool, _about("the answer came after the call was closed")] = False
 
     # what changed
+    result_id: Annotated[str, _about("id of what was made or changed, as the result names it")] = ""
     before_summary: Annotated[str, _about("state before, as far as known")] = ""
     after_summary: Annotated[str, _about("state after, as far as known")] = ""
     rollback_reference: Annotated[str, _about("how to undo it")] = ""

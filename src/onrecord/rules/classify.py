@@ -10,24 +10,18 @@ Tier says what must be on disk before a call goes on; classification says which 
 written at all. This file decides both and reads no value of a call, only what it is called.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
-import msgspec
-from msgspec import Meta
-
-from onrecord.errors import ConfigError
 from onrecord.event.call import Call
 from onrecord.event.event import EventType
-from onrecord.rules import pointer
-from onrecord.rules.actions import check_actions
-from onrecord.rules.pattern import glob, utf8
+from onrecord.rules.manifest import Class, Manifest, Output, ToolRule
 from onrecord.rules.words import LONGEST, listed, words
 
-Class: TypeAlias = Literal["low", "medium", "high", "critical"]
+__all__ = ["Class", "Manifest", "Output", "ToolRule", "Treatment", "classify"]
+
 Durability: TypeAlias = Literal["written", "flushed", "signed"]
-Output: TypeAlias = Literal["annotate", "strip", "block"]
 Source: TypeAlias = Literal["manifest", "annotations", "name", "default"]
 
 # What the verbs in a tool's name do that can't be taken back. Sending is here because what was sent
@@ -60,62 +54,9 @@ _RESULTS: tuple[Durability, ...] = ("written", "written", "written", "signed", "
 _T = TypeVar("_T")
 
 
-class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the operator says about tools whose server and name match. A rule may say as little as it likes.
-
-    `server` is matched with the name of the server in this recorder's configuration, `tool` with
-    the name of the tool or prompt, or the URI of the resource. Pointers are JSON Pointers (RFC
-    6901) in which the token `*` stands for any key or index: `summary` and `sensitive` into the
-    arguments, `output_summary` and `sensitive_output` into `structuredContent`. `actions` says what is
-    done with what is found (see `actions.py`). `scope` are the scopes that a caller must have.
-    """
-
-    server: str = "*"
-    tool: str = "*"
-    tier: Annotated[int, Meta(ge=0, le=4)] | None = None
-    classification: Class | None = None
-    summary: tuple[str, ...] | None = None
-    output_summary: tuple[str, ...] | None = None
-    sensitive: tuple[str, ...] = ()
-    sensitive_output: tuple[str, ...] = ()
-    actions: dict[str, str] = {}
-    retention_class: str = ""
-    output: Output | None = None
-    scope: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        for key in ("summary", "output_summary", "sensitive", "sensitive_output"):
-            for text in getattr(self, key) or ():
-                _check_pointer(text, f"tool '{self.tool}': {key}")
-        try:
-            check_actions(self.actions, f"tool '{self.tool}': actions")
-        except ConfigError as e:
-            raise ValueError(str(e)) from e  # msgspec says where in the file
-
-    def matches(self, server: str, tool: str) -> bool:
-        """Say whether this rule speaks about `tool` of `server`."""
-        return _matches(self.server, server) and _matches(self.tool, tool)
-
-
-Manifest: TypeAlias = Sequence[ToolRule]
-
-
-def _check_pointer(text: str, where: str) -> None:
-    if not text.startswith("/"):
-        raise ValueError(f"{where}: {text!r} is not a JSON Pointer; it must start with '/', as in '/account/id'")
-    try:
-        pointer.parse(text)
-    except ValueError as e:
-        raise ValueError(f"{where}: {e}") from e
-
-
-def _matches(pattern: str, name: str) -> bool:
-    return pattern in ("*", name) or glob(pattern).fits(utf8(name))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Treatment:
-    """How one call is to be treated. `source` says where its tier comes from."""
+    """How one call is to be treated: what rules say of it, see `ToolRule`. `source` says where its tier comes from."""
 
     tier: int
     classification: Class
@@ -128,6 +69,16 @@ class Treatment:
     source: Source = "default"
     output: Output | None = None
     scope: tuple[str, ...] = ()
+    approver_roles: tuple[str, ...] = ()
+    limits: tuple[tuple[str, float], ...] = ()
+    resource: str = ""
+    recipient: str = ""
+    result_id: str = ""
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    rollback: str = ""
+    idempotency_key: str = ""
+    allow_duplicates: bool = False
 
     @property
     def attempt_durability(self) -> Durability:
@@ -160,6 +111,7 @@ def classify(call: Call, manifest: Manifest) -> Treatment:
     retention = _first([rule.retention_class or None for rule in rules])
     if not rules:
         return Treatment(tier=tier, classification=classification, retention_class="standard", source=source)
+    duplicates: list[bool | None] = [rule.allow_duplicates for rule in rules]
     return Treatment(
         tier=tier,
         classification=classification,
@@ -172,6 +124,16 @@ def classify(call: Call, manifest: Manifest) -> Treatment:
         source=source,
         output=_first(outputs),
         scope=_first([rule.scope for rule in rules]) or (),
+        approver_roles=_first([rule.approver_roles for rule in rules]) or (),
+        limits=tuple({key: rule.limits[key] for rule in reversed(rules) for key in rule.limits}.items()),
+        resource=_said([rule.resource for rule in rules]),
+        recipient=_said([rule.recipient for rule in rules]),
+        result_id=_said([rule.result_id for rule in rules]),
+        before=_first([rule.before for rule in rules]) or (),
+        after=_first([rule.after for rule in rules]) or (),
+        rollback=_said([rule.rollback for rule in rules]),
+        idempotency_key=_said([rule.idempotency_key for rule in rules]),
+        allow_duplicates=_first(duplicates) or False,
     )
 
 
@@ -198,3 +160,7 @@ def warns(name: str) -> bool:
 
 def _first(values: list[_T | None]) -> _T | None:
     return next((value for value in values if value is not None), None)
+
+
+def _said(texts: list[str]) -> str:
+    return _first([text or None for text in texts]) or ""

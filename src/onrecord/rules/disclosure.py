@@ -15,7 +15,11 @@ written for every class; they show no value.
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from onrecord.rules import pointer
 from onrecord.rules.classify import Treatment
+from onrecord.rules.inspection import Inspection
+
+MOST_POINTERS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +52,14 @@ def disclosed(treatment: Treatment, *, schema_known: bool) -> Disclosure:
 def without_values(shown: Disclosure, *, keys: bool) -> Disclosure:
     """Return the same without values, and without keys too unless `keys`."""
     return replace(shown, values="none", keys=shown.keys and keys)
+
+
+def places_withheld(inspection: Inspection, shown: Disclosure) -> tuple[str, ...]:
+    """Return what may be said of where values are withheld; of too many places, the whole and the first."""
+    if shown.pointers == "none" or not inspection.fields:
+        return ()
+    roots = tuple(dict.fromkeys(pointer.written(path[:1]) for path in inspection.fields))
+    if shown.pointers == "root" or not inspection.secrets.complete:
+        return roots
+    named = tuple(dict.fromkeys(inspection.pointers(MOST_POINTERS)))
+    return (*roots, *named) if len(inspection.fields) > MOST_POINTERS else named

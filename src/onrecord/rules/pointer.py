@@ -7,6 +7,7 @@ whole string, and what is to be shown is nothing.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from onrecord.event.call import Json
@@ -17,6 +18,7 @@ ANY = "*"
 MOST_PLACES = 10_000  # that one pointer with `*` may name; past this the whole value is the place
 
 
+@lru_cache(maxsize=4_096)  # those of a manifest come with each call
 def parse(text: str) -> Tokens:
     """Return the tokens of a pointer. Raises ValueError where it is none."""
     if not text:

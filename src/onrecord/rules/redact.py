@@ -20,22 +20,23 @@ from msgspec.structs import replace
 from onrecord.event.call import Call, Json, Result
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
-from onrecord.rules import outcome, pointer
+from onrecord.rules import outcome
 from onrecord.rules.actions import Handling, Own, Table, check_cut
 from onrecord.rules.called import names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.commands import shown_command
+from onrecord.rules.depth import ASKED, SCOPE_FROM, Depth
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.labels import cut
 from onrecord.rules.digests import Digests
-from onrecord.rules.disclosure import Disclosure, disclosed, without_values
+from onrecord.rules.disclosure import Disclosure, disclosed, places_withheld, without_values
 from onrecord.rules.echo import Secrets, readable
 from onrecord.rules.gathering import gathered
 from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
 from onrecord.rules.neutral import neutral
 from onrecord.rules.pointer import Tokens
 from onrecord.rules.seal import NAMES, sealed, withheld
-from onrecord.rules.summary import summary_of_all, summary_of_places, text_at
+from onrecord.rules.summary import summary, summary_of_all, text_at
 from onrecord.rules.tool_schema import (
     PROTOCOL,
     UNKNOWN,
@@ -55,7 +56,6 @@ OUTPUT_ROOM = 65_536  # characters of a response that are looked at
 LONGEST_NAME = 256  # characters of a name from outside that are kept
 LONGEST_WORD = 512  # characters of a word of a command line, or of another fact, that are kept
 MOST_KEYS = 200
-MOST_POINTERS = 100
 MOST_TAGS = 32
 REMEMBERED = 4_096  # tool definitions, and ways to handle values
 DEADLINE_NS = 500_000_000  # that one event may take; what was not looked at by then is withheld
@@ -68,7 +68,7 @@ _SHARED = (
     *(name for name in NAMES if name != "error_type"),
     *("trace_id", "span_id", "user_id", "tenant_id", "identity_source", "identity_assurance", "session_id"),
     *("server_id", "transport", "direction", "tool_definition_hash", "risk_tier", "data_classification"),
-    *("redaction_policy", "retention_class"),
+    *("redaction_policy", "retention_class", "scope_required", *ASKED),
 )
 
 
@@ -229,6 +229,7 @@ class Redactor:
             data_classification=treatment.classification,
             redaction_policy=_policy(self._rules, treatment.actions) if treatment.actions else self._policy,
             retention_class=treatment.retention_class,
+            scope_required=treatment.scope if treatment.tier >= SCOPE_FROM else (),
         )
 
     def _attempt(self, call: Call, treatment: Treatment, base: Event, secrets: Secrets) -> Event:
@@ -247,11 +248,12 @@ class Redactor:
             fields["arg_keys"] = tuple(inspection.key(key) for key in list(arguments)[:MOST_KEYS])
         if secrets.complete and not secrets.shut:  # else something that was not noted might be among the values
             declared = treatment.summary
-            fields["input_summary"] = self._summary(shown, arguments, ("arguments",), declared, inspection)
+            fields["input_summary"] = summary(shown, arguments, ("arguments",), declared, inspection, self._cut)
         return replace(
             base,
             **fields,
             **self._noted(inspection, shown),
+            **self._depth(treatment, shown, inspection, schema, base).of_arguments(arguments),
             input_hash=base.input_hash or self.digest(call),
             input_size=call.size_bytes,
             tool_definition_hash=call.definition.digest if call.definition else "",
@@ -259,12 +261,20 @@ class Redactor:
             span_id=inspection.code(call.trace.span_id, 16),
         )
 
+    def _depth(
+        self, treatment: Treatment, shown: Disclosure, inspection: Inspection, schema: ToolSchema, base: Event
+    ) -> Depth:
+        digests = self._digests_of(base.tenant_id or self._tenant)
+        return Depth(
+            treatment=treatment, shown=shown, inspection=inspection, digests=digests, schema_known=schema.known
+        )
+
     def _noted(self, inspection: Inspection, shown: Disclosure) -> _Fields:
         """Return what an event says of what was withheld, whatever its class: labels, tags and, as allowed, places."""
         if inspection.spent:
             self.counts["cut"] += 1
         return {
-            "sensitive_fields": _sensitive_fields(inspection, shown),
+            "sensitive_fields": places_withheld(inspection, shown),
             "data_kinds": tuple(inspection.kinds),
             "value_tags": tuple(inspection.tags)[:MOST_TAGS],
         }
@@ -310,15 +320,6 @@ class Redactor:
         self._plain.add(name)
         return True
 
-    def _summary(
-        self, shown: Disclosure, value: Json, root: Tokens, declared: Sequence[str], inspection: Inspection
-    ) -> str:
-        if shown.values == "all":
-            return summary_of_all(value, root, inspection, self._cut)
-        if shown.values == "declared" and declared:
-            return summary_of_places(value, root, declared, inspection, self._cut)
-        return ""
-
     # results
 
     def _result(self, call: Call, treatment: Treatment, result: Result, base: Event, secrets: Secrets) -> Event:
@@ -336,6 +337,7 @@ class Redactor:
             # the text repeats values too short to be told apart, or stands in for what the marks are about
             inspection.held[root, "content"] = UNPLACED
         shown = disclosed(treatment, schema_known=schema.known)
+        depth = self._depth(treatment, shown, inspection, schema, base)
         if not secrets.complete or secrets.shut:
             shown = without_values(shown, keys=secrets.complete)
         if not shown.keys or (root, "structuredContent") in inspection.held or (root,) in inspection.held:
@@ -347,6 +349,7 @@ class Redactor:
             output_type=() if root == "error" else outcome.content_types(body),
             fields_returned=tuple(inspection.key(key) for key in keys),
             **self._noted(inspection, shown),
+            **({} if failed else depth.of_result(body)),
             error_summary=self._error(shown, body, root, inspection) if failed else "",
             output_summary="" if failed else self._output(shown, body, treatment, inspection),
         )
@@ -359,7 +362,8 @@ class Redactor:
         if shown.values == "all":
             return summary_of_all(body, ("result",), inspection, self._cut)
         inner = outcome.structured(body)
-        return self._summary(shown, inner, ("result", "structuredContent"), treatment.output_summary, inspection)
+        declared = treatment.output_summary
+        return summary(shown, inner, ("result", "structuredContent"), declared, inspection, self._cut)
 
     # facts
 
@@ -386,14 +390,3 @@ class Redactor:
 def _policy(rules: str, own: Own = ()) -> str:
     said = f"{rules}:{sorted(own)}" if own else rules
     return f"{NAME}+{hashlib.sha256(said.encode()).hexdigest()[:8]}"
-
-
-def _sensitive_fields(inspection: Inspection, shown: Disclosure) -> tuple[str, ...]:
-    """Return what may be said of where values are withheld; of too many places, the whole and the first."""
-    if shown.pointers == "none" or not inspection.fields:
-        return ()
-    roots = tuple(dict.fromkeys(pointer.written(path[:1]) for path in inspection.fields))
-    if shown.pointers == "root" or not inspection.secrets.complete:
-        return roots
-    named = tuple(dict.fromkeys(inspection.pointers(MOST_POINTERS)))
-    return (*roots, *named) if len(inspection.fields) > MOST_POINTERS else named

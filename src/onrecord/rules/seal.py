@@ -20,6 +20,10 @@ BODY = 31 * 1024  # bytes of an encoded event; the ledger adds its own keys, and
 
 _SUMMARIES = ("input_summary", "output_summary", "error_summary")
 _KEYS = ("arg_keys", "fields_returned")
+_REFERENCES = (
+    *("downstream_resource", "recipient", "result_id", "before_summary", "after_summary"),
+    *("rollback_reference", "idempotency_key"),
+)
 # Names that clients and servers give.
 NAMES = (
     *("method", "request_id", "tool_name", "resource_uri", "prompt_name", "error_type"),
@@ -53,10 +57,11 @@ OUTSIDE = frozenset(
         *NAMES,
         *_SUMMARIES,
         *_KEYS,
-        *("downstream_resource", "recipient", "model", "model_step_id", "scope_required", "scope_present"),
+        *_REFERENCES,
+        *("limits_exceeded", "model", "model_step_id", "scope_required", "scope_present"),
         *("policy_reason", "consent_client", "consent_scope", "consent_downstream", "approval_role"),
-        *("approval_prompt_version", "approval_fields_shown", "before_summary", "after_summary"),
-        *("rollback_reference", "idempotency_key", "content_reference", "sensitive_fields", "detail", "ext"),
+        *("approval_prompt_version", "approval_fields_shown", "content_reference"),
+        *("sensitive_fields", "detail", "ext"),
     }
 )
 _FIELDS = {name: getattr(Event(), name) for name in Event.__struct_fields__ if name in OUTSIDE}
@@ -71,7 +76,7 @@ def sealed(event: Event, secrets: Secrets, detectors: Detectors) -> tuple[Event,
     event, body = _fitted(event)
     if _is_clean(event, secrets, detectors):
         return event, body
-    bare = replace(_emptied(event, *_SUMMARIES, *_KEYS, "sensitive_fields"), redaction_error=True)
+    bare = replace(_emptied(event, *_SUMMARIES, *_KEYS, *_REFERENCES, "sensitive_fields"), redaction_error=True)
     body = encode(bare)
     if len(body) <= BODY and _is_clean(bare, secrets, detectors):
         return bare, body
@@ -88,7 +93,7 @@ def withheld(event: Event) -> tuple[Event, bytes]:
 def _fitted(event: Event) -> tuple[Event, bytes]:
     """Return `event` and its encoding, with what takes most room left out until it fits."""
     body = encode(event)
-    for names in (_SUMMARIES, _KEYS, ("sensitive_fields",), ("detail",)):
+    for names in (_SUMMARIES, _KEYS, _REFERENCES, ("sensitive_fields",), ("detail",)):
         if len(body) <= BODY:
             break
         event = _emptied(event, *names)

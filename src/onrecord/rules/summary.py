@@ -12,6 +12,7 @@ import msgspec
 from onrecord.event.call import Json
 from onrecord.rules import pointer
 from onrecord.rules.detection.labels import cut
+from onrecord.rules.disclosure import Disclosure
 from onrecord.rules.gathering import LONG_NUMBER, digits
 from onrecord.rules.inspection import BINARY, Inspection
 from onrecord.rules.outcome import is_binary
@@ -22,6 +23,17 @@ MOST_PLACES = 64  # declared places that are shown
 MORE = "…"
 
 _encode = msgspec.json.Encoder().encode
+
+
+def summary(
+    shown: Disclosure, value: Json, root: Tokens, declared: Sequence[str], inspection: Inspection, limit: int
+) -> str:
+    """Return of `value`, which was inspected under `root`, what `shown` allows: all, what is declared, or nothing."""
+    if shown.values == "all":
+        return summary_of_all(value, root, inspection, limit)
+    if shown.values == "declared" and declared:
+        return summary_of_places(value, root, declared, inspection, limit)
+    return ""
 
 
 def summary_of_all(value: Json, root: Tokens, inspection: Inspection, limit: int) -> str:
@@ -65,6 +77,29 @@ def text_at(body: Json, root: str, place: Tokens, inspection: Inspection, limit:
         value = _child(value, token)
         path = (*path, token)
     return cut(inspection.text(value, path), limit) if isinstance(value, str) else ""
+
+
+def shown_at(body: Json, root: Tokens, place: Tokens, inspection: Inspection) -> str:
+    """Return what may be shown at `place` in `body`, which was inspected under `root`: text as it is, else JSON."""
+    value: Json = body
+    path = root
+    for token in place:
+        if path in inspection.held:
+            return inspection.held[path]
+        value, path = _child(value, token), (*path, token)
+    shown = _Copy(inspection, SIZE, SIZE).of(value, path)
+    return shown if isinstance(shown, str) else _encode(shown).decode()
+
+
+def plain_at(body: Json, place: Tokens) -> str:
+    """Return what lies at `place` in `body`, as `shown_at` would show it if nothing were withheld or too long."""
+    value = pointer.value_at(body, place)
+    if isinstance(value, str):
+        return value
+    try:
+        return _encode(value).decode()
+    except (ValueError, OverflowError, RecursionError):  # lone surrogates, very large integers
+        return ""
 
 
 def _child(value: Json, token: str) -> Json:

@@ -19,7 +19,10 @@ from onrecord.rules.pattern import Offsets, Pattern, utf8
 OVERFLOW = "overflow"  # more than may be looked at
 BUDGET = "budget"  # longer, or later, than may be looked at
 SENSITIVE = "sensitive"  # what is marked and whose name says nothing
-REASONS = frozenset({OVERFLOW, BUDGET, "binary", "marked", "number"})  # why something is withheld, whatever it is
+CLASS = "class"  # what the classification of a call does not show; of all reasons the one that may bear a tag
+REASONS = frozenset(
+    {OVERFLOW, BUDGET, CLASS, "binary", "marked", "number"}
+)  # why something is withheld, whatever it is
 # Personal data that is known by its last four characters without being given away.
 PARTIAL = frozenset({"card-number", "iban", "phone", "phone-number"})
 PLACEHOLDERS = Pattern(r"\[(?:REDACTED|WITHHELD):[a-z0-9-]{1,40}(?:#[0-9a-f]{8}|\*[0-9A-Za-z]{4})?\]")
@@ -42,7 +45,7 @@ def placeholders(text: str, labels: Collection[str]) -> list[tuple[int, int]]:
 def _is_ours(written: str, labels: Collection[str]) -> bool:
     label = label_in(written)
     if written.startswith("[WITHHELD"):
-        return label in REASONS and written.endswith(f":{label}]")
+        return label in REASONS and (label == CLASS or written.endswith(f":{label}]")) and "*" not in written
     return label in labels and ("*" not in written or label in PARTIAL)
 
 

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a verb is added to the command line, and the two that ask a server for its tools."""
+
+import argparse
+from pathlib import Path
+from typing import Protocol
+
+
+class Verbs(Protocol):  # what `add_subparsers` returns has no public name
+    """Where verbs are added."""
+
+    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser:  # noqa: A002
+        """Add one."""
+        ...
+
+
+def verb(verbs: Verbs, name: str, about: str, module: str) -> argparse.ArgumentParser:
+    """Add a verb whose function is `name` in `onrecord.cli.<module>`, imported only when it is used."""
+
+    def run(options: argparse.Namespace) -> int:
+        from importlib import import_module
+
+        return int(getattr(import_module(f"onrecord.cli.{module}"), name)(options))
+
+    parser = verbs.add_parser(name, help=about, description=about)
+    parser.set_defaults(verb=run)
+    return parser
+
+
+def add_init(verbs: Verbs) -> None:
+    """Add `onrecord init`."""
+    parser = verb(verbs, "init", "write rules for the tools of a server, to be reviewed", "manifest")
+    parser.usage = "onrecord init [--server-id ID] [--out FILE] [--merge | --force] [--timeout TIME] -- COMMAND…"
+    parser.description = (
+        "Starts a stdio server, reads its list of tools, and writes one [[tool]] for each: what is inferred as "
+        "values, which change nothing, and what is proposed as comments. No tool is called."
+    )
+    parser.add_argument(
+        "--out", "-o", metavar="FILE", help="where to (default: onrecord.toml in the home; - for stdout)"
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--merge", action="store_true", help="add to a file that is there what it leaves unsaid")
+    how.add_argument("--force", action="store_true", help="write a file that is there anew; the old one is kept")
+    _add_server(parser)
+
+
+def add_readiness(verbs: Verbs) -> None:
+    """Add `onrecord readiness`."""
+    parser = verb(verbs, "readiness", "say for each tool of a server what its rule lacks", "manifest")
+    parser.usage = "onrecord readiness [--server-id ID] [--config FILE] [--json] [--timeout TIME] -- COMMAND…"
+    parser.description = (
+        "Starts a stdio server, reads its list of tools, and says for each what is set, what is inferred, what is "
+        "missing and what to write. No tool is called. Exit code 1: a tool of tier 3 or 4 lacks something."
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
+    parser.add_argument("--json", action="store_true")
+    _add_server(parser)
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server-id", metavar="ID", help="name of the server on the record (default: its command)")
+    parser.add_argument(
+        "--timeout", metavar="TIME", type=_duration, default=60, help="for the server to answer in (default: 1m)"
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the server to start")
+
+
+def _duration(text: str) -> int:
+    from onrecord.cli.verify import duration_s
+
+    return duration_s(text)

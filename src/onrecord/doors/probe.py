@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks a stdio server for its tools, and for nothing else: starts it, shakes hands in either era, lists, ends it.
+
+The first question is `server/discover` (2026-07-28). A server that doesn't know it, or answers
+anything that no modern server would, is asked again with `initialize`; one that ends at the sight of
+it is started anew and asked so at once. No tool is called. What the server prints beside the protocol
+is skipped, what it asks is declined, and everything has a limit: a server is somebody else's program.
+"""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+from typing import IO
+
+from onrecord.doors import protocol, wire
+from onrecord.doors.stdio import cannot_start
+from onrecord.errors import CommandError, MessageRefused
+from onrecord.event.call import Definition, Json
+from onrecord.rules.neutral import neutral
+from onrecord.version import __version__
+
+MODERN = "2026-07-28"
+LEGACY = "2025-11-25"
+PATIENCE_S = 10.0  # for an answer to the first question; some servers leave it without one
+MOST_PAGES = 200
+MOST_TOOLS = 2_000
+MOST_LINES = 20_000  # that a server may say before it has answered
+_LONGEST = 16 << 20  # bytes of one line
+_TOLD = 5  # lines of its standard error that are shown where it failed
+_GRACE_S = 2.0  # from the end of its input to a signal, and from that to the next
+_UNKNOWN_METHOD = -32601
+_MODERN_META: Json = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "onrecord", "version": __version__},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What a server says of itself: its own claims, raw. `odd` says what of its list could not be used."""
+
+    name: str
+    version: str
+    protocol_version: str
+    tools: tuple[Definition, ...]
+    odd: tuple[str, ...] = ()
+
+
+class _Ended(Exception):
+    """The server ended, or closed its output."""
+
+
+class _Late(Exception):
+    """No answer in time."""
+
+
+def ask(command: Sequence[str], *, timeout_s: float) -> Listed:
+    """Start `command`, and return what it lists. Raises CommandError, which says what went wrong."""
+    ends = time.monotonic() + timeout_s
+    for modern_first in (True, False):
+        with _Conversation(command, ends) as talk:
+            try:
+                return talk.listed(modern_first=modern_first)
+            except _Late:
+                raise CommandError(f"the server listed no tools within {timeout_s:g} s{talk.told()}", 2) from None
+            except _Ended:
+                if talk.answered or not modern_first:
+                    raise CommandError(f"the server ended before it listed its tools{talk.told()}", 2) from None
+    raise AssertionError  # the second turn returns or raises
+
+
+class _Conversation:
+    """One start of the server."""
+
+    def __init__(self, command: Sequence[str], ends: float) -> None:
+        self._ends = ends
+        self._asked = 0
+        self._meta: Json = None
+        self._open = ""  # the first question, while it has no answer
+        self._lines = 0
+        self.answered = False
+        self._said: queue.Queue[bytes | None] = queue.Queue(maxsize=64)
+        self._errors: deque[bytes] = deque(maxlen=_TOLD)
+        pipe = subprocess.PIPE
+        try:
+            self._child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+        except OSError as e:
+            raise cannot_start(command[0], e) from e
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        assert self._child.stderr is not None
+        self._stdin = self._child.stdin
+        heard = (self._hear, self._child.stdout), (self._hear_errors, self._child.stderr)
+        self._ears = [Thread(target=work, args=(source,), name="onrecord-probe", daemon=True) for work, source in heard]
+        for ear in self._ears:
+            ear.start()
+
+    def __enter__(self) -> "_Conversation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._stdin.close()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(_GRACE_S)
+                break
+            self._signal(number)
+        else:
+            self._child.wait()
+        self._signal(signal.SIGKILL)  # what it left behind in its group
+        for ear in self._ears:
+            self._join(ear)
+
+    def _join(self, ear: Thread) -> None:
+        """Wait for a thread that reads what the server said, and let it say it to nobody."""
+        ends = time.monotonic() + _GRACE_S
+        while ear.is_alive() and time.monotonic() < ends:
+            with suppress(queue.Empty):
+                while True:
+                    self._said.get_nowait()
+            ear.join(0.02)
+
+    def _signal(self, number: int) -> None:
+        with suppress(OSError):
+            os.killpg(self._child.pid, number)
+
+    def told(self) -> str:
+        """Return what the server said last on its standard error, fit for a terminal."""
+        lines = [neutral(line.decode(errors="replace").strip(), limit=200) for line in list(self._errors)]
+        said = "; ".join(line for line in lines if line)
+        return f"; it said: {said}" if said else ""
+
+    # hearing
+
+    def _hear(self, source: IO[bytes]) -> None:
+        with source, suppress(OSError, ValueError):
+            while line := source.readline(_LONGEST + 1):
+                if len(line) > _LONGEST:
+                    break
+                self._said.put(line)
+        self._said.put(None)
+
+    def _hear_errors(self, source: IO[bytes]) -> None:
+        with source, suppress(OSError, ValueError):
+            while line := source.readline(1 << 16):
+                self._errors.append(line)
+
+    def _next(self, ends: float) -> wire.Message | None:
+        """Return the next message of the server; None for a line that is none. Raises _Ended, _Late."""
+        try:
+            line = self._said.get(timeout=max(0.0, min(ends, self._ends) - time.monotonic()))
+        except queue.Empty:
+            raise _Late from None
+        self._lines += 1
+        if line is None or self._lines > MOST_LINES:
+            raise _Ended
+        try:
+            return wire.decode(line, lone_surrogates="forgive")
+        except MessageRefused:
+            return None
+
+    def _answer_to(self, ids: Sequence[str], ends: float) -> wire.Response:
+        """Return the first answer to one of the requests `ids`; what the server asks meanwhile is declined."""
+        while True:
+            message = self._next(ends)
+            if isinstance(message, wire.Request):
+                known = message.method == "ping"
+                refusal = {"error": {"code": _UNKNOWN_METHOD, "message": "not here: tools are only being listed"}}
+                self._send({"id": message.id, **({"result": {}} if known else refusal)})
+            elif isinstance(message, wire.Response) and message.id in ids:
+                self.answered = True
+                return message
+
+    # asking
+
+    def _send(self, message: dict[str, object]) -> None:
+        try:
+            self._stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+            self._stdin.flush()
+        except OSError:
+            raise _Ended from None
+
+    def _request(self, method: str, **params: Json) -> str:
+        self._asked += 1
+        name = f"onrecord-{self._asked}"
+        said = params if self._meta is None else {**params, "_meta": self._meta}
+        self._send({"id": name, "method": method, "params": said})
+        return name
+
+    def listed(self, *, modern_first: bool) -> Listed:
+        """Shake hands, and return what the server lists. Raises _Ended, _Late, CommandError."""
+        opening = self._discovered() if modern_first else None
+        if opening is None:
+            opening = self._initialised()
+        claims = protocol.server_claims(opening.result)
+        tools, odd, seen = list[Definition](), list[str](), set[str]()
+        for page in self._pages():
+            named = protocol.definitions_in(page.result)
+            if page.server:
+                claims = protocol.Claims(name=page.server, version=page.version, protocol_version=MODERN)
+            if nameless := page.count - len(named):
+                odd.append(f"{nameless} entries of the list are no tools with a name")
+            for one in named:
+                if one.name in seen:
+                    odd.append(f"{neutral(one.name, limit=80)} is listed twice; the first counts")
+                elif len(tools) < MOST_TOOLS:
+                    seen.add(one.name)
+                    tools.append(one)
+                else:
+                    odd.append(f"only the first {MOST_TOOLS} tools are looked at")
+                    return self._of(claims, tools, odd)
+        return self._of(claims, tools, odd)
+
+    def _of(self, claims: protocol.Claims, tools: list[Definition], odd: list[str]) -> Listed:
+        version = claims.protocol_version or (MODERN if self._meta is not None else "")
+        return Listed(
+            name=claims.name, version=claims.version, protocol_version=version, tools=tuple(tools), odd=tuple(odd)
+        )
+
+    def _discovered(self) -> wire.Response | None:
+        """Return a modern server's answer to the first question, or None where it is to be asked the old way."""
+        self._meta = _MODERN_META
+        self._open = self._request("server/discover")
+        try:
+            answer = self._answer_to([self._open], time.monotonic() + PATIENCE_S)
+        except _Late:
+            self._meta = None
+            return None
+        self._open = ""
+        self._meta = _MODERN_META if _is_modern(answer) else None
+        return answer if _is_modern(answer) else None
+
+    def _initialised(self) -> wire.Response:
+        about: Json = {"name": "onrecord", "version": __version__}
+        asked = self._request("initialize", protocolVersion=LEGACY, capabilities={}, clientInfo=about)
+        answer = self._answer_to([asked, self._open], self._ends)
+        if answer.id == self._open:  # late, and it may have settled the era
+            if _is_modern(answer):
+                self._meta = _MODERN_META
+                return answer
+            answer = self._answer_to([asked], self._ends)
+        if answer.error is not None:
+            raise CommandError(f"the server refuses to begin: JSON-RPC error {_code(answer)}{self.told()}", 2)
+        self._send({"method": "notifications/initialized"})
+        return answer
+
+    def _pages(self) -> "list[_Page]":
+        pages: list[_Page] = []
+        cursor: Json = None
+        for _ in range(MOST_PAGES):
+            asked = self._request("tools/list", **({} if cursor is None else {"cursor": cursor}))
+            answer = self._answer_to([asked], self._ends)
+            if answer.error is not None:
+                raise CommandError(f"the server lists no tools: JSON-RPC error {_code(answer)}", 2)
+            page = _Page(answer.result)
+            pages.append(page)
+            if not isinstance(page.cursor, str) or page.cursor == cursor:
+                return pages
+            cursor = page.cursor
+        raise CommandError(f"the server's list of tools does not end within {MOST_PAGES} pages", 2)
+
+
+class _Page:
+    """One answer to `tools/list`."""
+
+    def __init__(self, result: Json) -> None:
+        self.result = result
+        about = result if isinstance(result, dict) else {}
+        tools = about.get("tools")
+        self.count = len(tools) if isinstance(tools, list) else 0
+        self.cursor = about.get("nextCursor")
+        claims = protocol.server_claims(result)
+        self.server, self.version = claims.name, claims.version
+
+
+def _is_modern(answer: wire.Response) -> bool:
+    versions = answer.result.get("supportedVersions") if isinstance(answer.result, dict) else None
+    return isinstance(versions, list) and MODERN in versions
+
+
+def _code(answer: wire.Response) -> str:
+    code = answer.error.get("code") if answer.error else None
+    return str(code) if isinstance(code, int) else "without a code"

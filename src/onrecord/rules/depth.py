@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an event says of a call beside its values, deeper with each tier: what it acts on, who gets it, how to undo it.
+
+    tier    where the manifest says where it stands
+    1       the scopes that the tool asks for
+    2       the resource, the id of the result, before and after, how to undo it, the idempotency key
+    3       the recipient
+
+The classification says in which form: as it is for the classes that show declared values, masked and
+cut like any of them; for the others a label with the keyed tag of the value, `[WITHHELD:class#7f3a91c2]`,
+so that one can still ask where else. A value in which something was found, or that a schema marks,
+has no such tag here: whether that kind may have one is for `actions.py` to say.
+
+A place that is named and isn't there says nothing. Results are read in `structuredContent` only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from onrecord.event.call import Json
+from onrecord.rules import outcome, pointer, template
+from onrecord.rules.classify import Treatment
+from onrecord.rules.detection.labels import BUDGET, CLASS, cut, label_only
+from onrecord.rules.digests import Digests
+from onrecord.rules.disclosure import Disclosure
+from onrecord.rules.inspection import Inspection
+from onrecord.rules.pointer import Tokens
+from onrecord.rules.summary import plain_at, shown_at
+
+SCOPE_FROM = 1
+RESOURCE_FROM = 2
+RECIPIENT_FROM = 3
+LONGEST = 256  # characters of one reference
+ASKED = ("limits_exceeded", "downstream_resource", "recipient", "idempotency_key", "rollback_reference")
+MOST = 16  # places that one pointer with `*` shows
+
+_Said: TypeAlias = tuple[str, str] | None  # a value as it is, and as it may be shown; None where there is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """Says how deep the events of one call go. `schema_known` is whether anything could be marked in it."""
+
+    treatment: Treatment
+    shown: Disclosure
+    inspection: Inspection
+    digests: Digests
+    schema_known: bool
+
+    def of_arguments(self, arguments: Json) -> dict[str, Any]:
+        """Return the fields of an attempt that the arguments fill."""
+        treatment, root = self.treatment, ("arguments",)
+        if isinstance(arguments, dict) and arguments.keys() == {"arguments", "inputResponses"}:
+            arguments, root = arguments["arguments"], ("arguments", "arguments")  # as in `tool_schema.input_marks`
+        fields: dict[str, Any] = {"limits_exceeded": exceeded(treatment.limits, arguments)}
+        if treatment.tier >= RESOURCE_FROM:
+            fields["downstream_resource"] = self._as_allowed(self._filled(treatment.resource, arguments, root))
+            fields["idempotency_key"] = self._as_allowed(self._all(treatment.idempotency_key, arguments, root))
+            fields["rollback_reference"] = "" if treatment.rollback.startswith("/") else treatment.rollback
+        if treatment.tier >= RECIPIENT_FROM:
+            fields["recipient"] = self._as_allowed(self._all(treatment.recipient, arguments, root))
+        return {field: said for field, said in fields.items() if said}
+
+    def of_result(self, body: Json) -> dict[str, Any]:
+        """Return the fields of a result that the structured content fills."""
+        treatment, inner = self.treatment, outcome.structured(body)
+        if inner is None or treatment.tier < RESOURCE_FROM:
+            return {}
+        root = ("result", "structuredContent")
+        undo = treatment.rollback if treatment.rollback.startswith("/") else ""
+        fields = {
+            "result_id": self._as_allowed(self._all(treatment.result_id, inner, root)),
+            "before_summary": self._as_allowed(self._several(treatment.before, inner, root)),
+            "after_summary": self._as_allowed(self._several(treatment.after, inner, root)),
+            "rollback_reference": self._as_allowed(self._all(undo, inner, root)),
+        }
+        return {field: said for field, said in fields.items() if said}
+
+    def _all(self, text: str, value: Json, root: Tokens) -> _Said:
+        """Return what lies at the places that one pointer names, with commas between them."""
+        tokens = pointer.parse(text)
+        places = pointer.places(tokens, value, in_texts=False)[:MOST] if tokens else []
+        said = [self._one(value, root, place) for place in places if place]
+        return (", ".join(raw for raw, _ in said), ", ".join(shown for _, shown in said)) if said else None
+
+    def _several(self, pointers: Sequence[str], value: Json, root: Tokens) -> _Said:
+        """Return what lies at several pointers, each said by its last word where there is more than one."""
+        parts = [(pointer.parse(text)[-1], self._all(text, value, root)) for text in pointers]
+        there = [(name, said) for name, said in parts if said is not None]
+        if len(there) == 1:
+            return there[0][1]
+        raw = "; ".join(f"{name}: {said[0]}" for name, said in there)
+        return (raw, "; ".join(f"{name}: {said[1]}" for name, said in there)) if there else None
+
+    def _filled(self, text: str, value: Json, root: Tokens) -> _Said:
+        """Return a template filled from `value`; nothing where one of its places isn't there."""
+        raw, shown = "", ""
+        for piece in template.parse(text):
+            if piece.place is None:
+                raw, shown = raw + piece.text, shown + piece.text
+                continue
+            places = pointer.places(piece.place, value, in_texts=False)
+            if not places or not places[0]:
+                return None
+            one = self._one(value, root, places[0])
+            raw, shown = raw + one[0], shown + one[1]
+        return (raw, shown) if raw else None
+
+    def _one(self, value: Json, root: Tokens, place: Tokens) -> tuple[str, str]:
+        return plain_at(value, place), shown_at(value, root, place, self.inspection)
+
+    def _as_allowed(self, said: _Said) -> str:
+        if said is None:
+            return ""
+        raw, shown = said
+        secrets = self.inspection.secrets
+        if not secrets.complete or secrets.shut:
+            return label_only(BUDGET)
+        if self.shown.values != "none":
+            return cut(shown, LONGEST)
+        if shown != raw or not self.schema_known:
+            return label_only(CLASS)
+        return f"[WITHHELD:{CLASS}#{self.digests.tag(raw)}]"
+
+
+def exceeded(limits: Sequence[tuple[str, float]], arguments: Json) -> tuple[str, ...]:
+    """Return the pointers of `limits` at which an argument is larger, or is no number, so that nobody can tell."""
+    return tuple(
+        text
+        for text, most in limits
+        if any(
+            not _within(pointer.value_at(arguments, place), most)
+            for place in pointer.places(pointer.parse(text), arguments, in_texts=True)
+        )
+    )
+
+
+def _within(value: Json, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value <= most
