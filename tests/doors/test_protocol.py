@@ -7,7 +7,6 @@ import pytest
 
 from onrecord.doors import protocol
 from onrecord.doors.wire import Request, Response
-from onrecord.event.call import Trace
 
 pytestmark = pytest.mark.requirement("F4")
 
@@ -115,22 +114,6 @@ def test_another_call_continues_nothing():
     other = request(name="pay", arguments={"amount": 6}, inputResponses={"a": {}})
 
     assert protocol.continues(other) != ended.rounds
-
-
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-def test_a_trace_is_read_where_it_is_well_formed():
-    assert protocol.trace_of({"traceparent": TRACE}) == Trace(
-        trace_id="0af7651916cd43dd8448eb211c80319c", span_id="b7ad6b7169203331"
-    )
-
-
-@pytest.mark.parametrize(
-    "header", [None, 7, "", "00-x-y-01", TRACE.upper(), "ff" + TRACE[2:], "00-" + "0" * 32 + TRACE[35:], "a" * 9999]
-)
-def test_a_malformed_trace_is_no_trace(header):
-    assert protocol.trace_of({"traceparent": header}) == Trace()
 
 
 def test_tools_are_described_by_their_list_and_changed_by_any_change():

@@ -17,6 +17,7 @@ from onrecord.doors.wire import Object, Request, Response
 from onrecord.event.call import Actor, Call, Connection, Direction, Json, Raw, Result
 from onrecord.event.event import Event, Transport
 from onrecord.rules.definitions import Change
+from onrecord.rules import trace_context
 
 REMEMBERED = 1_000  # open questions; of one that is older, the schema of its answer is not known
 
@@ -59,7 +60,7 @@ class Conversation:
             direction=direction,
             definition=definition,
             signals=known.signals(request.method, name, definition) if known else (),
-            trace=protocol.trace_of(meta),
+            trace=trace_context.read(params.get("_meta", {})),
             rounds=rounds,
             answers=Raw(self._asked(rounds)),
             asks=Raw(protocol.asks(request.method, params)),

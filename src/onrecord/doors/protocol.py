@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import cast
 
 from onrecord.doors.wire import Object, Request, Response, is_object
-from onrecord.event.call import Definition, Json, Outcome, Raw, Result, Trace
+from onrecord.event.call import Definition, Json, Outcome, Raw, Result
 from onrecord.event.event import EventType
 
 _VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _CLIENT_KEY = "io.modelcontextprotocol/clientInfo"
 _SERVER_KEY = "io.modelcontextprotocol/serverInfo"
-
-_HEX = frozenset("0123456789abcdef")
 
 _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "tools/call": ("name",),
@@ -106,22 +104,6 @@ def meta_of(params: Object) -> Object:
     """Return the `_meta` of a request; empty where it has none."""
     meta = params.get("_meta")
     return meta if is_object(meta) else {}
-
-
-def trace_of(meta: Object) -> Trace:
-    """Return the W3C trace context in `_meta`; empty where there is none or it is malformed.
-
-    W3C Trace Context, 3.2: version-traceid-parentid-flags, hex, not all zeros.
-    """
-    header = meta.get("traceparent")
-    if not isinstance(header, str) or len(header) > 512:
-        return Trace()
-    parts = header.split("-")
-    if len(parts) < 4 or [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
-        return Trace()
-    if not all(set(part) <= _HEX for part in parts[:4]) or set(parts[1]) == {"0"} or set(parts[2]) == {"0"}:
-        return Trace()
-    return Trace(trace_id=parts[1], span_id=parts[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

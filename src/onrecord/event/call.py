@@ -107,12 +107,25 @@ class Definition:
         return f"<definition {self.digest}>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Trace:
-    """W3C trace context of a call; empty where the caller sent none."""
+    """What the caller says of where a call belongs; empty where it says nothing. All of it is a claim.
+
+    `trace_id` and `span_id` are its W3C trace context. `request` and `turn` are ids shared by the calls of one request
+    of the user, and by those of one turn of a model. `faults` names what was sent and could not be read.
+    """
 
     trace_id: str = ""
     span_id: str = ""
+    request: str = ""
+    turn: str = ""
+    model: str = ""
+    model_step_id: str = ""
+    agent_id: str = ""
+    faults: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "<trace>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
