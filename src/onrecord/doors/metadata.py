@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes the `_meta` of one request and no other byte of it. Pure.
+
+A message is never encoded anew to add a field to it: numbers would lose digits, and keys their spelling. What is here
+finds where `params` and `_meta` stand in the text that came, and puts the new members there. The message was decoded
+before (`wire.decode`), so it has one reading: each key once, and an object where one is needed.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from onrecord.doors.wire import AMBIGUOUS
+from onrecord.errors import MessageRefused
+
+_Span = tuple[int, int]
+
+_BLANKS = re.compile(r"[ \t\n\r]*")  # RFC 8259, 2; found in one step, however many
+_value = json.JSONDecoder().raw_decode
+
+
+def with_meta(line: bytes, put: Mapping[str, str], drop: Collection[str] = ()) -> bytes:
+    """Return `line`, a request, with the members of `put` in its `_meta`, and without those that `drop` names.
+
+    Raises MessageRefused where there is no place for them: `params` or `_meta` is no object.
+    """
+    text = line.decode()
+    added = [f"{json.dumps(key)}:{json.dumps(value)}" for key, value in put.items()]
+    start = _blanks(text, 0)
+    params = _member(text, start, "params")
+    if params is None:
+        return _inserted(text, start, f'"params":{{"_meta":{{{",".join(added)}}}}}').encode()
+    meta = _member(text, params[0], "_meta")
+    if meta is None:
+        return _inserted(text, params[0], f'"_meta":{{{",".join(added)}}}').encode()
+    kept = [text[whole[0] : whole[1]] for key, whole, _ in _members(text, meta[0]) if key not in {*put, *drop}]
+    return (text[: meta[0]] + "{" + ",".join([*kept, *added]) + "}" + text[meta[1] :]).encode()
+
+
+def _member(text: str, at: int, name: str) -> _Span | None:
+    """Return where the value of `name` stands in the object that begins at `at`."""
+    return next((value for key, _, value in _members(text, at) if key == name), None)
+
+
+def _members(text: str, at: int) -> Iterator[tuple[str, _Span, _Span]]:
+    """Yield the members of the object that begins at `at`: name, where all of it stands, where its value does."""
+    if text[at : at + 1] != "{":
+        raise MessageRefused("there is no object to put a field into", AMBIGUOUS)
+    at = _blanks(text, at + 1)
+    while text[at] != "}":
+        key, colon = _value(text, at)
+        value = _blanks(text, _blanks(text, colon) + 1)
+        end = _value(text, value)[1]
+        yield key, (at, end), (value, end)
+        at = _blanks(text, end)
+        if text[at] == ",":
+            at = _blanks(text, at + 1)
+
+
+def _inserted(text: str, at: int, member: str) -> str:
+    """Return `text` with `member` as the first of the object that begins at `at`."""
+    empty = text[_blanks(text, at + 1)] == "}"
+    return f"{text[: at + 1]}{member}{'' if empty else ','}{text[at + 1 :]}"
+
+
+def _blanks(text: str, at: int) -> int:
+    """Return where the blanks at `at` end."""
+    found = _BLANKS.match(text, at)
+    return at if found is None else found.end()
