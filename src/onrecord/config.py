@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from onrecord import compiled
+from onrecord.earlier import Earlier
 from onrecord.engines.authzen import AuthZen
 from onrecord.engines.cedar import Cedar
 from onrecord.engines.cedar_files import read_policies
@@ -82,6 +83,7 @@ def build_recorder(
         policy_version=loaded.digest,
         screen=screen,
         policy=build_policy(loaded),
+        earlier=_earlier(loaded),
     )
     recorder = Recorder(
         None,
@@ -115,6 +117,7 @@ def _embedded(
         policy_version=loaded.digest,
         screen=screen,
         policy=build_policy(loaded),
+        earlier=_earlier(loaded),
     )
     recorder = Recorder(
         Presence(home, wid),
@@ -300,6 +303,10 @@ def _detectors(loaded: Loaded) -> Detectors:
     except ConfigError as e:
         raise ConfigError(f"{loaded.path}: {e}") from e
     return compiled.ready(added, recognisers=recognisers, off=redaction.off).detectors
+
+
+def _earlier(loaded: Loaded) -> Earlier:
+    return Earlier(window_s=loaded.settings.duplicates.window_s, propagates=loaded.settings.trace.propagate)
 
 
 def build_anchor_plan(loaded: Loaded) -> AnchorPlan:

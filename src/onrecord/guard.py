@@ -30,10 +30,11 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from threading import Lock
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from msgspec.structs import replace as _replaced
 
+from onrecord.earlier import Earlier
 from onrecord.errors import Denied, EndNotRecorded, LedgerError, LedgerFull, NotRecorded
 from onrecord.event.call import Call, Result
 from onrecord.event.event import Event
@@ -48,12 +49,9 @@ from onrecord.rules.redact import Redactor, Secrets
 from onrecord.screen import AS_IT_IS, Screen, Screened
 
 NESTED = 1_000  # requests within one call; past this no value of its result is shown
-REMEMBERED = 10_000  # open rounds and traces; a client that opens more loses only the link between them
+REMEMBERED = 10_000  # tools, and how their calls are to be treated
 
 _ID_BYTES, _IDS = 10, 100
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 class Permit:
@@ -204,6 +202,7 @@ class Guard:
         clock: NowUs = now_us,
         screen: Screen | None = None,
         policy: Policy | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
         """`policy_version` holds where there is no `policy`, which has its own."""
         self._policy = policy
@@ -215,8 +214,7 @@ class Guard:
         self._clock = clock
         self._lock = Lock()
         self._random: deque[bytes] = deque()  # its own pop and extend are atomic
-        self._rounds: OrderedDict[str, tuple[str, int, str]] = OrderedDict()  # key → call, round, correlation
-        self._traces: OrderedDict[str, str] = OrderedDict()  # trace id → correlation
+        self._earlier = earlier or Earlier()
         self._treatments: OrderedDict[tuple[str | None, ...], Treatment] = OrderedDict()
 
     def begin(self, call: Call, within: Sequence[Permit] = ()) -> Permit | Refusal:
@@ -227,12 +225,13 @@ class Guard:
         started_ns = time.perf_counter_ns()
         treatment = self._treatment(call)
         base = self._attempt_of(call, treatment)
-        verdict = self._verdict(call, treatment, base)
+        base, verdict = self._verdict(call, treatment, base)
         entry, secrets = self._redactor.attempt(call, treatment, verdict.on(base), known_in(within))
         try:
             ticket = self._writer.append(entry, treatment.attempt_durability)
         except LedgerError as e:
             if treatment.fails_closed:
+                self._earlier.forget(call, treatment, base)
                 self._record_refusal(entry, e)
                 raise NotRecorded(f"not recorded, so not run: {e}") from e
             self._writer.spool(entry)
@@ -243,12 +242,16 @@ class Guard:
         permit.put_within(within)
         return permit
 
-    def _verdict(self, call: Call, treatment: Treatment, base: Event) -> Verdict:
-        """Return whether `call` may run. Each reason for which it must not is a verdict; the first one holds."""
-        refused = by_definition(call)
-        if refused is not None or self._policy is None:
-            return refused or UNJUDGED
-        return self._policy.decide(question_of(call, treatment, base))
+    def _verdict(self, call: Call, treatment: Treatment, base: Event) -> tuple[Event, Verdict]:
+        """Return whether `call` may run, and its event with what was seen of it.
+
+        Each reason for which it must not is a verdict; the first one holds.
+        """
+        verdict = by_definition(call)
+        if verdict is None:
+            policy = self._policy
+            verdict = UNJUDGED if policy is None else policy.decide(question_of(call, treatment, base))
+        return self._earlier.compared(call, treatment, base, verdict)
 
     def _refused(self, attempt: Event, verdict: Verdict, ticket: Pending | None, treatment: Treatment) -> Refusal:
         """Record that a call ended before it began."""
@@ -317,6 +320,7 @@ class Guard:
     def close_unrun(self, permit: Permit) -> None:
         """Record that an attempt did not become durable in time and so was not forwarded."""
         permit.ended = True
+        self._earlier.forget(permit.call, permit.treatment, permit.attempt)
         self.note(self._unrun(permit.attempt), urgent=True)
 
     def _unrun(self, attempt: Event) -> Redacted:
@@ -341,45 +345,32 @@ class Guard:
             treatment = self._treatments.get(about)
             if treatment is None:
                 treatment = classify(call, self._manifest)
-                _remember(self._treatments, about, treatment)
+                self._treatments[about] = treatment
+                if len(self._treatments) > REMEMBERED:
+                    self._treatments.popitem(last=False)
         return treatment
 
     def _attempt_of(self, call: Call, treatment: Treatment) -> Event:
-        call_id, number, correlation_id = self._link(call)
+        event_id = self.new_id()
+        places = self._earlier.places(call, event_id, self.new_id())
         return Event(
-            event_id=self.new_id(),
+            event_id=event_id,
             event_type=call.event_type,
             phase="attempt",
-            call_id=call_id,
-            round=number,
-            correlation_id=correlation_id,
+            **places,
             policy_version=self._policy_version,
             scope_required=treatment.scope,
             scope_present=call.connection.actor.scopes,
             input_hash=self._redactor.digest(call),
             suspicious_before=() if self._screen is None else self._screen.before(call.connection.session_id),
-            suspicious_signals=() if self._screen is None else self._screen.asked(call, call_id),
+            suspicious_signals=() if self._screen is None else self._screen.asked(call, places["call_id"]),
         )
-
-    def _link(self, call: Call) -> tuple[str, int, str]:
-        """Return call id, round and correlation id: those of the call that this request continues, or new ones."""
-        call_id = self.new_id()
-        with self._lock:
-            for key in call.rounds:
-                if key in self._rounds:
-                    return self._rounds.pop(key)
-            correlation_id = call_id
-            if call.trace.trace_id:
-                correlation_id = self._traces.get(call.trace.trace_id, call_id)
-                _remember(self._traces, call.trace.trace_id, correlation_id)
-        return call_id, 0, correlation_id
 
     def _result_of(self, permit: Permit, result: Result) -> Event:
         attempt = permit.attempt
         with self._lock:
             late, permit.ended = permit.ended, True
-            for key in result.rounds:
-                _remember(self._rounds, key, (attempt.call_id, attempt.round + 1, attempt.correlation_id))
+        self._earlier.expect(permit.call, attempt, result)
         return _replaced(
             ended(attempt, event_id=self.new_id()),
             result_status=result.status,
@@ -391,10 +382,3 @@ class Guard:
 
 def _end_not_recorded(error: LedgerError) -> EndNotRecorded:
     return EndNotRecorded(f"it ran, do not retry; its end is not recorded: {error}")
-
-
-def _remember(table: "OrderedDict[_K, _V]", key: _K, value: _V) -> None:
-    table[key] = value
-    table.move_to_end(key)
-    if len(table) > REMEMBERED:
-        table.popitem(last=False)

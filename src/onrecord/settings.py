@@ -126,6 +126,22 @@ class DefinitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     flagged: Literal["note", "block"] = "note"
 
 
+class DuplicateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[duplicates]`: for how long a call is remembered, so that one like it is seen to repeat it."""
+
+    window: str = "10m"
+
+    @property
+    def window_s(self) -> float:
+        return _measure(self.window, _UNITS_S, "duplicates.window")
+
+
+class TraceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[trace]`: whether a trace that begins here is handed on to the server."""
+
+    propagate: bool = False
+
+
 class WitnessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[witness]]`: one that is asked to cosign checkpoints, and that counts when a log is verified."""
 
@@ -168,6 +184,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     output: OutputSettings = OutputSettings()
     policy: PolicySettings = PolicySettings()
     definitions: DefinitionSettings = DefinitionSettings()
+    duplicates: DuplicateSettings = DuplicateSettings()
+    trace: TraceSettings = TraceSettings()
     tool: tuple[ToolRule, ...] = ()
     witness: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings = TimestampSettings()
@@ -217,7 +235,7 @@ def read(text: bytes, file: Path) -> Loaded:
     try:
         _refuse_unknown_keys(fields, Settings, "")
         settings = msgspec.convert(fields, Settings)
-        for table in (settings.run, settings.ledger):
+        for table in (settings.run, settings.ledger, settings.duplicates):
             _check_measures(table)
         settings.redaction.check()
         _ = settings.policy.timeout_ns
@@ -249,7 +267,7 @@ def _refuse_unknown_keys(fields: Mapping[str, object], struct: type[msgspec.Stru
                     _refuse_unknown_keys(one, _LISTS[key], f"{where}{key} {number}: ")
 
 
-def _check_measures(table: RunSettings | LedgerSettings) -> None:
+def _check_measures(table: RunSettings | LedgerSettings | DuplicateSettings) -> None:
     """Read each of a table's measures once. Raises ConfigError."""
     for name in vars(type(table)):
         getattr(table, name)

@@ -16,8 +16,8 @@ from onrecord.doors.definitions import Definitions
 from onrecord.doors.wire import Object, Request, Response
 from onrecord.event.call import Actor, Call, Connection, Direction, Json, Raw, Result
 from onrecord.event.event import Event, Transport
-from onrecord.rules.definitions import Change
 from onrecord.rules import trace_context
+from onrecord.rules.definitions import Change
 
 REMEMBERED = 1_000  # open questions; of one that is older, the schema of its answer is not known
 

@@ -21,12 +21,14 @@ from msgspec.structs import replace
 from onrecord.doors import protocol, wire
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.definitions import told
+from onrecord.doors.metadata import with_meta
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.wire import Notification, Request, Response
 from onrecord.errors import Denied, EndNotRecorded, MessageRefused, NotRecorded
 from onrecord.event.call import Direction, Outcome, RequestId, Result
 from onrecord.guard import Delivery, Guard, Permit, Refusal
 from onrecord.recorder import Alarm
+from onrecord.rules import trace_context
 from onrecord.rules.definitions import Change
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screened
@@ -182,8 +184,10 @@ class Relay:
         if left is not None:
             self._end(left, "unknown", "id_reused")
 
+        forwarded = _forwarded(permit, line)
+
         def release() -> bytes | None:
-            return self._redeem(permit, request.id, line, side)
+            return self._redeem(permit, request.id, forwarded, side)
 
         outgoing = release() if permit.settled else release
         if outgoing is not None:
@@ -334,6 +338,15 @@ def _refused(refusal: Refusal, request: Request) -> bytes:
     except Denied as e:
         tool, modern = request.method == "tools/call", protocol.is_modern(request.params)
         return wire.denied_line(request.id, str(e), tool=tool, modern=modern)
+
+
+def _forwarded(permit: Permit, line: bytes) -> bytes:
+    """Return the line that goes on: the one that came, but for a trace that its attempt says goes with it."""
+    attempt = permit.attempt
+    if not attempt.trace_propagated:
+        return line
+    began = trace_context.written(attempt.trace_id, attempt.span_id)
+    return with_meta(line, {trace_context.TRACEPARENT: began}, trace_context.unusable(attempt.trace_faults))
 
 
 def _shown(screened: Screened, request: Request, response: Response, line: bytes) -> bytes:

@@ -115,7 +115,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     round: Annotated[int, _about("which round of a call that asks for input in between, from 0")] = 0
     correlation_id: Annotated[str, _about("UUIDv7 shared by all calls of one request of the user")] = ""
     trace_id: Annotated[str, _about("W3C trace id, 32 hex digits")] = ""
-    span_id: Annotated[str, _about("W3C id of the caller's span, 16 hex digits")] = ""
+    span_id: Annotated[str, _about("W3C id of the caller's span, or the call's where a trace begins here; 16 hex")] = ""
+    trace_source: Annotated[Literal["", "client", "onrecord"], _about("who began the trace")] = ""
+    trace_faults: Annotated[Texts, _about("what the client sent of its trace, and could not be read")] = ()
+    trace_propagated: Annotated[bool, _about("the server got this trace with the request, in place of none")] = False
 
     # who
     user_id: Annotated[str, _about("pseudonym of the person behind the call")] = ""
@@ -205,6 +208,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         Texts, _about("calls of this session, the latest, whose output was flagged before")
     ] = ()
     late: Annotated[bool, _about("the answer came after the call was closed")] = False
+    repeats: Annotated[str, _about("first identical call, of the same person and a short while before")] = ""
 
     # what changed
     result_id: Annotated[str, _about("id of what was made or changed, as the result names it")] = ""

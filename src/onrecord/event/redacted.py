@@ -145,5 +145,8 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         sensitive_fields=(),
         suspicious_before=(),
         suspicious_signals=(),
+        repeats="",
+        trace_faults=(),
+        trace_propagated=False,
         redaction_error=False,
     )

@@ -222,7 +222,7 @@ def question_of(call: Call, treatment: Treatment, attempt: Event) -> Question:
             direction=call.direction,
             round=attempt.round,
             transport=call.connection.transport,
-            trace_id=call.trace.trace_id,
+            trace_id=attempt.trace_id or call.trace.trace_id,
             arguments_digest=attempt.input_hash,
             definition_digest=call.definition.digest if call.definition else "",
             suspicious_before=len(attempt.suspicious_before),

@@ -257,8 +257,8 @@ class Redactor:
             input_hash=base.input_hash or self.digest(call),
             input_size=call.size_bytes,
             tool_definition_hash=call.definition.digest if call.definition else "",
-            trace_id=inspection.code(call.trace.trace_id, 32),
-            span_id=inspection.code(call.trace.span_id, 16),
+            trace_id=base.trace_id or inspection.code(call.trace.trace_id, 32),
+            span_id=base.span_id or inspection.code(call.trace.span_id, 16),
         )
 
     def _depth(

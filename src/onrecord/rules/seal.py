@@ -28,6 +28,7 @@ _REFERENCES = (
 NAMES = (
     *("method", "request_id", "tool_name", "resource_uri", "prompt_name", "error_type"),
     *("client_name", "client_version", "server_name", "server_version", "protocol_version"),
+    *("model", "model_step_id", "agent_id"),
 )
 
 # What is left of an event when its redaction failed: values of our own.
@@ -35,8 +36,8 @@ _OWN = (
     *("event_id", "event_type", "phase", "action", "call_id", "round", "correlation_id"),
     *("user_id", "tenant_id", "identity_source", "identity_assurance", "session_id", "server_id", "transport"),
     *("direction", "policy_decision", "policy_id", "policy_determining", "policy_observed", "policy_version"),
-    *("result_status", "latency_us", "late"),
-    *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before"),
+    *("result_status", "latency_us", "late", "trace_source", "trace_faults"),
+    *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before", "repeats"),
     *("risk_tier", "data_classification", "redaction_policy", "retention_class"),
 )
 
@@ -44,7 +45,7 @@ _OWN = (
 OURS = frozenset(
     {
         *_OWN,
-        *("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "trace_id", "span_id", "agent_id"),
+        *("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "trace_id", "span_id", "trace_propagated"),
         *("client_id", "client_ip", "peer_uid", "peer_pid", "tool_definition_hash", "prompt_hash", "input_hash"),
         *("input_size", "consent_user", "approval_id", "approval_version", "approval_approver", "approval_decision"),
         *("approval_preview_hash", "approval_execution_match", "data_kinds", "value_tags", "output_type"),
@@ -58,7 +59,7 @@ OUTSIDE = frozenset(
         *_SUMMARIES,
         *_KEYS,
         *_REFERENCES,
-        *("limits_exceeded", "model", "model_step_id", "scope_required", "scope_present"),
+        *("limits_exceeded", "scope_required", "scope_present"),
         *("policy_reason", "consent_client", "consent_scope", "consent_downstream", "approval_role"),
         *("approval_prompt_version", "approval_fields_shown", "content_reference"),
         *("sensitive_fields", "detail", "ext"),
