@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Repeated calls through `onrecord run`: flagged, and refused where what they do can't be taken back."""
 
+import fcntl
 import json
 import sys
 
@@ -142,3 +143,15 @@ def test_a_call_that_failed_may_have_taken_effect_and_is_not_made_again(tmp_path
         session.call("fail")
         assert session.call("fail")["result"]["content"][0]["text"].startswith("not run")
         session.end()
+
+
+def test_a_call_that_could_not_be_recorded_and_so_was_not_made_may_be_made_again(tmp_path):
+    settings(tmp_path, '[ledger]\nappend_deadline = "200ms"\n[[tool]]\ntool = "pay"\ntier = 4\n')
+    with Session(tmp_path, command=noting(tmp_path)) as session:
+        with (tmp_path / "ledger" / "calls" / "writer.lock").open("r+b") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert session.call("pay", to="alice")["error"]["code"] == wire.NOT_RECORDED
+        assert "isError" not in session.call("pay", to="alice")["result"]
+        session.end()
+
+    assert len(seen(tmp_path)) == 2

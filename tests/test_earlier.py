@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What earlier calls say of a new one, when threads ask at once and calls are given up."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.rules.calls import call
+
+from onrecord.earlier import Earlier
+from onrecord.event.call import Result
+from onrecord.event.event import Event
+from onrecord.rules.classify import Treatment
+from onrecord.rules.policy import UNJUDGED, Verdict
+
+pytestmark = pytest.mark.requirement("C6")
+
+TIER_4 = Treatment(tier=4, classification="medium", retention_class="standard")
+DENIED = Verdict(decision="deny", reason="no", safe="no")
+
+
+def attempt(call_id: str) -> Event:
+    return Event(call_id=call_id, input_hash="d")
+
+
+def test_of_identical_calls_that_come_at_once_one_may_run() -> None:
+    earlier = Earlier()
+
+    def asked(number: int) -> bool:
+        return earlier.compared(call(), TIER_4, attempt(f"c-{number}"), UNJUDGED)[1].refuses
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(asked, range(200))) == [False] + [True] * 199
+
+
+def test_what_a_policy_denied_was_not_made_and_repeats_nothing() -> None:
+    earlier = Earlier()
+
+    assert earlier.compared(call(), TIER_4, attempt("c-1"), DENIED) == (attempt("c-1"), DENIED)
+    assert earlier.compared(call(), TIER_4, attempt("c-2"), UNJUDGED)[1] == UNJUDGED
+
+
+def test_after_the_window_a_call_is_new() -> None:
+    now = [0.0]
+    earlier = Earlier(window_s=60, clock=lambda: now[0])
+    verdicts: list[str] = []
+    for now[0] in (0.0, 60.0, 61.0):
+        verdicts.append(earlier.compared(call(), TIER_4, attempt(f"c-{now[0]}"), UNJUDGED)[1].decision)
+
+    assert verdicts == ["allow", "deny", "allow"]
+
+
+@pytest.mark.requirement("A4")
+def test_a_round_continues_the_call_of_the_same_person_and_tool_once() -> None:
+    earlier = Earlier()
+    earlier.expect(call(), Event(call_id="c-1", correlation_id="r-1"), Result(status="input_required", rounds=("s",)))
+
+    def linked(**changes: Any) -> tuple[str, int]:
+        places = earlier.places(call(rounds=("s",), **changes), "e", "new")
+        return places["call_id"], places["round"]
+
+    assert linked(tool="another") == ("new", 0)
+    assert linked() == ("c-1", 1)
+    assert linked() == ("new", 0)
