@@ -110,14 +110,14 @@ def test_a_changed_definition_is_not_believed_until_it_is_accepted(home):
     with home.session() as session:
         session.call("look", q="plain words")
         onrecord(home.path, "tools", "accept", "look")
-        session.call("look", q="plain words")  # a running session learns of it
+        session.call("look", q="other words")  # a running session learns of it
         session.end()
     before, after = home.attempts()
     assert (before["risk_tier"], after["risk_tier"]) == (2, 1)
     assert before["suspicious_signals"] == ["tool-definition:changed"]
     assert before["arg_keys"] == ["q"]
     assert "input_summary" not in before
-    assert json.loads(after["input_summary"]) == {"q": "plain words"}
+    assert json.loads(after["input_summary"]) == {"q": "other words"}
     assert "suspicious_signals" not in after
 
 
