@@ -5,6 +5,7 @@
     ├── ConfigError          a setting is wrong: mend the file that the message names
     ├── CommandError         the server's command cannot be started
     ├── MessageRefused       a protocol message has no single reading: it is not forwarded
+    ├── NotAuthenticated     what says who calls does not hold, so the call was not made
     ├── NotRecorded          the attempt could not be recorded, so the call was not made
     ├── EndNotRecorded       the call was made, but its end could not be recorded: do not retry
     ├── NotVerified          a proof, signature or log does not hold
@@ -54,6 +55,10 @@ class MessageRefused(OnRecordError):
         self.reason = reason
         self.code = code
         self.request_id = request_id
+
+
+class NotAuthenticated(OnRecordError):
+    """A token does not hold, or there is none where one is needed; the message says why, in words of our own."""
 
 
 class NotRecorded(OnRecordError):
