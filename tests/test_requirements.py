@@ -24,6 +24,7 @@ PROMISED = {
     "B6": "each event names the redaction policy; a redaction that fails withholds the value",
     "B7": "text from a tool never acts on the screen, the spreadsheet or the page that shows it",
     "C2": "a decision is on disk before the tool runs; the caller gets a safe reason, the record a full one",
+    "C3": "who is behind a call comes from a verified token, or from the account, and the record says which",
     "C7": "output that looks like an attack is flagged, stripped or withheld; later calls name it",
     "D1": "one event a line, append-only, each line with the hash of the line before it",
     "D2": "signed checkpoints over a Merkle tree show any edit, reordering, deletion, cut or fork",

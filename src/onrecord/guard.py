@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """READ FIRST. The life of one call, and the law that it upholds: nothing takes effect before its event.
 
-    begin(call)             classify, decide, redact, write the attempt   → Permit
+    begin(call)             who is it? classify, decide, redact, write the attempt   → Permit
     permit.redeem()         wait until the attempt is as durable as its tier demands   → the Call, to forward
         …the tool runs…
     end(permit, result)     redact, write the result   → Delivery
     delivery.redeem()       wait until the result is as durable as its tier demands; then answer the caller
 
 A door forwards a call only after `redeem` returned it (in stdio that is one place, `Relay._redeem`).
-`begin` and `redeem` raise NotRecorded, and from tier 2 up that means "not run". Once it ran, the
-same failure is another error, EndNotRecorded, because the caller must do another thing: not retry.
+`begin` raises NotAuthenticated where what says who calls does not hold. `begin` and `redeem` raise NotRecorded, and
+from tier 2 up that means "not run". Once it ran, the same failure is another error, EndNotRecorded, because the caller
+must do another thing: not retry.
 Calls of tiers 0 and 1 run even then; their events wait in a bounded spool and the gap is reported.
 
 `begin` and `end` write a line, and may wait for the ledger's lock up to the append deadline; only
@@ -27,12 +28,12 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace as _replaced
 
-from onrecord.errors import EndNotRecorded, LedgerError, LedgerFull, NotRecorded
-from onrecord.event.call import Call, Result
+from onrecord.errors import EndNotRecorded, LedgerError, LedgerFull, NotAuthenticated, NotRecorded
+from onrecord.event.call import Call, Connection, Result
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted, ended
@@ -41,6 +42,9 @@ from onrecord.ledger.clock import NowUs, now_us
 from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.redact import Redactor, Secrets
 from onrecord.screen import AS_IT_IS, Screen, Screened
+
+if TYPE_CHECKING:
+    from onrecord.identity.identity import Identity  # brings a library along that is an extra
 
 NESTED = 1_000  # requests within one call; past this no value of its result is shown
 REMEMBERED = 10_000  # open rounds and traces; a client that opens more loses only the link between them
@@ -176,8 +180,11 @@ class Guard:
         policy_version: str,
         clock: NowUs = now_us,
         screen: Screen | None = None,
+        identity: "Identity | None" = None,
     ) -> None:
+        """Without `identity`, who is behind a call is who is behind its connection."""
         self._screen = screen
+        self._identity = identity
         self._writer = writer
         self._redactor = redactor
         self._manifest = manifest
@@ -190,11 +197,12 @@ class Guard:
         self._treatments: OrderedDict[tuple[str | None, ...], Treatment] = OrderedDict()
 
     def begin(self, call: Call, within: Sequence[Permit] = ()) -> Permit:
-        """Decide on `call` and write its attempt. Raises NotRecorded where it must not run.
+        """Decide on `call` and write its attempt. Raises NotAuthenticated or NotRecorded where it must not run.
 
         `within` are open calls of which this may be part: a server asks while it works on one of them.
         """
         started_ns = time.perf_counter_ns()
+        call = self._identified(call)
         treatment = self._treatment(call)
         entry, secrets = self._redactor.attempt(call, treatment, self._attempt_of(call), known_in(within))
         try:
@@ -208,6 +216,37 @@ class Guard:
         permit = Permit(self, call, treatment, entry.event, secrets, ticket, started_ns)
         permit.put_within(within)
         return permit
+
+    def _identified(self, call: Call) -> Call:
+        """Return `call` with who is behind it. Raises NotAuthenticated, once that is on the record."""
+        if self._identity is None:
+            return call
+        try:
+            call = self._identity.of(call)
+        except NotAuthenticated as e:
+            from onrecord.identity.telling import of_refusal
+
+            self.note_identity(call.connection)
+            base = Event(event_id=self.new_id(), policy_version=self._policy_version)
+            self.note(self._redactor.fact(*of_refusal(base, call, str(e))), urgent=True)
+            raise
+        self.note_identity(call.connection)
+        return call
+
+    def note_identity(self, connection: Connection) -> None:
+        """Record what has become of the ID token of this process, where something has."""
+        news = None if self._identity is None else self._identity.take_news()
+        if news is not None:
+            from onrecord.identity.telling import of_standing
+
+            base = Event(
+                event_id=self.new_id(),
+                session_id=connection.session_id,
+                server_id=connection.server_id,
+                transport=connection.transport,
+                policy_version=self._policy_version,
+            )
+            self.note(self._redactor.fact(of_standing(base, news), {}))
 
     def _record_refusal(self, attempt: Redacted, error: LedgerError) -> None:
         """Put on the record, now or later, that a call was asked for and not made. A full disk keeps room for it."""

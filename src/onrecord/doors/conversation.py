@@ -15,6 +15,7 @@ from onrecord.doors import protocol
 from onrecord.doors.wire import Object, Request, Response
 from onrecord.event.call import Actor, Call, Connection, Definition, Direction, Json, Raw, Result
 from onrecord.event.event import Event, Transport
+from onrecord.rules.principal import IDENTITY, META_KEY
 
 REMEMBERED = 1_000  # open questions; of one that is older, the schema of its answer is not known
 
@@ -33,6 +34,8 @@ class Conversation:
     def call(self, request: Request, size_bytes: int, direction: Direction) -> Call:
         """Return `request` as a call of this connection."""
         params, meta = request.params, protocol.meta_of(request.params)
+        identity = Raw(meta[META_KEY]) if META_KEY in meta else None
+        meta = {key: value for key, value in meta.items() if key != META_KEY} if identity else meta
         name = protocol.name_of(request.method, params)
         rounds = protocol.continues(request)
         return Call(
@@ -48,6 +51,7 @@ class Conversation:
             definition=self._tools.get(name) if request.method == "tools/call" else None,
             trace=protocol.trace_of(meta),
             rounds=rounds,
+            identity=identity,
             answers=Raw(self._asked(rounds)),
             asks=Raw(protocol.asks(request.method, params)),
         )
@@ -94,10 +98,7 @@ class Conversation:
         known = self.connection
         return Event(
             event_id=self._new_id(),
-            user_id=known.actor.user_id,
-            tenant_id=known.actor.tenant_id,
-            identity_source=known.actor.identity_source,
-            identity_assurance=known.actor.identity_assurance,
+            **{name: getattr(known.actor, name) for name in IDENTITY},
             session_id=known.session_id,
             server_id=known.server_id,
             transport=known.transport,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages between one client and one server, on the record: what passes, what waits, what is refused.
 
-Each message is decoded once from a copy; what is forwarded are the bytes that came. A call goes
-through the guard on its way in and its result on the way out; everything else passes. Toward the
+Each message is decoded once from a copy; what is forwarded are the bytes that came, but for a token of
+ours. A call goes through the guard on its way in and its result on the way out; everything else passes. Toward the
 client there is nothing but JSON-RPC. Nothing is ever sent to the server that the client did not
 send, so a server that locks its protocol era on the first request locks the client's.
 
@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from dataclasses import replace as with_params
 from threading import Lock
 
 from msgspec.structs import replace
@@ -21,10 +22,12 @@ from msgspec.structs import replace
 from onrecord.doors import protocol, wire
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.outbox import Outbox
+from onrecord.doors.taking_out import without_meta
 from onrecord.doors.wire import Notification, Request, Response
-from onrecord.errors import EndNotRecorded, MessageRefused, NotRecorded
+from onrecord.errors import EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
 from onrecord.event.call import Direction, Outcome, RequestId, Result
 from onrecord.guard import Delivery, Guard, Permit
+from onrecord.rules.principal import META_KEY
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screened
 
@@ -95,7 +98,7 @@ class Relay:
                     self._take_request_of_client(message, line)
                 case Notification():
                     self._note_cancellation(message, self._client)
-                    self._to_server.send(line)
+                    self._to_server.send(_onward(message, line))
                 case Response():
                     self._take_answer(message, line, self._server)
         except MessageRefused as e:
@@ -151,15 +154,19 @@ class Relay:
     # both ways
 
     def _take_request(self, request: Request, line: bytes, side: _Side) -> None:
+        onward = _onward(request, line) if side is self._client else line
         if protocol.event_type_of(request.method) is None:
             with self._lock:
                 side.quiet[request.id] = request
-            side.answerer.send(line)
+            side.answerer.send(onward)
             return
         with self._lock:  # what a server asks belongs to one of the calls that it works on, and nobody says to which
             within = [call.permit for call in self._client.calls.values()] if side is self._server else []
         try:
             permit = self._guard.begin(self._conversation.call(request, len(line), side.direction), within)
+        except NotAuthenticated as e:
+            side.asker.send(wire.error_line(request.id, wire.NOT_AUTHENTICATED, f"not run: {e}"))
+            return
         except NotRecorded as e:
             side.asker.send(wire.error_line(request.id, wire.NOT_RECORDED, str(e)))
             return
@@ -171,7 +178,7 @@ class Relay:
             self._end(left, "unknown", "id_reused")
 
         def release() -> bytes | None:
-            return self._redeem(permit, request.id, line, side)
+            return self._redeem(permit, request.id, onward, side)
 
         outgoing = release() if permit.settled else release
         if outgoing is not None:
@@ -312,6 +319,17 @@ class Relay:
             "protocol_version": known.protocol_version,
         }
         self._guard.note(self._redactor.fact(event, {key: text for key, text in said.items() if text}))
+
+
+def _onward(message: Request | Notification, line: bytes) -> bytes:
+    """Return what of a message of the client is handed on: the bytes that came, without a token for us."""
+    if META_KEY not in protocol.meta_of(message.params):
+        return line
+    onward = without_meta(line, META_KEY)
+    meta = {key: value for key, value in protocol.meta_of(message.params).items() if key != META_KEY}
+    if wire.decode(onward) != with_params(message, params={**message.params, "_meta": meta}):
+        raise MessageRefused("what is not to be handed on cannot be taken out of it", wire.AMBIGUOUS)
+    return onward
 
 
 def _shown(screened: Screened, request: Request, response: Response, line: bytes) -> bytes:

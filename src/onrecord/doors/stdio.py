@@ -109,6 +109,7 @@ def run(
     to_client, to_server = Outbox(1, "to-client"), Outbox(server.stdin, "to-server")
     conversation = Conversation(actor, server_id, "stdio", recorder.guard.new_id)
     recorder.start(conversation.base(), command)
+    recorder.guard.note_identity(conversation.connection)
     relay = Relay(
         recorder.guard,
         recorder.redactor,
