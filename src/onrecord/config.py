@@ -51,16 +51,23 @@ if TYPE_CHECKING:
 
 
 def build_recorder(
-    home: Home, loaded: Loaded, say: Callable[[str], None], environ: Mapping[str, str] = os.environ
+    home: Home,
+    loaded: Loaded,
+    say: Callable[[str], None],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    asked_over: int | None = None,
 ) -> tuple[Recorder, Actor]:
-    """Wire a recorder for this process, and say who its person is.
+    """Wire a recorder for this process, and say who its person is; `asked_over` is the descriptor that calls come from.
 
     Raises KeyFileError where keys or pseudonyms cannot be had: without them nothing may be written.
     """
     way = way_of(home, named=loaded.settings.recorder.socket, environ=environ)
     if way is None:
         keys, created = open_keys(home)
-        identity, actor = build_identity(home, loaded, Keystore(home, keys.digest_key), keys.digest_key, environ)
+        identity, actor = build_identity(
+            home, loaded, Keystore(home, keys.digest_key), keys.digest_key, environ, asked_over=asked_over
+        )
         standing = {"same_account": True}  # the wrapped server runs as we do
         recorder, _ = _embedded(home, loaded, say, standing, keys, created=created, identity=identity)
         return recorder, actor
@@ -76,7 +83,9 @@ def build_recorder(
     )
     redactor = build_redactor(digest_key, loaded)
     screen = Screen(flagger(), loaded.settings.output.flags)
-    identity, actor = build_identity(home, loaded, Keystore(home, digest_key), digest_key, environ)
+    identity, actor = build_identity(
+        home, loaded, Keystore(home, digest_key), digest_key, environ, asked_over=asked_over
+    )
     guard = Guard(
         writer,
         redactor,

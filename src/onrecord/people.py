@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from onrecord.errors import ConfigError, KeyFileError, NotAuthenticated
+from onrecord.errors import ConfigError, KeyFileError, NotAnchored, NotAuthenticated
 from onrecord.event.call import Actor
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.peer import peer_of
@@ -59,7 +60,7 @@ def own_account(keystore: Keystore, tenant: str) -> Actor:
     return Actor(user_id=pseudonym, tenant_id=tenant, identity_source="os_account", identity_assurance="os_account")
 
 
-def asking_account(keystore: Keystore, tenant: str, fd: int = 0) -> Actor:
+def asking_account(keystore: Keystore, tenant: str, fd: int | None) -> Actor:
     """Return the account at the other end of `fd` where the kernel names it, else our own. Raises KeyFileError."""
     uid = _peer_uid(fd)
     if uid is None:
@@ -68,9 +69,9 @@ def asking_account(keystore: Keystore, tenant: str, fd: int = 0) -> Actor:
     return Actor(user_id=pseudonym, tenant_id=tenant, identity_source="peer_cred", identity_assurance="os_account")
 
 
-def _peer_uid(fd: int) -> int | None:
+def _peer_uid(fd: int | None) -> int | None:
     """Return whose process is at the other end of `fd`, None where it is no unix socket or nobody says."""
-    if sys.platform != "linux":
+    if fd is None or sys.platform != "linux":
         return None
     try:
         if not stat.S_ISSOCK(os.fstat(fd).st_mode):
@@ -83,15 +84,22 @@ def _peer_uid(fd: int) -> int | None:
 
 
 def build_identity(
-    home: Home, loaded: Loaded, keystore: Keystore, digest_key: bytes, environ: Mapping[str, str]
+    home: Home,
+    loaded: Loaded,
+    keystore: Keystore,
+    digest_key: bytes,
+    environ: Mapping[str, str],
+    *,
+    asked_over: int | None = None,
 ) -> tuple["Identity | None", Actor]:
     """Return what verifies who is behind a call, None where no issuer is set, and who started this process.
 
-    An ID token that does not hold stops nothing here: calls are refused for as long as it doesn't. Raises ConfigError
-    for settings that can't work, and KeyFileError.
+    `asked_over` is the file descriptor that calls come from, where there is one. An ID token that does not hold stops
+    nothing here: calls are refused for as long as it doesn't. Raises ConfigError for settings that can't work, and
+    KeyFileError.
     """
     settings = loaded.settings.identity
-    actor = asking_account(keystore, loaded.settings.tenant)
+    actor = asking_account(keystore, loaded.settings.tenant, asked_over)
     if not settings.issuer:
         if named := [name for name in (TOKEN, TOKEN_FILE) if environ.get(name)]:
             raise ConfigError(f"{named[0]} is set, but the settings name no issuer to believe: set identity.issuer")
@@ -150,7 +158,10 @@ def _issuer(settings: IdentitySettings, name: str, place: str, base: Path) -> "I
 
 
 def _fetched(url: str) -> bytes:
-    answer = get(url, "application/jwk-set+json, application/json", timeout_s=_KEYS_S)
+    try:
+        answer = get(url, "application/jwk-set+json, application/json", timeout_s=_KEYS_S)
+    except NotAnchored as e:  # its message names the host first, which callers need not know
+        raise NotAuthenticated(str(e).removeprefix(f"{urlsplit(url).netloc.lower()} ")) from e
     if answer.status != 200:
         raise NotAuthenticated(f"the answer has status {answer.status}")
     return answer.body

@@ -326,6 +326,7 @@ def test_an_issuer_that_does_not_show_its_keys_delays_one_call_and_lets_none_thr
                 refused = signed_call(session, call_token("store", {"text": "x"}))
                 took.append(time.monotonic() - began)
                 assert "keys cannot be had" in refused["error"]["message"]
+                assert "127.0.0.1" not in refused["error"]["message"]
             assert took[0] < 6
             assert max(took[1:]) < 2
             session.end()
@@ -349,6 +350,14 @@ def test_settings_that_cannot_work_stop_the_start(tmp_path, more, complaint):
     with Session(tmp_path, listed=False) as session:
         assert session.end() == 2
         assert complaint in session.errors.decode()
+
+
+def test_without_the_library_for_tokens_the_start_says_what_to_install(tmp_path):
+    settings(tmp_path / "home")
+    (tmp_path / "joserfc.py").write_text("raise ModuleNotFoundError('joserfc')")
+    with Session(tmp_path / "home", env={"PYTHONPATH": str(tmp_path)}, listed=False) as session:
+        assert session.end() == 2
+        assert b"pip install 'onrecord[identity]'" in session.errors
 
 
 def test_a_token_that_nobody_could_verify_stops_the_start(tmp_path):

@@ -32,7 +32,7 @@ def run(options: Namespace) -> int:
     server_id = options.server_id or name_of(command)
     _stop_unless_sound(home, loaded, despite=options.despite_verdict)
     try:
-        recorder, actor = build_recorder(home, loaded, say)
+        recorder, actor = build_recorder(home, loaded, say, asked_over=0)
         for name in (TOKEN, TOKEN_FILE):
             os.environ.pop(name, None)  # the server inherits what is there, and a token is none of its business
         server = stdio.Server(command)

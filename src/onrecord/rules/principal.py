@@ -49,7 +49,7 @@ ALGORITHMS: Mapping[str, tuple[str, str]] = {
 LEEWAY_S = 30  # how far clocks may be apart
 CALL_TOKEN_S = 300  # longest life of a token that stands for one call
 ACTORS = 8  # of a chain; what acts through more hands is refused
-NAMES = 200  # scopes, roles, audiences, methods of one token
+NAMES = 200  # scopes, roles, audiences, methods of one token, which is at most 16 KiB
 LONGEST = 512  # characters of a subject
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:/@+=|-]{0,199}")
@@ -204,6 +204,6 @@ def _texts(claims: Claims, name: str) -> tuple[str, ...]:
         return ()
     value = claims[name]
     values: list[object] = cast(list[object], value) if isinstance(value, list) else [value]
-    if len(values) > NAMES or not all(isinstance(one, str) for one in values):
+    if len(values) > NAMES or not all(isinstance(one, str) and one.isprintable() for one in values):
         raise NotAuthenticated(f"the claim {name!r} is malformed")
     return tuple(cast(list[str], values))
