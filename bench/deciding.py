@@ -15,8 +15,9 @@ from bench.row import Row, cpu_us
 
 from onrecord.config import build_recorder
 from onrecord.event.call import Actor, Call, Connection, Definition, Raw, Result
-from onrecord.guard import Guard, Permit
+from onrecord.guard import Guard
 from onrecord.ledger.place import Home
+from onrecord.permits import Permit
 from onrecord.recorder import Recorder
 from onrecord.settings import load
 

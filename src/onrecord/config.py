@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings to built objects: where the parts of a recorder, a service, and what they record are wired together."""
 
-import getpass
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from onrecord.earlier import Earlier
 from onrecord.engines.authzen import AuthZen
 from onrecord.engines.cedar import Cedar
 from onrecord.engines.cedar_files import read_policies
-from onrecord.errors import ConfigError, KeyFileError, LedgerError, OnRecordError
+from onrecord.errors import ConfigError, LedgerError, OnRecordError
 from onrecord.event.call import Actor
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
@@ -38,6 +38,7 @@ from onrecord.ledger.timestamp import load_roots
 from onrecord.ledger.vouched import Vouched
 from onrecord.ledger.whereabouts import way_of
 from onrecord.ledger.writer import Writer
+from onrecord.people import build_identity, own_account
 from onrecord.pins import Pins
 from onrecord.presidio import Presidio
 from onrecord.recorder import Configuration, Recorder
@@ -52,18 +53,31 @@ from onrecord.screen import Screen
 from onrecord.settings import Loaded
 from onrecord.version import __version__
 
+if TYPE_CHECKING:
+    from onrecord.identity.identity import Identity
+
 
 def build_recorder(
-    home: Home, loaded: Loaded, say: Callable[[str], None], environ: Mapping[str, str] = os.environ
+    home: Home,
+    loaded: Loaded,
+    say: Callable[[str], None],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    asked_over: int | None = None,
 ) -> tuple[Recorder, Actor]:
-    """Wire a recorder for this process, and say who its person is.
+    """Wire a recorder for this process, and say who its person is; `asked_over` is the descriptor that calls come from.
 
     Raises KeyFileError where keys or pseudonyms cannot be had: without them nothing may be written.
     """
     way = way_of(home, named=loaded.settings.recorder.socket, environ=environ)
     if way is None:
-        recorder, _, keys = _embedded(home, loaded, say, {"same_account": True})  # the wrapped server runs as we do
-        return recorder, _os_account(Keystore(home, keys.digest_key), loaded.settings.tenant)
+        keys, created = open_keys(home)
+        identity, actor = build_identity(
+            home, loaded, Keystore(home, keys.digest_key), keys.digest_key, environ, asked_over=asked_over
+        )
+        standing = {"same_account": True}  # the wrapped server runs as we do
+        recorder, _ = _embedded(home, loaded, say, standing, keys, created=created, identity=identity)
+        return recorder, actor
     digest_key = open_digest_key(home)
     known = way.moved and verifier_file(home).exists()
     vkeys = read_verifiers(str(verifier_file(home))) if known else []
@@ -76,6 +90,9 @@ def build_recorder(
     )
     redactor = build_redactor(digest_key, loaded)
     screen = Screen(flagger(), loaded.settings.output.flags)
+    identity, actor = build_identity(
+        home, loaded, Keystore(home, digest_key), digest_key, environ, asked_over=asked_over
+    )
     guard = Guard(
         writer,
         redactor,
@@ -84,6 +101,7 @@ def build_recorder(
         screen=screen,
         policy=build_policy(loaded),
         earlier=_earlier(loaded),
+        identity=identity,
     )
     recorder = Recorder(
         None,
@@ -98,14 +116,20 @@ def build_recorder(
         alarm=lambda event, outside: _record_security(home, loaded, event, outside, say),
         say=say,
     )
-    return recorder, _os_account(Keystore(home, digest_key), loaded.settings.tenant)
+    return recorder, actor
 
 
 def _embedded(
-    home: Home, loaded: Loaded, say: Callable[[str], None], standing: Mapping[str, bool]
-) -> tuple[Recorder, Writer, Keys]:
+    home: Home,
+    loaded: Loaded,
+    say: Callable[[str], None],
+    standing: Mapping[str, bool],
+    keys: Keys,
+    *,
+    created: bool,
+    identity: "Identity | None" = None,
+) -> tuple[Recorder, Writer]:
     """Wire a recorder that writes the log of `home` itself."""
-    keys, created = open_keys(home)
     wid = os.urandom(8).hex()
     writer = _writer(home, loaded, keys, wid, say)
     redactor = build_redactor(keys.digest_key, loaded)
@@ -118,6 +142,7 @@ def _embedded(
         screen=screen,
         policy=build_policy(loaded),
         earlier=_earlier(loaded),
+        identity=identity,
     )
     recorder = Recorder(
         Presence(home, wid),
@@ -132,7 +157,7 @@ def _embedded(
         alarm=lambda event, outside: _record_security(home, loaded, event, outside, say),
         say=say,
     )
-    return recorder, writer, keys
+    return recorder, writer
 
 
 def build_service(
@@ -142,7 +167,8 @@ def build_service(
 
     Raises KeyFileError.
     """
-    recorder, writer, keys = _embedded(home, loaded, say, {"service": True})
+    keys, created = open_keys(home)
+    recorder, writer = _embedded(home, loaded, say, {"service": True}, keys, created=created)
     signing = SigningKeys(home, "calls", keys.signer.name)
     sessions = Sessions(home)
     log = Log(home=home, name="calls", read_vkeys=signing.vkeys, uid=os.getuid())
@@ -191,7 +217,7 @@ def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Map
     """
     settings = loaded.settings
     keys, _ = open_keys(home, log)
-    actor = _os_account(Keystore(home, keys.digest_key), settings.tenant)
+    actor = own_account(Keystore(home, keys.digest_key), settings.tenant)
     event = replace(
         event,
         event_id=uuid7(now_us() // 1000, os.urandom(10)),
@@ -325,25 +351,3 @@ def build_anchor_plan(loaded: Loaded) -> AnchorPlan:
             raise ConfigError(f"{loaded.path}: timestamp.roots {number}: {base / name}: {e}") from e
     witnesses = tuple(one.built(f"witness {number}") for number, one in enumerate(settings.witness, 1))
     return AnchorPlan(witnesses=witnesses, tsa_urls=settings.timestamp.urls, tsa_roots=tuple(roots))
-
-
-def account() -> str:
-    """Return the name of the OS account that this process runs under. Raises KeyFileError."""
-    try:
-        return getpass.getuser() if os.name == "nt" else _account_of(os.getuid())
-    except (KeyError, OSError) as e:
-        raise KeyFileError("this process runs under an account without a name") from e
-
-
-def _account_of(uid: int) -> str:
-    import pwd  # POSIX only
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"  # containers often run under a number that no file names
-
-
-def _os_account(keystore: Keystore, tenant: str) -> Actor:
-    pseudonym = keystore.pseudonym(tenant=tenant, source="os_account", subject=account())
-    return Actor(user_id=pseudonym, tenant_id=tenant, identity_source="os_account", identity_assurance="os_account")

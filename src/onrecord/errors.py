@@ -6,6 +6,7 @@
     ├── CommandError         the server's command cannot be started
     ├── MessageRefused       a protocol message has no single reading: it is not forwarded
     ├── Denied               it was decided that the call must not run: nothing was forwarded
+    ├── NotAuthenticated     what says who calls does not hold, so the call was not made
     ├── NotRecorded          the attempt could not be recorded, so the call was not made
     ├── EndNotRecorded       the call was made, but its end could not be recorded: do not retry
     ├── NotVerified          a proof, signature or log does not hold
@@ -59,6 +60,10 @@ class MessageRefused(OnRecordError):
 
 class Denied(OnRecordError):
     """It was decided, and is on the record, that a call must not run; the message is fit for the caller."""
+
+
+class NotAuthenticated(OnRecordError):
+    """A token does not hold, or there is none where one is needed; the message says why, in words of our own."""
 
 
 class NotRecorded(OnRecordError):

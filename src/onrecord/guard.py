@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """READ FIRST. The life of one call, and the law that it upholds: nothing takes effect before its event.
 
-    begin(call)             classify, decide, redact, write the attempt   → Permit, or Refusal
+    begin(call)             who is it? classify, decide, redact, write the attempt   → Permit, or Refusal
     permit.redeem()         wait until the attempt is as durable as its tier demands   → the Call, to forward
         …the tool runs…
     end(permit, result)     redact, write the result   → Delivery
     delivery.redeem()       wait until the result is as durable as its tier demands; then answer the caller
 
 A door forwards a call only after `redeem` returned it (in stdio that is one place, `Relay._redeem`).
-`begin` and `redeem` raise NotRecorded, and from tier 2 up that means "not run". Once it ran, the
-same failure is another error, EndNotRecorded, because the caller must do another thing: not retry.
+`begin` raises NotAuthenticated where what says who calls does not hold. `begin` and `redeem` raise NotRecorded, and
+from tier 2 up that means "not run". Once it ran, the same failure is another error, EndNotRecorded, because the caller
+must do another thing: not retry.
 Calls of tiers 0 and 1 run even then; their events wait in a bounded spool and the gap is reported.
 
 `begin` and `end` write a line, and may wait for the ledger's lock up to the append deadline; only
@@ -27,166 +28,33 @@ knows no protocol, and never sees a message's bytes.
 import os
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from threading import Lock
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace as _replaced
 
 from onrecord.earlier import Earlier
-from onrecord.errors import Denied, EndNotRecorded, LedgerError, LedgerFull, NotRecorded
-from onrecord.event.call import Call, Result
+from onrecord.errors import LedgerError, LedgerFull, NotAuthenticated, NotRecorded
+from onrecord.event.call import Call, Connection, Result
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted, ended
 from onrecord.ledger.appending import Appending, Durability, Pending
 from onrecord.ledger.clock import NowUs, now_us
+from onrecord.permits import Delivery, Permit, Refusal, end_not_recorded, known_in
 from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.definitions import by_definition
 from onrecord.rules.policy import UNJUDGED, Policy, Verdict, question_of
-from onrecord.rules.redact import Redactor, Secrets
-from onrecord.screen import AS_IT_IS, Screen, Screened
+from onrecord.rules.redact import Redactor
+from onrecord.screen import AS_IT_IS, Screen
 
-NESTED = 1_000  # requests within one call; past this no value of its result is shown
+if TYPE_CHECKING:
+    from onrecord.identity.identity import Identity  # brings a library along that is an extra
+
 REMEMBERED = 10_000  # tools, and how their calls are to be treated
 
 _ID_BYTES, _IDS = 10, 100
-
-
-class Permit:
-    """The right to make one call, once. Whoever holds it owes the guard its end."""
-
-    __slots__ = (
-        "_guard",
-        "_ticket",
-        "_used",
-        "_within",
-        "attempt",
-        "call",
-        "ended",
-        "nested",
-        "secrets",
-        "started_ns",
-        "treatment",
-    )
-
-    def __init__(
-        self,
-        guard: "Guard",
-        call: Call,
-        treatment: Treatment,
-        attempt: Event,
-        secrets: Secrets,
-        ticket: Pending | None,
-        started_ns: int,
-    ) -> None:
-        self._guard = guard
-        self._ticket = ticket
-        self._used = False
-        self.call = call
-        self.treatment = treatment
-        self.attempt = attempt
-        self.secrets = secrets
-        self.started_ns = started_ns
-        self.ended = False
-        self.nested: list[Secrets] = []  # of requests that came while this call was open, and may be part of it
-        self._within: tuple[Permit, ...] = ()
-
-    def put_within(self, outer: Iterable["Permit"]) -> None:
-        """Make this call part of `outer`, which are open: what is secret in one of them is so in the others."""
-        self._within = tuple(outer)
-        for permit in self._within:
-            if len(permit.nested) < NESTED:
-                permit.nested.append(self.secrets)
-            else:
-                permit.secrets.complete = False
-
-    def known(self) -> Iterator[Secrets]:
-        """Yield what is secret in this call and in those that are part of it."""
-        yield self.secrets
-        yield from list(self.nested)  # while another thread may add more
-
-    def hear(self) -> None:
-        """Learn what became known as secret in calls of which this is part, or which are part of it."""
-        for secrets in (*self.nested, *known_in(self._within)) if self.nested or self._within else ():
-            if secrets is not self.secrets:
-                secrets.lend(self.secrets)
-
-    @property
-    def settled(self) -> bool:
-        """Whether `redeem` returns at once."""
-        return self._ticket is None or self._ticket.settled
-
-    def redeem(self) -> Call:
-        """Return the call that may be forwarded now. Raises NotRecorded: then it must not be."""
-        if self._used:
-            raise NotRecorded("this permit was used before")
-        self._used = True
-        if self._ticket is not None:
-            try:
-                self._ticket.wait()
-            except LedgerError as e:
-                if self.treatment.fails_closed:
-                    self._guard.close_unrun(self)
-                    raise NotRecorded(f"not recorded, so not run: {e}") from e
-        return self.call
-
-
-class Refusal:
-    """The answer to a call that must not run. Its attempt and its end are written."""
-
-    __slots__ = ("_safe", "_tickets", "attempt")
-
-    def __init__(self, attempt: Event, safe: str, tickets: Sequence[Pending]) -> None:
-        """`safe` is what the caller is told."""
-        self.attempt = attempt
-        self._safe = safe
-        self._tickets = tickets
-
-    @property
-    def settled(self) -> bool:
-        """Whether `redeem` raises at once."""
-        return all(ticket.settled for ticket in self._tickets)
-
-    def redeem(self) -> NoReturn:
-        """Raise Denied, once the record is as durable as the call's tier demands, or cannot become so."""
-        for ticket in self._tickets:
-            with suppress(LedgerError):  # it did not run, whatever becomes of the record
-                ticket.wait()
-        raise Denied(self._safe)
-
-
-def known_in(permits: Iterable[Permit]) -> Iterator[Secrets]:
-    """Yield what is secret in any of `permits`."""
-    for permit in permits:
-        yield from permit.known()
-
-
-class Delivery:
-    """A result on its way to the caller."""
-
-    __slots__ = ("_fails_closed", "_ticket", "screened")
-
-    def __init__(self, ticket: Pending | None, *, fails_closed: bool = False, screened: Screened = AS_IT_IS) -> None:
-        """`screened` says what the caller gets."""
-        self.screened = screened
-        self._ticket = ticket
-        self._fails_closed = fails_closed
-
-    @property
-    def settled(self) -> bool:
-        """Whether `redeem` returns at once."""
-        return self._ticket is None or self._ticket.settled
-
-    def redeem(self) -> None:
-        """Return once the result may be handed on. Raises EndNotRecorded: then it must be withheld."""
-        if self._ticket is not None:
-            try:
-                self._ticket.wait()
-            except LedgerError as e:
-                if self._fails_closed:
-                    raise _end_not_recorded(e) from e
 
 
 class Guard:
@@ -203,10 +71,15 @@ class Guard:
         screen: Screen | None = None,
         policy: Policy | None = None,
         earlier: Earlier | None = None,
+        identity: "Identity | None" = None,
     ) -> None:
-        """`policy_version` holds where there is no `policy`, which has its own."""
+        """`policy_version` holds where there is no `policy`, which has its own.
+
+        Without `identity`, who is behind a call is who is behind its connection.
+        """
         self._policy = policy
         self._screen = screen
+        self._identity = identity
         self._writer = writer
         self._redactor = redactor
         self._manifest = manifest
@@ -218,11 +91,12 @@ class Guard:
         self._treatments: OrderedDict[tuple[str | None, ...], Treatment] = OrderedDict()
 
     def begin(self, call: Call, within: Sequence[Permit] = ()) -> Permit | Refusal:
-        """Decide on `call` and write its attempt. Raises NotRecorded where it must not run for want of that.
+        """Decide on `call` and write its attempt. Raises NotAuthenticated or NotRecorded where it must not run.
 
         `within` are open calls of which this may be part: a server asks while it works on one of them.
         """
         started_ns = time.perf_counter_ns()
+        call = self._identified(call)
         treatment = self._treatment(call)
         base = self._attempt_of(call, treatment)
         base, verdict = self._verdict(call, treatment, base)
@@ -238,7 +112,7 @@ class Guard:
             ticket = None
         if verdict.refuses:
             return self._refused(entry.event, verdict, ticket, treatment)
-        permit = Permit(self, call, treatment, entry.event, secrets, ticket, started_ns)
+        permit = Permit(call, treatment, entry.event, secrets, ticket, started_ns, unrun=self._close_unrun)
         permit.put_within(within)
         return permit
 
@@ -266,6 +140,37 @@ class Guard:
             self._writer.spool(entry)
         return Refusal(attempt, verdict.safe, tickets)
 
+    def _identified(self, call: Call) -> Call:
+        """Return `call` with who is behind it. Raises NotAuthenticated, once that is on the record."""
+        if self._identity is None:
+            return call
+        try:
+            call = self._identity.of(call)
+        except NotAuthenticated as e:
+            from onrecord.identity.telling import of_refusal
+
+            self.note_identity(call.connection)
+            base = Event(event_id=self.new_id(), policy_version=self._policy_version)
+            self.note(self._redactor.fact(*of_refusal(base, call, str(e))), urgent=True)
+            raise
+        self.note_identity(call.connection)
+        return call
+
+    def note_identity(self, connection: Connection) -> None:
+        """Record what has become of the ID token of this process, where something has."""
+        news = None if self._identity is None else self._identity.take_news()
+        if news is not None:
+            from onrecord.identity.telling import of_standing
+
+            base = Event(
+                event_id=self.new_id(),
+                session_id=connection.session_id,
+                server_id=connection.server_id,
+                transport=connection.transport,
+                policy_version=self._policy_version,
+            )
+            self.note(self._redactor.fact(of_standing(base, news), {}))
+
     def _record_refusal(self, attempt: Redacted, error: LedgerError) -> None:
         """Put on the record, now or later, that a call was asked for and not made. A full disk keeps room for it."""
         for entry in (attempt, self._unrun(attempt.event)):
@@ -291,7 +196,7 @@ class Guard:
         except LedgerError as e:
             self._writer.spool(entry)  # of any tier: it happened, and the record must say so when it can
             if permit.treatment.fails_closed:
-                raise _end_not_recorded(e) from e
+                raise end_not_recorded(e) from e
             return Delivery(None, screened=screened)
 
     def refuse_message(self, base: Event, *, reason: str, size_bytes: int) -> None:
@@ -317,7 +222,7 @@ class Guard:
         except LedgerError:
             self._writer.spool(entry)
 
-    def close_unrun(self, permit: Permit) -> None:
+    def _close_unrun(self, permit: Permit) -> None:
         """Record that an attempt did not become durable in time and so was not forwarded."""
         permit.ended = True
         self._earlier.forget(permit.call, permit.treatment, permit.attempt)
@@ -378,7 +283,3 @@ class Guard:
             latency_us=(time.perf_counter_ns() - permit.started_ns) // 1000,
             late=late,
         )
-
-
-def _end_not_recorded(error: LedgerError) -> EndNotRecorded:
-    return EndNotRecorded(f"it ran, do not retry; its end is not recorded: {error}")

@@ -27,6 +27,7 @@ from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.witness import Witness
 from onrecord.rules.actions import check_actions, check_cut
 from onrecord.rules.classify import Output, ToolRule
+from onrecord.rules.principal import ALGORITHMS
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _UNITS_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -142,6 +143,56 @@ class TraceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     propagate: bool = False
 
 
+class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[identity]`: whose tokens say who is behind a call, and how they are read."""
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""  # a URL, or a file seen from the folder of onrecord.toml
+    algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
+    token_file: str = ""
+    required: bool = False
+    call_issuer: str = ""
+    call_jwks: str = ""
+    tenant_claim: str = ""
+    person_claim: str = ""
+    person_values: tuple[str, ...] = ()
+    roles_claim: str = "roles"
+    mfa_acr: tuple[str, ...] = ()
+    mfa_amr: tuple[str, ...] = ()
+    mfa_max_age: str = "12h"
+    keys_max_age: str = "1h"
+
+    @property
+    def mfa_max_age_s(self) -> float:
+        return _measure(self.mfa_max_age, _UNITS_S, "identity.mfa_max_age")
+
+    @property
+    def keys_max_age_s(self) -> float:
+        return _measure(self.keys_max_age, _UNITS_S, "identity.keys_max_age")
+
+    def check(self) -> None:
+        """Raise ConfigError for what can't work, whatever is on disk."""
+        _ = self.mfa_max_age_s, self.keys_max_age_s
+        if not self.issuer and self != IdentitySettings():
+            raise ConfigError("identity.issuer is empty; without it no token can be believed")
+        if self.issuer and not self.jwks:
+            raise ConfigError("identity.jwks is empty; give the URL or the file of the issuer's keys")
+        if bool(self.call_issuer) != bool(self.call_jwks):
+            raise ConfigError("identity.call_issuer and identity.call_jwks go together")
+        if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):
+            raise ConfigError(f"identity.algorithms: use one or more of {', '.join(ALGORITHMS)}")
+        if bool(self.person_claim) != bool(self.person_values):
+            raise ConfigError("identity.person_claim and identity.person_values go together")
+        for key in ("jwks", "call_jwks"):
+            place = getattr(self, key)
+            try:
+                if "://" in place:
+                    check_url(place, plain=False)
+            except ConfigError as e:
+                raise ConfigError(f"identity.{key}: {e}") from e
+
+
 class WitnessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[witness]]`: one that is asked to cosign checkpoints, and that counts when a log is verified."""
 
@@ -186,6 +237,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     definitions: DefinitionSettings = DefinitionSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     trace: TraceSettings = TraceSettings()
+    identity: IdentitySettings = IdentitySettings()
     tool: tuple[ToolRule, ...] = ()
     witness: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings = TimestampSettings()
@@ -240,6 +292,7 @@ def read(text: bytes, file: Path) -> Loaded:
         settings.redaction.check()
         _ = settings.policy.timeout_ns
         settings.timestamp.check()
+        settings.identity.check()
         for number, witness in enumerate(settings.witness, 1):
             witness.built(f"witness {number}")
     except (ConfigError, msgspec.ValidationError) as e:

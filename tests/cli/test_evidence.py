@@ -7,10 +7,10 @@ import stat
 import pytest
 from tests.doors.session import Session, onrecord, record
 
-from onrecord.config import account
 from onrecord.ledger.keys import read_verifiers
 from onrecord.ledger.proof import parse_proof
 from onrecord.ledger.received import verify_file
+from onrecord.people import account
 
 pytestmark = pytest.mark.requirement("D2")
 

@@ -11,10 +11,10 @@ from tests.doors.session import ONRECORD, onrecord
 from tests.ledger.logs import PATIENCE_S, Log, entry, log_in
 
 from onrecord.cli.main import main
-from onrecord.config import account
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.ledger import Ledger
+from onrecord.people import account
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_tail_can_be_asked_for_one_tool_or_one_person(home):
     by_tool = onrecord(home, "tail", "--tool", "store", "--json").stdout.splitlines()
     assert [json.loads(line)["phase"] for line in by_tool] == ["attempt", "result"]
 
-    from onrecord.config import account
+    from onrecord.people import account
 
     mine = onrecord(home, "tail", "-n", "100", "--user", account(), "--json").stdout.splitlines()
     assert {json.loads(line)["user_id"] for line in mine} == {json.loads(by_tool[0])["user_id"]}

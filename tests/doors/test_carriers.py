@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.doors.session import Session, onrecord, record
 
-from onrecord.config import account
+from onrecord.people import account
 
 pytestmark = pytest.mark.requirement("B1")
 

@@ -42,6 +42,23 @@ def test_without_a_place_for_it_nothing_is_changed(line: str) -> None:
         with_meta(line.encode(), {"t": "x"})
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('{"params":{"_meta":{"K":"t"}}}', '{"params":{"_meta":{}}}'),
+        ('{"params":{"_meta":{ "K" : [1,"]"] }}}', '{"params":{"_meta":{}}}'),
+        ('{"params":{"_meta":{"a":1.0 , "K":{"a":2} , "b":2}}}', '{"params":{"_meta":{"a":1.0,"b":2}}}'),
+        ('{"params":{"_meta":{"\\u004b":"\\"}","a":1.0}}}', '{"params":{"_meta":{"a":1.0}}}'),
+        (
+            '{"x":{"_meta":{"K":1}},"params":{"K":1,"_meta":{"K":1}}}',
+            '{"x":{"_meta":{"K":1}},"params":{"K":1,"_meta":{}}}',
+        ),
+    ],
+)
+def test_a_field_can_be_taken_out_and_none_put_in_its_place(before: str, after: str) -> None:
+    assert with_meta(before.encode(), {}, {"K"}).decode() == after
+
+
 @given(
     st.dictionaries(st.text(max_size=6), JSON, max_size=4),
     st.none() | st.dictionaries(st.sampled_from(["baggage", "traceparent", "x", "y"]), JSON),

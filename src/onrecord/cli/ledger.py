@@ -5,7 +5,7 @@ import os
 from argparse import Namespace
 
 from onrecord.cli.terminal import print_json, put, say
-from onrecord.config import account, build_redactor
+from onrecord.config import build_redactor
 from onrecord.errors import OnRecordError
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
@@ -16,6 +16,7 @@ from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.place import Home
 from onrecord.ledger.signing import key_file, verifier_file
 from onrecord.ledger.successor import Predecessor, reopen
+from onrecord.people import account
 from onrecord.settings import home_folder, load
 
 

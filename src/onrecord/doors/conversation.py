@@ -18,6 +18,7 @@ from onrecord.event.call import Actor, Call, Connection, Direction, Json, Raw, R
 from onrecord.event.event import Event, Transport
 from onrecord.rules import trace_context
 from onrecord.rules.definitions import Change
+from onrecord.rules.principal import IDENTITY, META_KEY
 
 REMEMBERED = 1_000  # open questions; of one that is older, the schema of its answer is not known
 
@@ -44,6 +45,8 @@ class Conversation:
     def call(self, request: Request, size_bytes: int, direction: Direction) -> Call:
         """Return `request` as a call of this connection."""
         params, meta = request.params, protocol.meta_of(request.params)
+        identity = Raw(meta[META_KEY]) if META_KEY in meta else None
+        meta = {key: value for key, value in meta.items() if key != META_KEY} if identity else meta
         name = protocol.name_of(request.method, params)
         rounds = protocol.continues(request)
         known = self._definitions
@@ -62,6 +65,7 @@ class Conversation:
             signals=known.signals(request.method, name, definition) if known else (),
             trace=trace_context.read(params.get("_meta", {})),
             rounds=rounds,
+            identity=identity,
             answers=Raw(self._asked(rounds)),
             asks=Raw(protocol.asks(request.method, params)),
         )
@@ -104,10 +108,7 @@ class Conversation:
         known = self.connection
         return Event(
             event_id=self._new_id(),
-            user_id=known.actor.user_id,
-            tenant_id=known.actor.tenant_id,
-            identity_source=known.actor.identity_source,
-            identity_assurance=known.actor.identity_assurance,
+            **{name: getattr(known.actor, name) for name in IDENTITY},
             session_id=known.session_id,
             server_id=known.server_id,
             transport=known.transport,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages between one client and one server, on the record: what passes, what waits, what is refused.
 
-Each message is decoded once from a copy; what is forwarded are the bytes that came. A call goes
-through the guard on its way in and its result on the way out; everything else passes. Toward the
+Each message is decoded once from a copy; what is forwarded are the bytes that came, but for a token of
+ours. A call goes through the guard on its way in and its result on the way out; everything else passes. Toward the
 client there is nothing but JSON-RPC. Nothing is ever sent to the server that the client did not
 send, so a server that locks its protocol era on the first request locks the client's.
 
@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from dataclasses import replace as with_params
 from threading import Lock
 
 from msgspec.structs import replace
@@ -24,12 +25,14 @@ from onrecord.doors.definitions import told
 from onrecord.doors.metadata import with_meta
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.wire import Notification, Request, Response
-from onrecord.errors import Denied, EndNotRecorded, MessageRefused, NotRecorded
+from onrecord.errors import Denied, EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
 from onrecord.event.call import Direction, Outcome, RequestId, Result
-from onrecord.guard import Delivery, Guard, Permit, Refusal
+from onrecord.guard import Guard
+from onrecord.permits import Delivery, Permit, Refusal
 from onrecord.recorder import Alarm
 from onrecord.rules import trace_context
 from onrecord.rules.definitions import Change
+from onrecord.rules.principal import META_KEY
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screened
 
@@ -105,7 +108,7 @@ class Relay:
                     self._take_request_of_client(message, line)
                 case Notification():
                     self._note_cancellation(message, self._client)
-                    self._to_server.send(line)
+                    self._to_server.send(_onward(message, line))
                 case Response():
                     self._take_answer(message, line, self._server)
         except MessageRefused as e:
@@ -162,15 +165,19 @@ class Relay:
     # both ways
 
     def _take_request(self, request: Request, line: bytes, side: _Side) -> None:
+        onward = _onward(request, line) if side is self._client else line
         if protocol.event_type_of(request.method) is None:
             with self._lock:
                 side.quiet[request.id] = request
-            side.answerer.send(line)
+            side.answerer.send(onward)
             return
         with self._lock:  # what a server asks belongs to one of the calls that it works on, and nobody says to which
             within = [call.permit for call in self._client.calls.values()] if side is self._server else []
         try:
             permit = self._guard.begin(self._conversation.call(request, len(line), side.direction), within)
+        except NotAuthenticated as e:
+            side.asker.send(wire.error_line(request.id, wire.NOT_AUTHENTICATED, f"not run: {e}"))
+            return
         except NotRecorded as e:
             side.asker.send(wire.error_line(request.id, wire.NOT_RECORDED, str(e)))
             return
@@ -184,7 +191,7 @@ class Relay:
         if left is not None:
             self._end(left, "unknown", "id_reused")
 
-        forwarded = _forwarded(permit, line)
+        forwarded = _forwarded(permit, onward)
 
         def release() -> bytes | None:
             return self._redeem(permit, request.id, forwarded, side)
@@ -347,6 +354,17 @@ def _forwarded(permit: Permit, line: bytes) -> bytes:
         return line
     began = trace_context.written(attempt.trace_id, attempt.span_id)
     return with_meta(line, {trace_context.TRACEPARENT: began}, trace_context.unusable(attempt.trace_faults))
+
+
+def _onward(message: Request | Notification, line: bytes) -> bytes:
+    """Return what of a message of the client is handed on: the bytes that came, without a token for us."""
+    if META_KEY not in protocol.meta_of(message.params):
+        return line
+    onward = with_meta(line, {}, (META_KEY,))
+    meta = {key: value for key, value in protocol.meta_of(message.params).items() if key != META_KEY}
+    if wire.decode(onward) != with_params(message, params={**message.params, "_meta": meta}):
+        raise MessageRefused("what is not to be handed on cannot be taken out of it", wire.AMBIGUOUS)
+    return onward
 
 
 def _shown(screened: Screened, request: Request, response: Response, line: bytes) -> bytes:

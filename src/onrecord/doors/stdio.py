@@ -112,6 +112,7 @@ def run(
     definitions = Definitions(recorder.pins, server_id)
     conversation = Conversation(actor, server_id, "stdio", recorder.guard.new_id, definitions)
     recorder.start(conversation.base(), command)
+    recorder.guard.note_identity(conversation.connection)
     relay = Relay(
         recorder.guard,
         recorder.redactor,

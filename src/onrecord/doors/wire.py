@@ -38,6 +38,7 @@ END_NOT_RECORDED: Final = -31002  # ran, but its end is not recorded: do not ret
 TIMED_OUT: Final = -31003  # no answer in time; it may still run
 SERVER_GONE: Final = -31004  # the server ended while the call was open; whether it took effect is unknown
 UNREADABLE_RESULT: Final = -31005  # ran, but the answer has no single reading
+NOT_AUTHENTICATED: Final = -31010  # who calls does not hold, so not run
 OUTPUT_WITHHELD: Final = -31006  # ran, but a policy withholds what came back
 DENIED: Final = -31007  # decided, and on the record: it must not run
 

@@ -10,7 +10,7 @@ from outside shows none of them either. Doors make these; `guard` reads them; no
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn, TypeAlias, final
 
-from onrecord.event.event import EventType, IdentityAssurance, IdentitySource, Transport
+from onrecord.event.event import EventType, IdentityAssurance, IdentitySource, PrincipalType, Transport
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 RequestId: TypeAlias = int | str
@@ -51,14 +51,23 @@ NOTHING = Raw(None)
 class Actor:
     """Who is behind a connection, and how far that is known.
 
-    `user_id` is a pseudonym, never a raw account name. `scopes` are those that a verified token grants.
+    `user_id`, `agent_id` and `act_chain` are pseudonyms, never raw names. `scopes` and `roles` are those that a
+    verified token names; they are for policies, and recorded by none but those.
     """
 
     user_id: str = ""
     tenant_id: str = ""
     identity_source: IdentitySource = "none"
     identity_assurance: IdentityAssurance = "none"
+    identity_issuer: str = ""
+    identity_key_id: str = ""
+    token_hash: str = ""
+    principal_type: PrincipalType = ""
+    agent_id: str = ""
+    client_id: str = ""
+    act_chain: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -134,6 +143,7 @@ class Call:
 
     `name` is the tool, prompt or resource URI; `arguments` what it is called with. `rounds` holds
     what links this request to earlier rounds of the same call (see `wire.round_keys`).
+    `identity` is a token of ours that came in `_meta`; `meta` and what is forwarded are without it.
     `answers` are the schemas by which a person was asked for what the arguments bring, `asks` the one
     of what the result is to bring. `size_bytes` counts the whole message. `signals` are what looks
     like an attack in the description of what is called.
@@ -151,6 +161,7 @@ class Call:
     definition: Definition | None = None
     trace: Trace = field(default_factory=Trace)
     rounds: tuple[str, ...] = ()
+    identity: Raw | None = None
     answers: Raw = NOTHING
     asks: Raw = NOTHING
     signals: tuple[str, ...] = ()

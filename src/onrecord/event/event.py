@@ -71,6 +71,7 @@ IdentitySource: TypeAlias = Literal[
     "", "oauth", "identity_jws", "id_token", "os_account", "peer_cred", "client_asserted", "none"
 ]
 IdentityAssurance: TypeAlias = Literal["", "none", "asserted", "os_account", "token", "token_mfa", "phishing_resistant"]
+PrincipalType: TypeAlias = Literal["", "human", "workload", "unknown"]
 Transport: TypeAlias = Literal["", "stdio", "http", "sdk"]
 Tier: TypeAlias = Annotated[int, Meta(ge=0, le=4)]
 Texts: TypeAlias = tuple[str, ...]
@@ -125,7 +126,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     tenant_id: Annotated[str, _about("organisation that the person acts for")] = ""
     identity_source: Annotated[IdentitySource, _about("where the identity comes from")] = ""
     identity_assurance: Annotated[IdentityAssurance, _about("how much that source is worth")] = ""
-    agent_id: Annotated[str, _about("the agent that acts for the person")] = ""
+    identity_issuer: Annotated[str, _about("who issued the token that was verified, as the settings name it")] = ""
+    identity_key_id: Annotated[str, _about("id of the issuer's key that the token was verified with")] = ""
+    token_hash: Annotated[str, _about("keyed digest of the token's id, in hex")] = ""
+    principal_type: Annotated[
+        PrincipalType, _about("whether a natural person is behind the token, by the claim that the settings name")
+    ] = ""
+    agent_id: Annotated[str, _about("pseudonym of the agent that acts for the person, or by itself")] = ""
+    act_chain: Annotated[Texts, _about("pseudonyms of those that act for the person, the nearest first")] = ()
     client_id: Annotated[str, _about("OAuth client id, where a token names one")] = ""
     client_name: Annotated[str, _about("what the client calls itself; its own claim")] = ""
     client_version: Annotated[str, _about("version that the client claims")] = ""
@@ -164,6 +172,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     arg_keys: Annotated[Texts, _about("names of the top-level arguments")] = ()
     input_hash: Annotated[str, _about("keyed digest of all arguments, in hex")] = ""
     input_size: Annotated[int | None, _about("bytes of the whole request")] = None
+    forwarded_without: Annotated[Texts, _about("JSON Pointers of what was taken out before it was forwarded")] = ()
 
     # what was decided
     scope_required: Annotated[Texts, _about("scopes that the tool asks for")] = ()

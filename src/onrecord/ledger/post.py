@@ -52,6 +52,17 @@ def post(url: str, body: bytes, content_type: str, *, plain: bool = False, timeo
     Raises NotAnchored where there is none within `timeout_s`, or a longer one than `MAX_ANSWER`, and
     ConfigError for a URL that `check_url` refuses. Looking up a host's name may take longer.
     """
+    return _exchange("POST", url, body, {"Content-Type": content_type}, plain=plain, timeout_s=timeout_s)
+
+
+def get(url: str, accept: str, *, timeout_s: float = TIMEOUT_S) -> Answer:
+    """Ask for what is at `url`, https or on this machine, and return the answer. Errors as in `post`."""
+    return _exchange("GET", url, None, {"Accept": accept}, plain=False, timeout_s=timeout_s)
+
+
+def _exchange(
+    method: str, url: str, body: bytes | None, headers: dict[str, str], *, plain: bool, timeout_s: float
+) -> Answer:
     import http.client  # here, as below: who only records need not wait for it
     import ssl
 
@@ -63,8 +74,8 @@ def post(url: str, body: bytes, content_type: str, *, plain: bool = False, timeo
         connection.connect()
         with _cut_off(connection.sock, deadline):
             target = parts.path or "/"
-            headers = {"Content-Type": content_type, "User-Agent": f"onrecord/{__version__}", "Connection": "close"}
-            connection.request("POST", f"{target}?{parts.query}" if parts.query else target, body, headers)
+            headers = {**headers, "User-Agent": f"onrecord/{__version__}", "Connection": "close"}
+            connection.request(method, f"{target}?{parts.query}" if parts.query else target, body, headers)
             response = connection.getresponse()
             answer = Answer(
                 status=response.status,

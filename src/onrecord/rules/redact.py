@@ -35,6 +35,7 @@ from onrecord.rules.gathering import gathered
 from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
 from onrecord.rules.neutral import neutral
 from onrecord.rules.pointer import Tokens
+from onrecord.rules.principal import IDENTITY, PLACE
 from onrecord.rules.seal import NAMES, sealed, withheld
 from onrecord.rules.summary import summary, summary_of_all, text_at
 from onrecord.rules.tool_schema import (
@@ -66,9 +67,9 @@ _Part: TypeAlias = tuple[str, Json, list[Tokens]]  # under which root, what, and
 # What of an attempt stands on each event of its call.
 _SHARED = (
     *(name for name in NAMES if name != "error_type"),
-    *("trace_id", "span_id", "user_id", "tenant_id", "identity_source", "identity_assurance", "session_id"),
-    *("server_id", "transport", "direction", "tool_definition_hash", "risk_tier", "data_classification"),
-    *("redaction_policy", "retention_class", "scope_required", *ASKED),
+    *IDENTITY,
+    *("trace_id", "span_id", "session_id", "server_id", "transport", "direction", "tool_definition_hash"),
+    *("risk_tier", "data_classification", "redaction_policy", "retention_class", "scope_required", *ASKED),
 )
 
 
@@ -217,10 +218,8 @@ class Redactor:
         at, actor = call.connection, call.connection.actor
         return replace(
             base,
-            user_id=base.user_id or actor.user_id,
-            tenant_id=base.tenant_id or actor.tenant_id,
-            identity_source=base.identity_source or actor.identity_source,
-            identity_assurance=base.identity_assurance or actor.identity_assurance,
+            **{name: getattr(base, name) or getattr(actor, name) for name in IDENTITY},
+            forwarded_without=(PLACE,) if call.identity else (),
             session_id=base.session_id or at.session_id,
             server_id=base.server_id or at.server_id,
             transport=base.transport or at.transport,

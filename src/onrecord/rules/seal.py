@@ -35,6 +35,7 @@ NAMES = (
 _OWN = (
     *("event_id", "event_type", "phase", "action", "call_id", "round", "correlation_id"),
     *("user_id", "tenant_id", "identity_source", "identity_assurance", "session_id", "server_id", "transport"),
+    *("identity_issuer", "identity_key_id", "token_hash", "principal_type", "agent_id", "client_id", "act_chain"),
     *("direction", "policy_decision", "policy_id", "policy_determining", "policy_observed", "policy_version"),
     *("result_status", "latency_us", "late", "trace_source", "trace_faults"),
     *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before", "repeats"),
@@ -46,7 +47,8 @@ OURS = frozenset(
     {
         *_OWN,
         *("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "trace_id", "span_id", "trace_propagated"),
-        *("client_id", "client_ip", "peer_uid", "peer_pid", "tool_definition_hash", "prompt_hash", "input_hash"),
+        *("forwarded_without", "client_ip", "peer_uid", "peer_pid"),
+        *("tool_definition_hash", "prompt_hash", "input_hash"),
         *("input_size", "consent_user", "approval_id", "approval_version", "approval_approver", "approval_decision"),
         *("approval_preview_hash", "approval_execution_match", "data_kinds", "value_tags", "output_type"),
         *("output_size", "redaction_error"),

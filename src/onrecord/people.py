@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings to people: the account that this process runs under or is asked by, and what verifies tokens.
+
+Tokens need an extra, `onrecord[identity]`, which is imported only where an issuer is set.
+"""
+
+import getpass
+import os
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from onrecord.errors import ConfigError, KeyFileError, NotAnchored, NotAuthenticated
+from onrecord.event.call import Actor
+from onrecord.ledger.keystore import Keystore
+from onrecord.ledger.peer import peer_of
+from onrecord.ledger.place import Home
+from onrecord.ledger.post import get
+from onrecord.ledger.smallfile import read_small
+from onrecord.rules.principal import Reading
+from onrecord.settings import IdentitySettings, Loaded
+
+if TYPE_CHECKING:
+    from onrecord.identity.bearer import Bearer
+    from onrecord.identity.identity import Identity, Issuer
+
+TOKEN, TOKEN_FILE = "ONRECORD_ID_TOKEN", "ONRECORD_ID_TOKEN_FILE"
+
+_KEYS_S = 3.0  # that an issuer may take to show its keys: so long a call may wait, and then none for `_PAUSE_S`
+_PAUSE_S = 30.0
+_FILE_PAUSE_S = 1.0
+_MAX_JWKS = 64 * 1024  # bytes
+
+
+def account() -> str:
+    """Return the name of the OS account that this process runs under. Raises KeyFileError."""
+    try:
+        return getpass.getuser() if os.name == "nt" else _account_of(os.getuid())
+    except (KeyError, OSError) as e:
+        raise KeyFileError("this process runs under an account without a name") from e
+
+
+def _account_of(uid: int) -> str:
+    import pwd  # POSIX only
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"  # containers often run under a number that no file names
+
+
+def own_account(keystore: Keystore, tenant: str) -> Actor:
+    """Return the account that this process runs under, as who acts. Raises KeyFileError."""
+    pseudonym = keystore.pseudonym(tenant=tenant, source="os_account", subject=account())
+    return Actor(user_id=pseudonym, tenant_id=tenant, identity_source="os_account", identity_assurance="os_account")
+
+
+def asking_account(keystore: Keystore, tenant: str, fd: int | None) -> Actor:
+    """Return the account at the other end of `fd` where the kernel names it, else our own. Raises KeyFileError."""
+    uid = _peer_uid(fd)
+    if uid is None:
+        return own_account(keystore, tenant)
+    pseudonym = keystore.pseudonym(tenant=tenant, source="os_account", subject=_account_of(uid))
+    return Actor(user_id=pseudonym, tenant_id=tenant, identity_source="peer_cred", identity_assurance="os_account")
+
+
+def _peer_uid(fd: int | None) -> int | None:
+    """Return whose process is at the other end of `fd`, None where it is no unix socket or nobody says."""
+    if fd is None or sys.platform != "linux":
+        return None
+    try:
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            return None
+        with socket.socket(fileno=os.dup(fd)) as end:
+            peer = peer_of(end) if end.family == socket.AF_UNIX else None
+    except OSError:
+        return None
+    return None if peer is None or peer.pid is None else peer.uid  # a process out of our sight has no uid of ours
+
+
+def build_identity(
+    home: Home,
+    loaded: Loaded,
+    keystore: Keystore,
+    digest_key: bytes,
+    environ: Mapping[str, str],
+    *,
+    asked_over: int | None = None,
+) -> tuple["Identity | None", Actor]:
+    """Return what verifies who is behind a call, None where no issuer is set, and who started this process.
+
+    `asked_over` is the file descriptor that calls come from, where there is one. An ID token that does not hold stops
+    nothing here: calls are refused for as long as it doesn't. Raises ConfigError for settings that can't work, and
+    KeyFileError.
+    """
+    settings = loaded.settings.identity
+    actor = asking_account(keystore, loaded.settings.tenant, asked_over)
+    if not settings.issuer:
+        if named := [name for name in (TOKEN, TOKEN_FILE) if environ.get(name)]:
+            raise ConfigError(f"{named[0]} is set, but the settings name no issuer to believe: set identity.issuer")
+        return None, actor
+    try:
+        from onrecord.identity.identity import Identity
+        from onrecord.identity.used import UsedTokens
+    except ModuleNotFoundError as e:
+        raise ConfigError(f"{loaded.path}: identity needs joserfc: pip install 'onrecord[identity]'") from e
+    base = loaded.path.parent if loaded.path else Path()
+    issuer = _issuer(settings, settings.issuer, settings.jwks, base)
+    identity = Identity(
+        account=actor,
+        issuer=issuer,
+        call_issuer=_issuer(settings, settings.call_issuer, settings.call_jwks, base)
+        if settings.call_issuer
+        else issuer,
+        audience=settings.audience,
+        reading=_reading(loaded),
+        bearer=_bearer(loaded, base, environ),
+        required=settings.required,
+        again_s=settings.keys_max_age_s,
+        digest_key=digest_key,
+        pseudonym=lambda tenant, source, subject: keystore.pseudonym(tenant=tenant, source=source, subject=subject),
+        used=UsedTokens(home.keys / "used.db"),
+        clock=time.time,
+    )
+    try:
+        return identity, identity.now()
+    except NotAuthenticated:
+        return identity, actor
+
+
+def _bearer(loaded: Loaded, base: Path, environ: Mapping[str, str]) -> "Bearer | None":
+    from onrecord.identity.bearer import in_file, in_memory
+
+    settings = loaded.settings.identity
+    token, file = environ.get(TOKEN), environ.get(TOKEN_FILE) or settings.token_file
+    if not token and not file:
+        return None
+    if token and file:
+        raise ConfigError(f"an ID token is given twice: in {TOKEN}, and in a file")
+    if not settings.audience:
+        raise ConfigError(f"{loaded.path}: identity.audience is empty; an ID token must be meant for somebody")
+    return in_memory(token) if token else in_file(base / Path(file).expanduser())
+
+
+def _issuer(settings: IdentitySettings, name: str, place: str, base: Path) -> "Issuer":
+    from onrecord.identity.identity import Issuer
+    from onrecord.identity.keys import IssuerKeys
+
+    remote = "://" in place
+    read: Callable[[], bytes] = (lambda: _fetched(place)) if remote else (lambda: read_small(base / place, _MAX_JWKS))
+    keys = IssuerKeys(read, max_age_s=settings.keys_max_age_s, pause_s=_PAUSE_S if remote else _FILE_PAUSE_S)
+    return Issuer(name=name, keys=keys, algorithms=settings.algorithms)
+
+
+def _fetched(url: str) -> bytes:
+    try:
+        answer = get(url, "application/jwk-set+json, application/json", timeout_s=_KEYS_S)
+    except NotAnchored as e:  # its message names the host first, which callers need not know
+        raise NotAuthenticated(str(e).removeprefix(f"{urlsplit(url).netloc.lower()} ")) from e
+    if answer.status != 200:
+        raise NotAuthenticated(f"the answer has status {answer.status}")
+    return answer.body
+
+
+def _reading(loaded: Loaded) -> Reading:
+    settings = loaded.settings.identity
+    return Reading(
+        tenant=loaded.settings.tenant,
+        tenant_claim=settings.tenant_claim,
+        person_claim=settings.person_claim,
+        person_values=settings.person_values,
+        roles_claim=settings.roles_claim,
+        mfa_acr=settings.mfa_acr,
+        mfa_amr=settings.mfa_amr,
+        mfa_max_age_s=settings.mfa_max_age_s,
+    )
