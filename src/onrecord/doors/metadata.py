@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes the `_meta` of one request and no other byte of it. Pure.
 
-A message is never encoded anew to add a field to it, or to take one out: numbers would lose digits, and keys their spelling. What is here
-finds where `params` and `_meta` stand in the text that came, and changes the members there. The message was decoded
-before (`wire.decode`), so it has one reading: each key once, and an object where one is needed.
+A message is never encoded anew to add a field to it, or to take one out: numbers would lose digits, and keys their
+spelling. What is here finds where `params` and `_meta` stand in the text that came, and changes the members there. The
+message was decoded before (`wire.decode`), so it has one reading: each key once, and an object where one is needed.
 """
 
 import json
