@@ -210,7 +210,7 @@ def test_a_description_that_instructs_is_flagged_on_its_event_and_on_calls_of_th
     with home.session() as session:
         session.call("look", q="x")
         onrecord(home.path, "tools", "accept", "look")
-        session.call("look", q="x")
+        session.call("look", q="y")
         session.end()
     assert [e.get("suspicious_signals") for e in home.attempts()] == [["tool-description:instruction"], None]
 

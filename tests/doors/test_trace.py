@@ -125,6 +125,6 @@ def test_the_step_and_the_model_that_a_client_names_are_on_both_events_masked_li
 
     calls = [e for e in record(tmp_path) if e.get("call_id")]
     for event in calls[:2]:
-        assert (event["model_step_id"], event["model"], event["agent_id"]) == ("turn-1", "m-2", "planner")
+        assert (event["model_step_id"], event["model"], event["agent_name"]) == ("turn-1", "m-2", "planner")
     assert all(event["model_step_id"].startswith("[REDACTED:github-token") for event in calls[2:])
     assert secret not in json.dumps(record(tmp_path))

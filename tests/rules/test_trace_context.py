@@ -98,7 +98,7 @@ def test_of_baggage_only_members_of_ours_are_taken() -> None:
 
     trace = read({"baggage": text})
 
-    assert (trace.request, trace.agent_id, trace.model_step_id, trace.model) == ("c-7", "planner 1", "e-1", "m")
+    assert (trace.request, trace.agent, trace.model_step_id, trace.model) == ("c-7", "planner 1", "e-1", "m")
     assert "alice" not in repr([getattr(trace, name) for name in Trace.__slots__])
 
 
@@ -162,7 +162,7 @@ def test_whatever_comes_is_read_or_noted_and_never_an_error(meta: dict[str, Any]
     trace = read(meta)
 
     assert set(trace.faults) <= {"traceparent", "tracestate", "baggage", "aiInvocation"}
-    assert all(len(text) <= 256 for text in (trace.model, trace.model_step_id, trace.request, trace.agent_id))
+    assert all(len(text) <= 256 for text in (trace.model, trace.model_step_id, trace.request, trace.agent))
     assert not trace.trace_id or traceparent(written(trace.trace_id, trace.span_id)) == (trace.trace_id, trace.span_id)
 
 

@@ -8,7 +8,7 @@ message was decoded before (`wire.decode`), so it has one reading: each key once
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from onrecord.doors.wire import AMBIGUOUS
 from onrecord.errors import MessageRefused
@@ -33,8 +33,25 @@ def with_meta(line: bytes, put: Mapping[str, str], drop: Collection[str] = ()) -
     meta = _member(text, params[0], "_meta")
     if meta is None:
         return _inserted(text, params[0], f'"_meta":{{{",".join(added)}}}').encode()
-    kept = [text[whole[0] : whole[1]] for key, whole, _ in _members(text, meta[0]) if key not in {*put, *drop}]
-    return (text[: meta[0]] + "{" + ",".join([*kept, *added]) + "}" + text[meta[1] :]).encode()
+    return (text[: meta[0]] + _changed(text, meta, added, {*put, *drop}) + text[meta[1] :]).encode()
+
+
+def _changed(text: str, span: _Span, added: Iterable[str], without: Collection[str]) -> str:
+    """Return the object at `span` with `added`, and without some of its members and the commas behind them."""
+    members = list(_members(text, span[0]))
+    if not members:
+        return "{" + ",".join(added) + "}"
+    starts = [whole[0] for _, whole, _ in members]
+    last = members[-1][1][1]
+    kept = [
+        text[whole[0] : end]
+        for (key, whole, _), end in zip(members, [*starts[1:], last], strict=True)
+        if key not in without
+    ]
+    inside = "".join(kept).rstrip(" \t\n\r")  # of a last one that goes, the comma before it goes too
+    if kept and members[-1][0] in without:
+        inside = inside.removesuffix(",")
+    return text[span[0] : starts[0]] + ",".join([inside] * bool(kept) + [*added]) + text[last : span[1]]
 
 
 def _member(text: str, at: int, name: str) -> _Span | None:

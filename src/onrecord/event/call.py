@@ -130,7 +130,7 @@ class Trace:
     turn: str = ""
     model: str = ""
     model_step_id: str = ""
-    agent_id: str = ""
+    agent: str = ""
     faults: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

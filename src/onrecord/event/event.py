@@ -135,6 +135,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     agent_id: Annotated[str, _about("pseudonym of the agent that acts for the person, or by itself")] = ""
     act_chain: Annotated[Texts, _about("pseudonyms of those that act for the person, the nearest first")] = ()
     client_id: Annotated[str, _about("OAuth client id, where a token names one")] = ""
+    agent_name: Annotated[str, _about("what the client calls the agent that acts; its own claim")] = ""
     client_name: Annotated[str, _about("what the client calls itself; its own claim")] = ""
     client_version: Annotated[str, _about("version that the client claims")] = ""
     client_ip: Annotated[str, _about("peer address; absent over stdio")] = ""

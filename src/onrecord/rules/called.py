@@ -16,9 +16,6 @@ _NAMED: Mapping[str, str] = {
     "prompt_get": "prompt_name",
 }
 
-# A token speaks for the agent that holds it; beside one, what a client says of its agent is not taken.
-_PROVEN = frozenset({"oauth", "identity_jws", "id_token"})
-
 
 def names_of(call: Call, treatment: Treatment) -> dict[str, str]:
     """Return what client and server call things, by field of the event; without the empty ones."""
@@ -33,9 +30,8 @@ def names_of(call: Call, treatment: Treatment) -> dict[str, str]:
         "protocol_version": at.protocol_version,
         "model": call.trace.model,
         "model_step_id": call.trace.model_step_id,
+        "agent_name": call.trace.agent,
     }
-    if at.actor.identity_source not in _PROVEN:
-        given["agent_id"] = call.trace.agent_id
     field = _NAMED.get(call.event_type)
     if field is not None:
         closed = call.event_type == "resource_read" and treatment.classification in ("high", "critical")

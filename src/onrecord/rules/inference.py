@@ -7,7 +7,6 @@ look like an id, a state before and after, a way back. Only properties of the ou
 proposed, and only under names that a person can read at a glance.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,13 +14,15 @@ from onrecord.event.call import NOTHING, Actor, Call, Connection, Definition, Js
 from onrecord.rules import names
 from onrecord.rules.classify import DESTROYS, IRREVERSIBLE, PAYS, PERMITS, RUNS, SENDS, Treatment
 from onrecord.rules.marks import has_marks, is_marked
+from onrecord.rules.pattern import Pattern, utf8
 from onrecord.rules.pointer import ANY, written
 from onrecord.rules.words import LONGEST, listed, words
 
 MOST = 8  # proposals of one kind
 DEEPEST = 6  # levels of a schema in which marks are looked for
 _PLACES = 2_000  # properties of one schema that are looked at
-_READABLE = re.compile(r"[A-Za-z0-9_.$-]{1,64}")
+_IN_SCOPE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_READABLE = Pattern(r"[A-Za-z0-9_.$-]{1,64}\z")
 
 _GOES_OUT = SENDS | PAYS | listed("email mail post reply notify invite share forward upload submit")
 _RECIPIENTS = listed("recipient recipients to cc email mail address phone channel chat payee beneficiary destination")
@@ -137,7 +138,8 @@ def _scope(server: str, tool: str, tier: int) -> str:
     said = set(words(tool))
     kinds = (("pay", PAYS), ("send", SENDS), ("delete", DESTROYS), ("admin", PERMITS), ("run", RUNS))
     verb = next((verb for verb, known in kinds if said & known), "read" if tier <= 1 else "write")
-    return f"{re.sub(r'[^A-Za-z0-9._-]', '-', server)[:64] or 'server'}:{verb}"
+    named = "".join(one if one in _IN_SCOPE else "-" for one in server[:64])
+    return f"{named or 'server'}:{verb}"
 
 
 def _template(server: str, resources: Sequence[str]) -> str:
@@ -150,7 +152,7 @@ def _properties(schema: Json) -> list[str]:
     """Return the names of the outermost properties, those that a person can read."""
     inner = schema.get("properties") if isinstance(schema, dict) else None
     listed_names = list(inner)[:_PLACES] if isinstance(inner, dict) else []
-    return [name for name in listed_names if _READABLE.fullmatch(name)]
+    return [name for name in listed_names if _READABLE.fits(utf8(name))]
 
 
 def _required_first(schema: Json, given: list[str]) -> list[str]:
@@ -190,7 +192,7 @@ def _marked(schema: Json) -> tuple[str, ...]:
         elif len(path) < DEEPEST:
             inner = node.get("properties")
             for name, child in inner.items() if isinstance(inner, dict) else ():
-                if _READABLE.fullmatch(name):
+                if _READABLE.fits(utf8(name)):
                     waiting.append(((*path, name), child))
             if isinstance(node.get("items"), dict):
                 waiting.append(((*path, ANY), node["items"]))

@@ -6,7 +6,6 @@ match, `depth.py` records, a policy decides). A rule that could never do what it
 it is read, with one error that names the key.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
@@ -16,15 +15,15 @@ from msgspec import Meta
 from onrecord.errors import ConfigError
 from onrecord.rules import pointer, template
 from onrecord.rules.actions import check_actions
-from onrecord.rules.pattern import glob, utf8
+from onrecord.rules.pattern import Pattern, glob, utf8
 
 Class: TypeAlias = Literal["low", "medium", "high", "critical"]
 Output: TypeAlias = Literal["annotate", "strip", "block"]
 
 LONGEST_REFERENCE = 256  # characters of a template, or of a rollback that is told in words
 
-_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,256}")  # RFC 6749, 3.3
-_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")  # of a role or a retention class
+_SCOPE = Pattern(r"[\x21\x23-\x5B\x5D-\x7E]{1,256}\z")  # RFC 6749, 3.3
+_NAME = Pattern(r"[A-Za-z0-9._:-]{1,64}\z")  # of a role or a retention class
 _LARGEST = 2**53  # past this, readers of JSON round
 
 _MANY = ("summary", "output_summary", "sensitive", "sensitive_output", "before", "after")  # pointers
@@ -88,11 +87,11 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not self.server or not self.tool:
             raise ValueError(f"{self._at('server' if self.tool else 'tool')}: is empty; '*' means any")
         for one in self.scope or ():
-            if not _SCOPE.fullmatch(one):
+            if not _SCOPE.fits(utf8(one)):
                 raise ValueError(f"{self._at('scope')}: {one!r} is no scope; give words without blanks, as 'mail:send'")
         names = [("approver_roles", one) for one in self.approver_roles or ()]
         for key, name in [*names, ("retention_class", self.retention_class or "-")]:
-            if not _NAME.fullmatch(name):
+            if not _NAME.fits(utf8(name)):
                 raise ValueError(f"{self._at(key)}: {name!r} is no name; use letters, digits and ._:- , at most 64")
 
     def _check_references(self) -> None:

@@ -13,7 +13,6 @@ A claim that is there and malformed is not one that is absent: the token is refu
 
 import hmac
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -21,6 +20,7 @@ from typing import TypeAlias, cast
 from onrecord.errors import NotAuthenticated
 from onrecord.event.call import Actor
 from onrecord.event.event import IdentitySource, PrincipalType
+from onrecord.rules.pattern import Pattern, utf8
 
 Claims: TypeAlias = Mapping[str, object]
 Pseudonym: TypeAlias = Callable[[str, str, str], str]
@@ -52,7 +52,7 @@ ACTORS = 8  # of a chain; what acts through more hands is refused
 NAMES = 200  # scopes, roles, audiences, methods of one token, which is at most 16 KiB
 LONGEST = 512  # characters of a subject
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:/@+=|-]{0,199}")
+_PLAIN = Pattern(r"[A-Za-z0-9][A-Za-z0-9._~:/@+=|-]{0,199}\z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ def actor_of(
     tenant = reading.tenant
     if reading.tenant_claim:
         tenant = _text(claims, reading.tenant_claim, needed=True)
-        if not _PLAIN.fullmatch(tenant):
+        if not _PLAIN.fits(utf8(tenant)):
             raise NotAuthenticated("the claim that names the tenant is no plain name")
     subject, client = _text(claims, "sub", needed=True), _text(claims, "client_id") or _text(claims, "azp")
     kind = _kind(claims, reading, subject, client)
@@ -128,11 +128,11 @@ def actor_of(
         identity_source=source,
         identity_assurance="token_mfa" if strong else "token",
         identity_issuer=issuer,
-        identity_key_id=key_id if _PLAIN.fullmatch(key_id) else "",
+        identity_key_id=key_id if _PLAIN.fits(utf8(key_id)) else "",
         token_hash=token_hash(digest_key, issuer, token_id) if token_id else "",
         principal_type=kind,
         agent_id=acting[0] if acting else itself if kind == "workload" else "",
-        client_id=client if _PLAIN.fullmatch(client) else "",
+        client_id=client if _PLAIN.fits(utf8(client)) else "",
         act_chain=acting,
         scopes=_scopes(claims),
         roles=_texts(claims, reading.roles_claim),

@@ -28,7 +28,7 @@ _REFERENCES = (
 NAMES = (
     *("method", "request_id", "tool_name", "resource_uri", "prompt_name", "error_type"),
     *("client_name", "client_version", "server_name", "server_version", "protocol_version"),
-    *("model", "model_step_id", "agent_id"),
+    *("model", "model_step_id", "agent_name"),
 )
 
 # What is left of an event when its redaction failed: values of our own.

@@ -66,7 +66,7 @@ def read(meta: object) -> Trace:
         turn=invocation.get("turnId", ""),
         model=invocation.get("model") or _claim(entries, "audit.model"),
         model_step_id=invocation.get("turnId") or _claim(entries, "audit.step_id") or _claim(entries, "audit.event_id"),
-        agent_id=_claim(entries, "audit.agent_id"),
+        agent=_claim(entries, "audit.agent_id"),
         faults=tuple(faults),
     )
 
