@@ -65,6 +65,23 @@ def test_rules_that_are_off_find_nothing_and_the_policy_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("rule", "before", "value", "label"),
+    [
+        ("columns", "user,password\nme,", "correct-horse", "credential"),
+        ("randomness", "the key is ", "Aa0DLvVtq8" + "Zk3vX9sPq2", "api-key"),
+        ("unannounced", "acme = ", "Zk3vQ8sP1x" + "Lw7Rt5Yb2N", "secret"),
+    ],
+)
+def test_what_finds_things_without_a_rule_can_be_off_too(tmp_path, rule, before, value, label):
+    plain = built(tmp_path, "").text(before + value)
+    off = built(tmp_path, f'[redaction]\noff = ["{rule}"]\n').text(before + value)
+
+    assert f"[REDACTED:{label}" in plain
+    assert value not in plain
+    assert off.endswith(value)
+
+
+@pytest.mark.parametrize(
     ("rules", "complaint"),
     [
         (RULE.replace('"123456"', '"12345"'), "mine.toml: detector rule 'badge': finds nothing in its positive test"),

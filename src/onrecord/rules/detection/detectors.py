@@ -160,7 +160,7 @@ class Detectors:
                 confirmed = list(_confirmed(text, data, base, matches))
                 room -= COSTLY * sum(finding.rule_id in self._costly for finding in confirmed)
                 found.extend(confirmed)
-        if announced and not encoded:
+        if announced and not encoded and COLUMNS not in self._off:
             found.extend(_in_columns(text))
         return found, {} if encoded else _signs(text)
 
