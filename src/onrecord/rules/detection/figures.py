@@ -61,15 +61,21 @@ Valid = Callable[[str, int, int], bool]
 
 
 class Searched(str):
-    """A text of which it is remembered, for the length of one search, what its lists of numbers are."""
+    """A text of which it is remembered, for the length of one search, what was already looked at.
 
-    __slots__ = ("lists",)
+    `lists` says of what kind its lists of numbers are, `token` where the last token goes on to that hangs on to a
+    secret: a run of many secrets is walked once, not once for each.
+    """
+
+    __slots__ = ("lists", "token")
     lists: dict[tuple[int, int, Hashable], bool]
+    token: Span
 
     def __new__(cls, text: str) -> "Searched":
-        """Return `text`, of whose lists nothing is known yet."""
+        """Return `text`, of which nothing is known yet."""
         self = super().__new__(cls, text)
         self.lists = {}
+        self.token = 0, 0
         return self
 
 

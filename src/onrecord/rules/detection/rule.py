@@ -38,6 +38,7 @@ from onrecord.errors import ConfigError
 from onrecord.rules.detection import checks
 from onrecord.rules.detection.announced import ANNOUNCED
 from onrecord.rules.detection.checks import Span, entropy
+from onrecord.rules.detection.figures import Searched
 from onrecord.rules.detection.finding import Kind
 from onrecord.rules.detection.gate import Expression
 from onrecord.rules.detection.labels import PLACEHOLDERS, REASONS
@@ -181,9 +182,14 @@ def _expanded(text: str, end: int) -> int:
     if text[end - 1] not in _EXPANDED:
         return end
     stop = min(len(text), end + _FARTHEST)
-    while end < stop and text[end] in _EXPANDED:
-        end += 1
-    return end
+    first, last = text.token if isinstance(text, Searched) else (end, end)
+    if not first <= end <= last:
+        first = last = end
+    while last < stop and text[last] in _EXPANDED:
+        last += 1
+    if isinstance(text, Searched):
+        text.token = first, last
+    return min(last, stop)
 
 
 # what a rule must be
