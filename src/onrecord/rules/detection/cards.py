@@ -15,12 +15,14 @@ from onrecord.rules.detection.surroundings import joined, stands
 
 _DIGITS = "0123456789"
 _SEPARATORS = " .-\n\t\u00a0"  # what stands between the groups of a number
+_NUMBERS = _DIGITS + _SEPARATORS
 _SIGNS = (" ", "-", "\u00a0", "  ", " -", "- ")  # of which all are the same, where groups are not broken over lines
 _BREAKS = ("\n", " \n", "\n ", "-\n")  # of which one may stand between groups that are wrapped
 
 # How the digits of cards are grouped when they are printed.
 _FOURS = (4, 4, 4, 4)
 _PRINTED = frozenset({_FOURS, (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 2), (4, 4, 4, 1), (4, 3, 3, 3)})
+_BEGINS = frozenset(sizes[0] for sizes in _PRINTED)  # digits of the first group
 _WRAPPED = frozenset({_FOURS, (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3)})
 _REACH = 24  # characters after what a rule matched in which a card may end that begins in it
 _LONG = 12  # digits of a number that may be a card in one piece
@@ -78,11 +80,11 @@ def card(text: str, start: int, end: int) -> Span | None:
     written = text[start:end]
     if written.isdigit() and not luhn(written):
         return None  # as most long numbers
-    groups = _digit_groups(text, start, end)
+    beyond = _digit_groups(text, start, min(len(text), end + _REACH))
+    groups = [group for group in beyond if group[0] < end]
     sizes = [b - a for a, b in groups]
     if max(sizes) < _SHORT_GROUP:
         return _spelt(text, groups)
-    beyond = _digit_groups(text, start, min(len(text), end + _REACH))
     if len(beyond) > _MOST_GROUPS and _is_row(text, beyond) and not _says_card(text, start):
         return None  # each four of which have more beside them
     found = _printed(text, beyond, end)
@@ -93,17 +95,21 @@ def card(text: str, start: int, end: int) -> Span | None:
 
 def _is_row(text: str, groups: list[Span]) -> bool:
     """Say whether groups are of one size, with one blank between them."""
-    return len({b - a for a, b in groups}) == 1 and _parts(text, groups) in ({" "}, {"\u00a0"})
+    start, end, blanks = groups[0][0], groups[-1][1], len(groups) - 1
+    if len({b - a for a, b in groups}) > 1 or end - start != len(groups) * (groups[0][1] - start) + blanks:
+        return False
+    return blanks in (text.count(" ", start, end), text.count("\u00a0", start, end))
 
 
 def _printed(text: str, groups: list[Span], end: int) -> Span | None:
     """Return the span of the cards that begin before `end`, in one piece or in groups as they are printed."""
     found: list[Span] = []
+    sizes = tuple(b - a for a, b in groups)
     first = 0
     while first < len(groups) and groups[first][0] < end:
-        for count in (1,) if groups[first][1] - groups[first][0] >= _LONG else (3, 4, 5):
+        for count in (1,) if sizes[first] >= _LONG else (3, 4, 5) if sizes[first] in _BEGINS else ():
             few = groups[first : first + count]
-            if count > 1 and (tuple(b - a for a, b in few) not in _PRINTED or not _set_apart(text, few)):
+            if count > 1 and (sizes[first : first + count] not in _PRINTED or not _set_apart(text, few)):
                 continue
             if _is_card(text, few) and not _is_figure(text, few[0][0], few[-1][1]):
                 found.append((few[0][0], few[-1][1]))
@@ -181,7 +187,7 @@ def _figures(tokens: list[str]) -> bool:
 
 def _says_card(text: str, start: int, within: int = _ANNOUNCED) -> bool:
     before = text[max(0, start - within) : start]
-    if not before.strip(_DIGITS + _SEPARATORS):
+    if not before.strip(_NUMBERS):
         return False
     lowered = before.lower()
     return any(word in lowered and stands(word, lowered, before) for word in _CARD_WORDS)

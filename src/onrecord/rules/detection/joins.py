@@ -59,9 +59,10 @@ _VALUE = Pattern(r"""[=:(,][ \t]{0,4}(?:\\?\r?\n[ \t]{0,40})?[rbfuLRBFU@$]{0,2}[
 _ANNOUNCES = Pattern(r"""(?i)(?:[:=]|\b(?:bearer|basic))[ ]?\z""")
 
 
-def _torn(data: bytes, start: int, end: int, *, inside: bool) -> bool:
+def _torn(data: bytes, low: int, start: int, end: int, *, inside: bool) -> bool:
     """Say whether the strings that end at `start` and begin at `end` may be halves of a token, or a name and its value.
 
+    The first of them does not begin before `low`.
     Strings with only blanks between them are often a list; then there is a digit in it, or they are `inside` a value.
     """
     before, after = data[start - 1 : start] if start else b"", data[end : end + 1]
@@ -71,10 +72,12 @@ def _torn(data: bytes, start: int, end: int, *, inside: bool) -> bool:
         return _ANNOUNCES.occurs(data[max(0, start - 12) : start])
     if inside:
         return data[start - 2 : start] not in _LINE_END
-    left, right = data[max(0, start - 48) : start], data[end : end + 48]
-    left, right = left[len(left.rstrip(_PARTS)) :], right[: len(right) - len(right.lstrip(_PARTS))]
-    whole = left + right
-    return bool(left and right) and len(whole) > 7 and whole.translate(None, _DIGITS) != whole
+    left, right = data[max(low, start - 48) : start], data[end : end + 48]
+    first, last = len(left.rstrip(_PARTS)), len(right) - len(right.lstrip(_PARTS))
+    if first == len(left) or not last or len(left) - first + last < 8:
+        return False
+    whole = left[first:] + right[:last]
+    return whole.translate(None, _DIGITS) != whole
 
 
 def _joined(data: bytes, seams: list[tuple[int, int]]) -> list[int]:
@@ -95,9 +98,9 @@ def _joined(data: bytes, seams: list[tuple[int, int]]) -> list[int]:
             opening = data.rfind(data[start : start + 1], max(0, start - LITERAL), start)
             if opening + 1 != done or not done:  # else it is what the string before it is
                 inside = opening > 0 and _VALUE.occurs(data[max(0, opening - 48) : opening + 1])
-        done = end
-        if _torn(data, start, end, inside=inside):
+        if _torn(data, done, start, end, inside=inside):
             torn.append(i)
+        done = end
     return torn
 
 

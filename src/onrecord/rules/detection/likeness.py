@@ -24,6 +24,7 @@ _PAIRS = listed(
     hu nn eo vo rv nf xp gn sm fl iz ok nl my gl aw ju oa eq sy sl ps db ks ka ko sk kn je ja jo ze za gs dd bj gg
     """
 )
+_USUAL = frozenset(form for pair in _PAIRS for form in (pair, pair.upper(), pair.capitalize()))  # as they are written
 _FILE_ENDS = tuple(
     listed(
         """
@@ -42,6 +43,8 @@ def surprise(word: str) -> int:
     """Return how often `word` changes between letters and digits, or sets letters together as no language does."""
     found = 0
     for a, b in pairwise(word):
+        if a + b in _USUAL:
+            continue
         if a.isalpha():
             if b.isalpha():
                 found += not (a.islower() and b.isupper()) and (a + b).lower() not in _PAIRS
@@ -79,9 +82,11 @@ def worded(word: str) -> bool:
 
 def is_version(word: str) -> bool:
     """Say whether a word is a version, or asks for one: `^4.0.0`, `1.2.1`, `>=2.4`; a date in figures is none."""
+    if "." not in word:
+        return False
     number = word.lstrip("^~<>=v")
     parts = number.split(".")
-    if not all(part.isdigit() and len(part) < 4 for part in parts[:2]) or len(parts) < 2:
+    if not all(part.isdigit() and len(part) < 4 for part in parts[:2]):
         return False
     return len(number) < len(word) or (len(parts) == 3 and parts[2].isdigit() and len(parts[2]) < 4)
 

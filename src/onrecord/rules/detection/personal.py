@@ -99,9 +99,9 @@ def _number(valid: Callable[[str], bool], *, mixed: bool, called: bool) -> Check
 
     def check(text: str, start: int, end: int) -> Span | None:
         written = text[start:end]
-        if joined(text, start, end) or (not mixed and " " in written and "-" in written) or in_row(text, start, end):
+        if joined(text, start, end) or (not mixed and " " in written and "-" in written):
             return None
-        if " " in written and (len(set(written.split())) == 1 or _is_colour(written)):
+        if " " in written and (len(set(written.split())) == 1 or in_row(text, start, end) or _is_colour(written)):
             return None
         if not right(text, start, end):
             return None

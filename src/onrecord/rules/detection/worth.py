@@ -120,7 +120,7 @@ def bare(text: str, start: int, end: int, name: str, label: str, *, blank: bool)
         return False
     if "(" in value or value.lower().strip("_") in name.lower():
         return odd(value)
-    digit = any(char.isdigit() for char in value)
+    digit = any(map(str.isdigit, value))
     if name.isupper() and not blank:  # MYSQL_PASSWORD=hiqv
         return (digit or "." not in value) and not (value[0] == "/" and "PWD" in name)
     if odd(value):
@@ -138,11 +138,11 @@ def _bare_password(text: str, end: int, value: str, name: str, *, blank: bool) -
     """Say whether a bare word after the name of a password is one; people choose plain words too."""
     if _is_type(text, end, value, name) or (value[0] == "/" and name.lower().rstrip(" :=\"'").endswith("pwd")):
         return False
-    if any(char.isdigit() for char in value):
+    if any(map(str.isdigit, value)):
         return not (value.isidentifier() and names.label_of(value) and not value[0].isdigit())
     if value.replace("-", "").isalpha() and value.islower() and (not blank or _closed(text, end)):
         return text[end : end + 1] != ":"  # :meth:`password`
-    return ("." not in value and any(char in _MARKS for char in value)) or drawn(value, 8)
+    return ("." not in value and not _MARKS.isdisjoint(value)) or drawn(value, 8)
 
 
 def _is_expression(value: str, name: str, *, blank: bool) -> bool:
@@ -190,7 +190,7 @@ def alone(value: str, label: str) -> bool:
     """Say whether a word that stands alone on the line below a name is a secret."""
     if checks.literal(value, 0, len(value)) is None or is_path(value) or len(value) < 6:
         return False
-    digit = any(char.isdigit() for char in value)
+    digit = any(map(str.isdigit, value))
     if label == "password":
         return digit and not named(value)
     return drawn(value)
