@@ -16,43 +16,30 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Thread
 from typing import IO
 
-from onrecord.doors import protocol, wire
+from onrecord.doors import wire
+from onrecord.doors.listed import (
+    ABOUT_US,
+    LEGACY,
+    LONGEST,
+    MODERN_META,
+    MOST_MESSAGES,
+    UNKNOWN_METHOD,
+    Listed,
+    code_of,
+    is_modern,
+    read_list,
+)
 from onrecord.doors.stdio import cannot_start
 from onrecord.errors import CommandError, MessageRefused
-from onrecord.event.call import Definition, Json
+from onrecord.event.call import Json
 from onrecord.rules.neutral import neutral
-from onrecord.version import __version__
 
-MODERN = "2026-07-28"
-LEGACY = "2025-11-25"
 PATIENCE_S = 10.0  # for an answer to the first question; some servers leave it without one
-MOST_PAGES = 200
-MOST_TOOLS = 2_000
-MOST_LINES = 20_000  # that a server may say before it has answered
-_LONGEST = 16 << 20  # bytes of one line
 _TOLD = 5  # lines of its standard error that are shown where it failed
 _GRACE_S = 2.0  # from the end of its input to a signal, and from that to the next
-_UNKNOWN_METHOD = -32601
-_MODERN_META: Json = {
-    "io.modelcontextprotocol/protocolVersion": MODERN,
-    "io.modelcontextprotocol/clientCapabilities": {},
-    "io.modelcontextprotocol/clientInfo": {"name": "onrecord", "version": __version__},
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """What a server says of itself: its own claims, raw. `odd` says what of its list could not be used."""
-
-    name: str
-    version: str
-    protocol_version: str
-    tools: tuple[Definition, ...]
-    odd: tuple[str, ...] = ()
 
 
 class _Ended(Exception):
@@ -144,8 +131,8 @@ class _Conversation:
 
     def _hear(self, source: IO[bytes]) -> None:
         with source, suppress(OSError, ValueError):
-            while line := source.readline(_LONGEST + 1):
-                if len(line) > _LONGEST:
+            while line := source.readline(LONGEST + 1):
+                if len(line) > LONGEST:
                     break
                 self._said.put(line)
         self._said.put(None)
@@ -162,7 +149,7 @@ class _Conversation:
         except queue.Empty:
             raise _Late from None
         self._lines += 1
-        if line is None or self._lines > MOST_LINES:
+        if line is None or self._lines > MOST_MESSAGES:
             raise _Ended
         try:
             return wire.decode(line, lone_surrogates="forgive")
@@ -175,7 +162,7 @@ class _Conversation:
             message = self._next(ends)
             if isinstance(message, wire.Request):
                 known = message.method == "ping"
-                refusal = {"error": {"code": _UNKNOWN_METHOD, "message": "not here: tools are only being listed"}}
+                refusal = {"error": {"code": UNKNOWN_METHOD, "message": "not here: tools are only being listed"}}
                 self._send({"id": message.id, **({"result": {}} if known else refusal)})
             elif isinstance(message, wire.Response) and message.id in ids:
                 self.answered = True
@@ -202,34 +189,14 @@ class _Conversation:
         opening = self._discovered() if modern_first else None
         if opening is None:
             opening = self._initialised()
-        claims = protocol.server_claims(opening.result)
-        tools, odd, seen = list[Definition](), list[str](), set[str]()
-        for page in self._pages():
-            named = protocol.definitions_in(page.result)
-            if page.server:
-                claims = protocol.Claims(name=page.server, version=page.version, protocol_version=MODERN)
-            if nameless := page.count - len(named):
-                odd.append(f"{nameless} entries of the list are no tools with a name")
-            for one in named:
-                if one.name in seen:
-                    odd.append(f"{neutral(one.name, limit=80)} is listed twice; the first counts")
-                elif len(tools) < MOST_TOOLS:
-                    seen.add(one.name)
-                    tools.append(one)
-                else:
-                    odd.append(f"only the first {MOST_TOOLS} tools are looked at")
-                    return self._of(claims, tools, odd)
-        return self._of(claims, tools, odd)
+        return read_list(opening, self._page_after, modern=self._meta is not None)
 
-    def _of(self, claims: protocol.Claims, tools: list[Definition], odd: list[str]) -> Listed:
-        version = claims.protocol_version or (MODERN if self._meta is not None else "")
-        return Listed(
-            name=claims.name, version=claims.version, protocol_version=version, tools=tuple(tools), odd=tuple(odd)
-        )
+    def _page_after(self, params: dict[str, Json]) -> wire.Response:
+        return self._answer_to([self._request("tools/list", **params)], self._ends)
 
     def _discovered(self) -> wire.Response | None:
         """Return a modern server's answer to the first question, or None where it is to be asked the old way."""
-        self._meta = _MODERN_META
+        self._meta = MODERN_META
         self._open = self._request("server/discover")
         try:
             answer = self._answer_to([self._open], time.monotonic() + PATIENCE_S)
@@ -237,57 +204,18 @@ class _Conversation:
             self._meta = None
             return None
         self._open = ""
-        self._meta = _MODERN_META if _is_modern(answer) else None
-        return answer if _is_modern(answer) else None
+        self._meta = MODERN_META if is_modern(answer) else None
+        return answer if is_modern(answer) else None
 
     def _initialised(self) -> wire.Response:
-        about: Json = {"name": "onrecord", "version": __version__}
-        asked = self._request("initialize", protocolVersion=LEGACY, capabilities={}, clientInfo=about)
+        asked = self._request("initialize", protocolVersion=LEGACY, capabilities={}, clientInfo=ABOUT_US)
         answer = self._answer_to([asked, self._open], self._ends)
         if answer.id == self._open:  # late, and it may have settled the era
-            if _is_modern(answer):
-                self._meta = _MODERN_META
+            if is_modern(answer):
+                self._meta = MODERN_META
                 return answer
             answer = self._answer_to([asked], self._ends)
         if answer.error is not None:
-            raise CommandError(f"the server refuses to begin: JSON-RPC error {_code(answer)}{self.told()}", 2)
+            raise CommandError(f"the server refuses to begin: JSON-RPC error {code_of(answer)}{self.told()}", 2)
         self._send({"method": "notifications/initialized"})
         return answer
-
-    def _pages(self) -> "list[_Page]":
-        pages: list[_Page] = []
-        cursor: Json = None
-        for _ in range(MOST_PAGES):
-            asked = self._request("tools/list", **({} if cursor is None else {"cursor": cursor}))
-            answer = self._answer_to([asked], self._ends)
-            if answer.error is not None:
-                raise CommandError(f"the server lists no tools: JSON-RPC error {_code(answer)}", 2)
-            page = _Page(answer.result)
-            pages.append(page)
-            if not isinstance(page.cursor, str) or page.cursor == cursor:
-                return pages
-            cursor = page.cursor
-        raise CommandError(f"the server's list of tools does not end within {MOST_PAGES} pages", 2)
-
-
-class _Page:
-    """One answer to `tools/list`."""
-
-    def __init__(self, result: Json) -> None:
-        self.result = result
-        about = result if isinstance(result, dict) else {}
-        tools = about.get("tools")
-        self.count = len(tools) if isinstance(tools, list) else 0
-        self.cursor = about.get("nextCursor")
-        claims = protocol.server_claims(result)
-        self.server, self.version = claims.name, claims.version
-
-
-def _is_modern(answer: wire.Response) -> bool:
-    versions = answer.result.get("supportedVersions") if isinstance(answer.result, dict) else None
-    return isinstance(versions, list) and MODERN in versions
-
-
-def _code(answer: wire.Response) -> str:
-    code = answer.error.get("code") if answer.error else None
-    return str(code) if isinstance(code, int) else "without a code"
