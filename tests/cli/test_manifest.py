@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.doors.listing_http import TOKEN, Listing
 from tests.doors.session import SERVER, Session, onrecord, record
 from tests.rules.calls import definition
 
@@ -199,14 +200,71 @@ def test_init_can_print_and_without_a_command_says_what_to_say(tmp_path):
     assert not (tmp_path / "onrecord.toml").exists()
     assert onrecord(tmp_path, "init").returncode == 2
     for verb in ("init", "readiness"):
-        at_url = onrecord(tmp_path, verb, "--", "https://example.test/mcp")
-        assert (at_url.returncode, "can't be asked yet" in at_url.stderr) == (2, True)
         odd = onrecord(tmp_path, verb, "--server-id", "a\udcff", "--", *SERVER)
         assert odd.returncode in (1, 2)
         assert "Traceback" not in odd.stderr
         missing = onrecord(tmp_path, verb, "--", "no-such-command-anywhere")
         assert missing.returncode == 127
-        assert "Traceback" not in missing.stderr + at_url.stderr
+        assert "Traceback" not in missing.stderr
+
+
+@pytest.mark.requirement("E4")
+def test_a_server_at_a_url_is_graded_and_gets_a_manifest_of_the_same_name(tmp_path):
+    tools = [{"name": "pay_invoice", "inputSchema": PAYMENT, "outputSchema": PAID}]
+    with Listing("present", tools) as server:
+        done = onrecord(tmp_path, "readiness", server.url, "--json")
+        assert done.returncode == 1
+        told = json.loads(done.stdout)
+        assert (told["server_id"], told["protocol_version"]) == (server.host, "2026-07-28")
+        assert [(one["tool"], one["grade"]) for one in told["tools"]] == [("pay_invoice", "not ready")]
+
+        assert onrecord(tmp_path, "init", "--server-id", "bank", server.url).returncode == 0
+    assert [(rule.server, rule.tool, rule.tier) for rule in rules(tmp_path)] == [("bank", "pay_invoice", 3)]
+
+
+def test_a_token_comes_from_a_variable_or_a_file_and_stands_nowhere(tmp_path, monkeypatch):
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("MINE", TOKEN)
+    with Listing("token") as server:
+        for option in (("--token-env", "MINE"), ("--token-file", str(file))):
+            done = onrecord(tmp_path, "init", "-o", "-", server.url, *option)
+            assert (done.returncode, 'tool = "one"' in done.stdout) == (0, True)
+            assert TOKEN not in done.stdout + done.stderr
+        without = onrecord(tmp_path, "init", server.url)
+    assert without.returncode == 2
+    assert "asks for a token (401)" in without.stderr
+    assert "--token-env NAME or --token-file FILE" in without.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["https://a.test/mcp", "--token-env", "NO_SUCH"], "the environment variable NO_SUCH is not set, or empty"),
+        (["https://a.test/mcp", "--token-env", "ODD"], "the environment variable ODD holds no bearer token"),
+        (["https://a.test/mcp", "--token-file", "{home}/none"], "none: cannot be read: no such file"),
+        (["https://a.test/mcp", "--token-file", "{home}/open"], "can be read by other accounts; chmod 600"),
+        (["https://a.test/mcp", "--token-file", "{home}/odd"], "odd holds no bearer token"),
+        (["https://a.test/mcp", "--token-file", "{home}/odd", "--token-env", "ODD"], "a token is named twice"),
+        (["https://a.test/mcp", "https://b.test/mcp"], "give one URL"),
+        (["http://a.test/mcp"], "http:// is for this machine alone; --allow-http"),
+        (["https://"], "the URL must be https"),
+        (["--token-env", "ODD", "--", "true"], "are for a server at a URL"),
+    ],
+)
+def test_what_is_wrong_with_a_url_or_a_token_is_one_clear_error(tmp_path, monkeypatch, options, said):
+    monkeypatch.setenv("ODD", "two words")
+    for name, mode in (("open", 0o644), ("odd", 0o600)):
+        (tmp_path / name).write_text("two words")
+        (tmp_path / name).chmod(mode)
+
+    done = onrecord(tmp_path, "readiness", *(one.format(home=tmp_path) for one in options))
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "two words" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 HOSTILE = ["*", "get_*", "a?", "[ab]", 'x]\n[[tool]]\ntool = "*"\ntier = 0\n#', "\x1b[2J", "\u202eevil", "'\"\\", "é"]

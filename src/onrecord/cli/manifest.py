@@ -3,13 +3,19 @@
 
 import os
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from onrecord.cli.run import name_of
 from onrecord.cli.terminal import print_json, put, say
-from onrecord.doors.probe import Listed, ask
+from onrecord.doors.listed import Listed
+from onrecord.doors.probe import ask
+from onrecord.doors.probe_http import MAX_TOKEN, Token, ask_url
 from onrecord.errors import CommandError, ConfigError, NotSupported
 from onrecord.ledger.durable import make_folder, replace_file
+from onrecord.ledger.post import check_url
+from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.rules.classify import Manifest
 from onrecord.rules.neutral import neutral
 from onrecord.settings import MAX_SETTINGS, home_folder, load, read
@@ -21,7 +27,7 @@ _WIDTH = 15  # of the longest name of an aspect
 
 def init(options: Namespace) -> int:
     """Write rules for the tools of a server, or add those that are missing."""
-    server, command = _server(options)
+    server, asked = _asked(options)
     home = home_folder()
     to_stdout = options.out == "-"
     file = Path(options.out) if options.out and not to_stdout else home.config
@@ -31,7 +37,7 @@ def init(options: Namespace) -> int:
         raise CommandError(f"{file} is there already; {hint}", 2)
     merging = options.merge and there
     known: Manifest = load(home, file).settings.tool if merging else ()
-    found = ask(command, timeout_s=options.timeout)
+    found = asked()
     draft = drafted(server, found.tools, known)
     _say_odd(found, draft)
     if not draft.rules:
@@ -51,9 +57,9 @@ def init(options: Namespace) -> int:
 
 def readiness(options: Namespace) -> int:
     """Grade the tools of a server, and return 1 where one of tier 3 or 4 lacks something."""
-    server, command = _server(options)
+    server, asked = _asked(options)
     rules = load(home_folder(), options.config).settings.tool
-    found = ask(command, timeout_s=options.timeout)
+    found = asked()
     _say_odd(found, Draft("", 0, ()))
     grades = [graded(server, definition, rules) for definition in found.tools]
     if options.json:
@@ -64,12 +70,53 @@ def readiness(options: Namespace) -> int:
     return int(any(grade.grade == "not ready" for grade in grades))
 
 
+def _asked(options: Namespace) -> tuple[str, Callable[[], Listed]]:
+    """Return what to call the server, and what asks it."""
+    words: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not words or not words[0].startswith(("http://", "https://")):
+        if options.token_env or options.token_file or options.allow_http:
+            raise CommandError("--token-env, --token-file and --allow-http are for a server at a URL", 2)
+        server, command = _server(options)
+        return server, lambda: ask(command, timeout_s=options.timeout)
+    url = words[0]
+    if words[1:]:
+        options.again(words[1:], options)
+        if options.command:
+            raise CommandError("give one URL, or -- COMMAND…", 2)
+    try:
+        check_url(url, plain=options.allow_http)
+    except ConfigError as e:
+        raise ConfigError(f"{e}; --allow-http goes elsewhere" if url.startswith("http:") else str(e)) from e
+    token = _token(options)
+    server = options.server_id or urlsplit(url).netloc.lower()
+    return server, lambda: ask_url(url, timeout_s=options.timeout, token=token, plain=options.allow_http)
+
+
+def _token(options: Namespace) -> Token | None:
+    """Return the token that the options name a place of. Raises ConfigError."""
+    name, file = options.token_env, options.token_file
+    if name and file:
+        raise ConfigError("a token is named twice: say --token-env or --token-file")
+    if name:
+        if not os.environ.get(name):
+            raise ConfigError(f"the environment variable {name} is not set, or empty")
+        return Token(os.environ[name], f"the environment variable {name}")
+    if file is None:
+        return None
+    try:
+        if os.name != "nt" and file.stat().st_mode & 0o077:
+            raise ConfigError(f"{file}: can be read by other accounts; chmod 600 mends that")
+        return Token(read_small(file, MAX_TOKEN).decode("ascii").strip(), str(file))
+    except OSError as e:
+        raise ConfigError(f"{file}: cannot be read: {os.strerror(e.errno or 0).lower()}") from e
+    except (NotSmall, UnicodeDecodeError) as e:
+        raise ConfigError(f"{file}: holds no token") from e
+
+
 def _server(options: Namespace) -> tuple[str, list[str]]:
     command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
-        raise CommandError("no server to ask; say: -- COMMAND…", 2)
-    if len(command) == 1 and command[0].startswith(("http://", "https://")):
-        raise CommandError("a server at a URL can't be asked yet; give the command of a stdio server", 2)
+        raise CommandError("no server to ask; say: URL, or -- COMMAND…", 2)
     if os.name == "nt":
         raise NotSupported("asking a server for its tools needs POSIX")
     return options.server_id or name_of(command), command

@@ -30,10 +30,10 @@ def verb(verbs: Verbs, name: str, about: str, module: str) -> argparse.ArgumentP
 def add_init(verbs: Verbs) -> None:
     """Add `onrecord init`."""
     parser = verb(verbs, "init", "write rules for the tools of a server, to be reviewed", "manifest")
-    parser.usage = "onrecord init [--server-id ID] [--out FILE] [--merge | --force] [--timeout TIME] -- COMMAND…"
+    parser.usage = "onrecord init [--out FILE] [--merge | --force] [OPTIONS] URL | -- COMMAND…"
     parser.description = (
-        "Starts a stdio server, reads its list of tools, and writes one [[tool]] for each: what is inferred as "
-        "values, which change nothing, and what is proposed as comments. No tool is called."
+        "Asks the server at URL, or starts the one of COMMAND, for its list of tools, and writes one [[tool]] for "
+        "each: what is inferred as values, which change nothing, and what is proposed as comments. No tool is called."
     )
     parser.add_argument(
         "--out", "-o", metavar="FILE", help="where to (default: onrecord.toml in the home; - for stdout)"
@@ -47,10 +47,11 @@ def add_init(verbs: Verbs) -> None:
 def add_readiness(verbs: Verbs) -> None:
     """Add `onrecord readiness`."""
     parser = verb(verbs, "readiness", "say for each tool of a server what its rule lacks", "manifest")
-    parser.usage = "onrecord readiness [--server-id ID] [--config FILE] [--json] [--timeout TIME] -- COMMAND…"
+    parser.usage = "onrecord readiness [--config FILE] [--json] [OPTIONS] URL | -- COMMAND…"
     parser.description = (
-        "Starts a stdio server, reads its list of tools, and says for each what is set, what is inferred, what is "
-        "missing and what to write. No tool is called. Exit code 1: a tool of tier 3 or 4 lacks something."
+        "Asks the server at URL, or starts the one of COMMAND, for its list of tools, and says for each what is set, "
+        "what is inferred, what is missing and what to write. No tool is called. Exit code 1: a tool of tier 3 or 4 "
+        "lacks something."
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
     parser.add_argument("--json", action="store_true")
@@ -58,11 +59,18 @@ def add_readiness(verbs: Verbs) -> None:
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--server-id", metavar="ID", help="name of the server on the record (default: its command)")
+    parser.add_argument(
+        "--server-id", metavar="ID", help="name of the server on the record (default: its command, or host)"
+    )
     parser.add_argument(
         "--timeout", metavar="TIME", type=_duration, default=60, help="for the server to answer in (default: 1m)"
     )
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the server to start")
+    parser.add_argument("--token-env", metavar="NAME", help="environment variable with a bearer token for the URL")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file of your own with one")
+    parser.add_argument("--allow-http", action="store_true", help="ask another host over http, in the clear")
+    about = "a server that speaks Streamable HTTP, or the one to start"
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="URL | -- COMMAND…", help=about)
+    parser.set_defaults(again=parser.parse_args)  # for what stands after a URL
 
 
 def _duration(text: str) -> int:

@@ -43,7 +43,7 @@ def check_url(url: str, *, plain: bool) -> None:
 
     Without `plain` it is https, or http to this machine; with it, http to anywhere will do.
     """
-    _split(url, plain=plain)
+    split_url(url, plain=plain)
 
 
 def post(url: str, body: bytes, content_type: str, *, plain: bool = False, timeout_s: float = TIMEOUT_S) -> Answer:
@@ -66,13 +66,13 @@ def _exchange(
     import http.client  # here, as below: who only records need not wait for it
     import ssl
 
-    parts = _split(url, plain=plain)
+    parts = split_url(url, plain=plain)
     host = f"{parts.hostname}:{parts.port}" if parts.port else f"{parts.hostname}"
-    connection = _connection(parts, timeout_s)
+    connection = connection_to(parts, timeout_s)
     deadline = time.monotonic() + timeout_s
     try:
         connection.connect()
-        with _cut_off(connection.sock, deadline):
+        with cut_off(connection.sock, deadline):
             target = parts.path or "/"
             headers = {**headers, "User-Agent": f"onrecord/{__version__}", "Connection": "close"}
             connection.request(method, f"{target}?{parts.query}" if parts.query else target, body, headers)
@@ -98,7 +98,8 @@ def _exchange(
         connection.close()
 
 
-def _split(url: str, *, plain: bool) -> SplitResult:
+def split_url(url: str, *, plain: bool) -> SplitResult:
+    """Return the parts of a URL. Raises ConfigError as `check_url` does."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -110,19 +111,21 @@ def _split(url: str, *, plain: bool) -> SplitResult:
         raise ConfigError("the URL must not hold a user name, a password or a fragment")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigError("the URL holds characters that must be escaped")
-    if parts.scheme == "http" and not plain and not _is_this_machine(parts.hostname):
+    if parts.scheme == "http" and not plain and not is_this_machine(parts.hostname):
         raise ConfigError("the URL must be https://…; http:// is for this machine alone")
     return parts
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Say whether a host is this one, by its address or as `localhost`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _connection(parts: SplitResult, timeout_s: float) -> "HTTPConnection":
+def connection_to(parts: SplitResult, timeout_s: float) -> "HTTPConnection":
+    """Return a connection that is yet to be made; `timeout_s` is for each step of it."""
     import http.client
     import ssl
 
@@ -134,7 +137,7 @@ def _connection(parts: SplitResult, timeout_s: float) -> "HTTPConnection":
 
 
 @contextlib.contextmanager
-def _cut_off(sock: socket.socket, deadline: float) -> Generator[None]:
+def cut_off(sock: socket.socket, deadline: float) -> Generator[None]:
     """Shut `sock` when the deadline comes: a timeout of a socket is for one read, and a service may drip."""
 
     def shut() -> None:
