@@ -23,11 +23,16 @@ def attempt(call_id: str) -> Event:
     return Event(call_id=call_id, input_hash="d")
 
 
+def judged(earlier: Earlier, call_id: str, verdict: Verdict = UNJUDGED) -> tuple[Event, Verdict]:
+    base, same = earlier.compared(call(), TIER_4, attempt(call_id))
+    return base, earlier.settled(same, verdict)
+
+
 def test_of_identical_calls_that_come_at_once_one_may_run() -> None:
     earlier = Earlier()
 
     def asked(number: int) -> bool:
-        return earlier.compared(call(), TIER_4, attempt(f"c-{number}"), UNJUDGED)[1].refuses
+        return judged(earlier, f"c-{number}")[1].refuses
 
     with ThreadPoolExecutor(8) as threads:
         assert sorted(threads.map(asked, range(200))) == [False] + [True] * 199
@@ -36,8 +41,23 @@ def test_of_identical_calls_that_come_at_once_one_may_run() -> None:
 def test_what_a_policy_denied_was_not_made_and_repeats_nothing() -> None:
     earlier = Earlier()
 
-    assert earlier.compared(call(), TIER_4, attempt("c-1"), DENIED) == (attempt("c-1"), DENIED)
-    assert earlier.compared(call(), TIER_4, attempt("c-2"), UNJUDGED)[1] == UNJUDGED
+    assert judged(earlier, "c-1", DENIED) == (attempt("c-1"), DENIED)
+    assert judged(earlier, "c-2")[1] == UNJUDGED
+
+
+def test_a_denied_call_that_repeats_one_that_ran_says_so_and_the_first_is_still_known() -> None:
+    earlier = Earlier()
+    judged(earlier, "c-1")
+
+    assert [judged(earlier, f"c-{n}", DENIED)[0].repeats for n in (2, 3)] == ["c-1", "c-1"]
+
+
+def test_a_round_that_is_denied_does_not_make_its_call_forgotten() -> None:
+    earlier = Earlier()
+    judged(earlier, "c-1")
+    judged(earlier, "c-1", DENIED)
+
+    assert judged(earlier, "c-2")[0].repeats == "c-1"
 
 
 def test_after_the_window_a_call_is_new() -> None:
@@ -45,7 +65,7 @@ def test_after_the_window_a_call_is_new() -> None:
     earlier = Earlier(window_s=60, clock=lambda: now[0])
     verdicts: list[str] = []
     for now[0] in (0.0, 60.0, 61.0):
-        verdicts.append(earlier.compared(call(), TIER_4, attempt(f"c-{now[0]}"), UNJUDGED)[1].decision)
+        verdicts.append(judged(earlier, f"c-{now[0]}")[1].decision)
 
     assert verdicts == ["allow", "deny", "allow"]
 

@@ -30,6 +30,7 @@ PROMISED = {
     "C3": "who is behind a call comes from a verified token, or from the account, and the record says which",
     "C7": "output that looks like an attack is flagged, stripped or withheld; later calls name it",
     "C8": "definitions of tools are pinned; one that changes or looks like an attack is on the record and can block",
+    "C9": "another policy can be run over recorded calls, and shows which decisions would differ",
     "D1": "one event a line, append-only, each line with the hash of the line before it",
     "D2": "signed checkpoints over a Merkle tree show any edit, reordering, deletion, cut or fork",
     "D3": "what was acknowledged is never lost; what can't be recorded and is risky does not run",

@@ -8,18 +8,27 @@ with the process. Threads may share it.
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 from onrecord.event.call import Call, Result
 from onrecord.event.event import Event
 from onrecord.rules.classify import Treatment
-from onrecord.rules.duplicates import Duplicates, asked
+from onrecord.rules.duplicates import NEW, Asked, Comparison, Duplicates, asked
 from onrecord.rules.links import Links
 from onrecord.rules.policy import Verdict
 from onrecord.rules.trace_context import traced
 
 WINDOW_S = 600.0  # clients that retry do so within minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """What a call was compared by, and what came of it."""
+
+    asked: Asked | None = None
+    seen: Comparison = NEW
 
 
 class Earlier:
@@ -49,17 +58,21 @@ class Earlier:
             **traced(call, link.correlation_id, event_id, propagates=self._propagates),
         }
 
-    def compared(self, call: Call, treatment: Treatment, base: Event, verdict: Verdict) -> tuple[Event, Verdict]:
-        """Return the attempt `base` with what it repeats, and `verdict`, or one that refuses a duplicate.
-
-        What may run is remembered; what then is not made is to be forgotten.
-        """
-        same = None if verdict.refuses else asked(call, base.call_id, treatment, base.input_hash)
+    def compared(self, call: Call, treatment: Treatment, base: Event) -> tuple[Event, Same]:
+        """Return the attempt `base` with what it repeats, and what `settled` is to be told; the call is remembered."""
+        same = asked(call, base.call_id, treatment, base.input_hash)
         if same is None:
-            return base, verdict
+            return base, Same()
         with self._lock:
             seen = self._duplicates.judge(same, self._clock())
-        return seen.on(base), seen.verdict(verdict)
+        return seen.on(base), Same(asked=same, seen=seen)
+
+    def settled(self, same: Same, verdict: Verdict) -> Verdict:
+        """Return `verdict`, or one that refuses a duplicate. What must not run is forgotten."""
+        if same.asked is not None and same.seen.remembered and verdict.refuses:
+            with self._lock:
+                self._duplicates.forget(same.asked)
+        return verdict if verdict.refuses else same.seen.verdict(verdict)
 
     def forget(self, call: Call, treatment: Treatment, attempt: Event) -> None:
         """Forget a call that was not made after all: the next one like it repeats nothing."""

@@ -43,6 +43,7 @@ from onrecord.event.redacted import Redacted, ended
 from onrecord.ledger.appending import Appending, Durability, Pending
 from onrecord.ledger.clock import NowUs, now_us
 from onrecord.permits import Delivery, Permit, Refusal, end_not_recorded, known_in
+from onrecord.rules.arguments import exceeded_in
 from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.definitions import by_definition
 from onrecord.rules.policy import UNJUDGED, Policy, Verdict, question_of
@@ -121,11 +122,12 @@ class Guard:
 
         Each reason for which it must not is a verdict; the first one holds.
         """
+        base, same = self._earlier.compared(call, treatment, base)
         verdict = by_definition(call)
         if verdict is None:
             policy = self._policy
             verdict = UNJUDGED if policy is None else policy.decide(question_of(call, treatment, base))
-        return self._earlier.compared(call, treatment, base, verdict)
+        return base, self._earlier.settled(same, verdict)
 
     def _refused(self, attempt: Event, verdict: Verdict, ticket: Pending | None, treatment: Treatment) -> Refusal:
         """Record that a call ended before it began."""
@@ -258,6 +260,8 @@ class Guard:
     def _attempt_of(self, call: Call, treatment: Treatment) -> Event:
         event_id = self.new_id()
         places = self._earlier.places(call, event_id, self.new_id())
+        screen = self._screen
+        before, tainted_by = ((), ()) if screen is None else screen.before(call.connection.session_id)
         return Event(
             event_id=event_id,
             event_type=call.event_type,
@@ -266,9 +270,13 @@ class Guard:
             policy_version=self._policy_version,
             scope_required=treatment.scope,
             scope_present=call.connection.actor.scopes,
+            roles_present=call.connection.actor.roles,
+            approver_roles=treatment.approver_roles,
+            limits_exceeded=exceeded_in(call, treatment.limits),
             input_hash=self._redactor.digest(call),
-            suspicious_before=() if self._screen is None else self._screen.before(call.connection.session_id),
-            suspicious_signals=() if self._screen is None else self._screen.asked(call, places["call_id"]),
+            suspicious_before=before,
+            tainted_by=tainted_by,
+            suspicious_signals=call.signals if screen is None else screen.asked(call, places["call_id"]),
         )
 
     def _result_of(self, permit: Permit, result: Result) -> Event:

@@ -11,7 +11,7 @@ A result that could not be looked at is flagged `unchecked`, and withheld where 
 """
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 from msgspec.structs import replace
@@ -48,6 +48,14 @@ class Screened:
 AS_IT_IS = Screened()
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What was flagged in one session: the latest calls, and all kinds of signs, of which there are few."""
+
+    calls: deque[str] = field(default_factory=lambda: deque(maxlen=LATEST))
+    flags: tuple[str, ...] = ()
+
+
 class Screen:
     """What every result of one process passes. Threads may share it."""
 
@@ -56,7 +64,7 @@ class Screen:
         self._flagger = flagger
         self._output: Output = output
         self._lock = Lock()
-        self._seen: OrderedDict[str, deque[str]] = OrderedDict()  # session → the latest flagged calls
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()  # by session
 
     def judge(self, call: Call, treatment: Treatment, result: Result) -> Screened:
         """Return what is seen in `result`, and what is to be handed on."""
@@ -86,13 +94,13 @@ class Screen:
         except Exception:  # noqa: BLE001  # as in judge
             flags = (UNCHECKED,)
         if flags:
-            self._remember(call.connection.session_id, call_id)
+            self._remember(call.connection.session_id, call_id, flags)
         return flags
 
     def told(self, base: Event, call: Call, screened: Screened) -> Event:
         """Return `base`, the event of a result, with what was seen, and remember it for the session."""
         if screened.flags:
-            self._remember(base.session_id or call.connection.session_id, base.call_id)
+            self._remember(base.session_id or call.connection.session_id, base.call_id, screened.flags)
         return replace(
             base,
             output_source="server" if call.direction == "client_to_server" else "client",
@@ -102,19 +110,22 @@ class Screen:
             policy_reason=screened.reason if screened.withheld else "",
         )
 
-    def _remember(self, session_id: str, call_id: str) -> None:
+    def _remember(self, session_id: str, call_id: str, flags: tuple[str, ...]) -> None:
         with self._lock:
-            latest = self._seen.setdefault(session_id, deque(maxlen=LATEST))
+            seen = self._seen.setdefault(session_id, _Seen())
             self._seen.move_to_end(session_id)
-            if call_id not in latest:
-                latest.append(call_id)
+            if call_id not in seen.calls:
+                seen.calls.append(call_id)
+            if not seen.flags or not set(flags) <= set(seen.flags):
+                seen.flags = tuple(sorted({*seen.flags, *flags}))
             if len(self._seen) > SESSIONS:
                 self._seen.popitem(last=False)
 
-    def before(self, session_id: str) -> tuple[str, ...]:
-        """Return the latest calls of a session whose output was flagged, oldest first."""
+    def before(self, session_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the latest calls of a session whose output was flagged, oldest first, and all flags, by name."""
         with self._lock:
-            return tuple(self._seen.get(session_id, ()))
+            seen = self._seen.get(session_id)
+            return ((), ()) if seen is None else (tuple(seen.calls), seen.flags)
 
 
 def _acted_on(body: Json, flags: tuple[str, ...], output: Output) -> Screened:

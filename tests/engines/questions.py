@@ -39,7 +39,7 @@ def question(
     kind: Any = "tool",
     name: str = "status",
     server: str = "git",
-    **subject: str,
+    **subject: Any,
 ) -> Question:
     return Question(
         subject=Subject(**{"id": "u_1", "tenant": "acme", "assurance": "os_account", **subject}),

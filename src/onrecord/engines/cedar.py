@@ -33,6 +33,7 @@ from onrecord.rules.policy import (
     Resource,
     Subject,
     Verdict,
+    attributes,
     circumstances,
     failed,
 )
@@ -107,7 +108,7 @@ class Cedar:
         subject, resource = question.subject, question.resource
         entities = self._entities(subject, resource)
         request: dict[str, object] = {
-            "principal": {"type": "MCP::User", "id": subject.id},
+            "principal": _principal(subject),
             "action": {"type": "MCP::Action", "id": question.action},
             "resource": {"type": _TYPES[resource.type], "id": resource.id},
             "context": _encode(circumstances(question.context)).decode(),  # as text; cedarpy's own encoding is slower
@@ -171,17 +172,14 @@ class Cedar:
         return known
 
 
+def _principal(subject: Subject) -> dict[str, str]:
+    return {"type": "MCP::Workload" if subject.kind == "workload" else "MCP::User", "id": subject.id}
+
+
 def _user(subject: Subject) -> dict[str, object]:
     return {
-        "uid": {"type": "MCP::User", "id": subject.id},
-        "attrs": {
-            "tenant": subject.tenant,
-            "source": subject.source,
-            "assurance": subject.assurance,
-            "level": subject.level,
-            "agent": subject.agent,
-            "client": subject.client,
-        },
+        "uid": _principal(subject),
+        "attrs": attributes(subject),
         "parents": [{"type": "MCP::Tenant", "id": subject.tenant}],
     }
 

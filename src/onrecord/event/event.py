@@ -179,6 +179,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     scope_required: Annotated[Texts, _about("scopes that the tool asks for")] = ()
     limits_exceeded: Annotated[Texts, _about("JSON Pointers of arguments past the limits of the manifest")] = ()
     scope_present: Annotated[Texts, _about("scopes that the caller had")] = ()
+    roles_present: Annotated[Texts, _about("roles of the caller, as a verified token names them")] = ()
+    approver_roles: Annotated[Texts, _about("roles that may approve it, as the manifest names them")] = ()
     policy_decision: Annotated[PolicyDecision, _about("whether it may run")] = ""
     policy_reason: Annotated[str, _about("why, in full")] = ""
     policy_id: Annotated[str, _about("the rule that decided")] = ""
@@ -217,6 +219,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     suspicious_before: Annotated[
         Texts, _about("calls of this session, the latest, whose output was flagged before")
     ] = ()
+    tainted_by: Annotated[Texts, _about("all that was flagged before in this session, by kind")] = ()
     late: Annotated[bool, _about("the answer came after the call was closed")] = False
     repeats: Annotated[str, _about("first identical call, of the same person and a short while before")] = ""
 

@@ -6,7 +6,7 @@ secret, or that is too long. Then there is no question, as one about another nam
 """
 
 from onrecord.event.event import Event
-from onrecord.rules.policy import Context, Question, Resource, Subject, resource_type
+from onrecord.rules.policy import Question, Resource, context_of, resource_type, subject_of
 
 _WITHHELD = "[REDACTED:"
 _CUT = 256  # characters; a name of so many may have been longer
@@ -24,28 +24,24 @@ def question_again(attempt: Event) -> Question | None:
     name = names.get(kind, attempt.server_id)
     if attempt.redaction_error or len(name) >= _CUT:
         return None
-    if any(_WITHHELD in text for text in (name, *attempt.scope_required, *attempt.scope_present)):
+    if any(_WITHHELD in text for text in (name, *_texts(attempt))):
         return None
     return Question(
-        subject=Subject(
-            id=attempt.user_id,
-            tenant=attempt.tenant_id,
-            source=attempt.identity_source,
-            assurance=attempt.identity_assurance,
-        ),
+        subject=subject_of(attempt, agent=attempt.agent_id, roles=attempt.roles_present),
         action=attempt.method if attempt.event_type != "request" else "request",
         resource=Resource(type=kind, id=name, server=attempt.server_id),
-        context=Context(
+        context=context_of(
+            attempt,
             tier=attempt.risk_tier or 0,
             classification=attempt.data_classification,
-            scope_required=attempt.scope_required,
-            scope_present=attempt.scope_present,
             direction=attempt.direction,
-            round=attempt.round,
             transport=attempt.transport,
             trace_id=attempt.trace_id,
-            arguments_digest=attempt.input_hash,
             definition_digest=attempt.tool_definition_hash,
-            suspicious_before=len(attempt.suspicious_before),
         ),
     )
+
+
+def _texts(attempt: Event) -> tuple[str, ...]:
+    """Return what else comes from outside, and might have been withheld."""
+    return (*attempt.scope_required, *attempt.scope_present, *attempt.roles_present, *attempt.approver_roles)

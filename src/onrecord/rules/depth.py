@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from onrecord.event.call import Json
 from onrecord.rules import outcome, pointer, template
+from onrecord.rules.arguments import exceeded, own_arguments
 from onrecord.rules.classify import Treatment
 from onrecord.rules.detection.labels import BUDGET, CLASS, cut, label_only
 from onrecord.rules.digests import Digests
@@ -51,8 +52,9 @@ class Depth:
     def of_arguments(self, arguments: Json) -> dict[str, Any]:
         """Return the fields of an attempt that the arguments fill."""
         treatment, root = self.treatment, ("arguments",)
-        if isinstance(arguments, dict) and arguments.keys() == {"arguments", "inputResponses"}:
-            arguments, root = arguments["arguments"], ("arguments", "arguments")  # as in `tool_schema.input_marks`
+        own = own_arguments(arguments)
+        if own is not arguments:
+            arguments, root = own, ("arguments", "arguments")
         fields: dict[str, Any] = {"limits_exceeded": exceeded(treatment.limits, arguments)}
         if treatment.tier >= RESOURCE_FROM:
             fields["downstream_resource"] = self._as_allowed(self._filled(treatment.resource, arguments, root))
@@ -122,19 +124,3 @@ class Depth:
         if shown != raw or not self.schema_known:
             return label_only(CLASS)
         return f"[WITHHELD:{CLASS}#{self.digests.tag(raw)}]"
-
-
-def exceeded(limits: Sequence[tuple[str, float]], arguments: Json) -> tuple[str, ...]:
-    """Return the pointers of `limits` at which an argument is larger, or is no number, so that nobody can tell."""
-    return tuple(
-        text
-        for text, most in limits
-        if any(
-            not _within(pointer.value_at(arguments, place), most)
-            for place in pointer.places(pointer.parse(text), arguments, in_texts=True)
-        )
-    )
-
-
-def _within(value: Json, most: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value <= most

@@ -17,7 +17,7 @@ process made, or this one before it was started anew, is not seen. Nothing here 
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from msgspec.structs import replace as replaced
 
@@ -61,6 +61,7 @@ class Comparison:
     repeats: str = ""
     signals: tuple[str, ...] = ()
     refusal: str = ""
+    remembered: bool = field(default=False, compare=False)  # as the first of its kind
 
     def on(self, event: Event) -> Event:
         """Return `event`, an attempt, with which call it repeats."""
@@ -78,6 +79,7 @@ class Comparison:
 
 
 NEW = Comparison()
+FIRST = Comparison(remembered=True)
 
 
 def idempotency_key(call: Call, treatment: Treatment) -> str:
@@ -152,7 +154,7 @@ class Duplicates:
                 )
             table.popitem(last=False)
         table[asked.key] = (asked.call_id, asked.digest, now_s)
-        return NEW
+        return FIRST
 
     def _repeated(self, asked: Asked, first: str, digest: str, at_s: float, now_s: float) -> Comparison:
         if first == asked.call_id:

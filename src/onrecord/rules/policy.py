@@ -13,11 +13,11 @@ another reason than policy, as a refused duplicate, gives a `Verdict` too.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, cast
 
 from msgspec.structs import replace as replaced
 
-from onrecord.event.call import Call, Json
+from onrecord.event.call import Actor, Call, Json
 from onrecord.event.event import Event, PolicyDecision
 from onrecord.rules.classify import Treatment
 
@@ -28,6 +28,13 @@ UNAPPROVED = "this call needs an approval, and none can be asked for here"
 LONGEST_REASON = 1_000  # characters; an engine's errors may quote at length
 
 ResourceType: TypeAlias = Literal["tool", "resource", "prompt", "server"]
+Kind: TypeAlias = Literal["human", "workload", "unknown"]
+Standing: TypeAlias = Literal["pinned", "changed", "unconfirmed", "unpinned", "stale", "unknown"]
+
+# As AuthZEN is told; of whom nothing is known but that there is somebody, no more is said (COAZ-MCP, draft 1).
+_SUBJECTS: dict[Kind, str] = {"human": "user", "workload": "workload", "unknown": "identity"}
+_DEFINITION = "tool-definition:"  # begins the sign that a definition is not the pinned one, and
+_DESCRIPTION = "-description:"  # stands in what was found in a description; see `doors/definitions.py`
 
 # How much each kind of assurance is worth, so that a policy can ask for "at least".
 LEVELS = {"": 0, "none": 0, "asserted": 1, "os_account": 2, "token": 3, "token_mfa": 4, "phishing_resistant": 5}
@@ -37,14 +44,22 @@ _RESOURCES: dict[str, ResourceType] = {"tool_call": "tool", "resource_read": "re
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Subject:
-    """Who asks. `id` is a pseudonym, empty where nobody is known; `level` is the worth of `assurance`."""
+    """Who asks. `id` is a pseudonym, empty where nobody is known; `level` is the worth of `assurance`.
+
+    Of a workload that acts for nobody, `id` is its own. `kind` is what a verified token says, and unknown without one.
+    `agent` and `client` are those that a token names, `acting` how many act for the subject, one for another.
+    """
 
     id: str = ""
+    kind: Kind = "unknown"
     tenant: str = ""
     source: str = "none"
     assurance: str = "none"
+    issuer: str = ""
     agent: str = ""
     client: str = ""
+    roles: tuple[str, ...] = ()
+    acting: int = 0
 
     @property
     def level(self) -> int:
@@ -63,7 +78,12 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Context:
-    """Under which circumstances. Digests are in hex, and empty where there is nothing to digest."""
+    """Under which circumstances. Digests are in hex, and empty where there is nothing to digest.
+
+    `definition` is what the tool's definition is worth: "pinned", or why it is not, or "unknown" where it was not
+    listed; `description_flags` is what looks like an attack in it. `limits_exceeded` are pointers of the manifest, and
+    `tainted_by` is all that was flagged in this session before. `repeats` says that the same call was made before.
+    """
 
     tier: int
     classification: str
@@ -75,7 +95,13 @@ class Context:
     trace_id: str = ""
     arguments_digest: str = ""
     definition_digest: str = ""
-    suspicious_before: int = 0  # calls of this session whose output was flagged; 0 where it was not
+    definition: Standing = "unknown"
+    description_flags: tuple[str, ...] = ()
+    approver_roles: tuple[str, ...] = ()
+    limits_exceeded: tuple[str, ...] = ()
+    repeats: bool = False
+    suspicious_before: int = 0  # the latest calls of this session whose output was flagged
+    tainted_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -206,28 +232,76 @@ def question_of(call: Call, treatment: Treatment, attempt: Event) -> Question:
     kind = resource_type(call.event_type)
     server = call.connection.server_id
     return Question(
-        subject=Subject(
-            id=actor.user_id,
-            tenant=actor.tenant_id,
-            source=actor.identity_source,
-            assurance=actor.identity_assurance,
-        ),
+        subject=subject_of(actor, agent=actor.agent_id, roles=actor.roles),
         action=call.method if call.event_type != "request" else "request",
         resource=Resource(type=kind, id=server if kind == "server" else call.name, server=server),
-        context=Context(
+        context=context_of(
+            attempt,
             tier=treatment.tier,
             classification=treatment.classification,
-            scope_required=attempt.scope_required,
-            scope_present=attempt.scope_present,
             direction=call.direction,
-            round=attempt.round,
             transport=call.connection.transport,
             trace_id=attempt.trace_id or call.trace.trace_id,
-            arguments_digest=attempt.input_hash,
             definition_digest=call.definition.digest if call.definition else "",
-            suspicious_before=len(attempt.suspicious_before),
         ),
     )
+
+
+def subject_of(who: Actor | Event, *, agent: str, roles: tuple[str, ...]) -> Subject:
+    """Return who asks. `agent` is one that a token names, if any."""
+    kind = who.principal_type or "unknown"
+    return Subject(
+        id=agent if kind == "workload" and not who.user_id else who.user_id,
+        kind=kind,
+        tenant=who.tenant_id,
+        source=who.identity_source,
+        assurance=who.identity_assurance,
+        issuer=who.identity_issuer,
+        agent=agent,
+        client=who.client_id,
+        roles=roles,
+        acting=len(who.act_chain),
+    )
+
+
+def context_of(
+    attempt: Event,
+    *,
+    tier: int,
+    classification: str,
+    direction: str,
+    transport: str,
+    trace_id: str,
+    definition_digest: str,
+) -> Context:
+    """Return the circumstances of a call; what its attempt has before it is redacted is taken from there."""
+    signs = attempt.suspicious_signals
+    return Context(
+        tier=tier,
+        classification=classification,
+        scope_required=attempt.scope_required,
+        scope_present=attempt.scope_present,
+        direction=direction,
+        round=attempt.round,
+        transport=transport,
+        trace_id=trace_id,
+        arguments_digest=attempt.input_hash,
+        definition_digest=definition_digest,
+        definition=_standing(signs, definition_digest),
+        description_flags=tuple(sorted({one.partition(_DESCRIPTION)[2] for one in signs if _DESCRIPTION in one})),
+        approver_roles=attempt.approver_roles,
+        limits_exceeded=attempt.limits_exceeded,
+        repeats=bool(attempt.repeats),
+        suspicious_before=len(attempt.suspicious_before),
+        tainted_by=attempt.tainted_by,
+    )
+
+
+def _standing(signs: tuple[str, ...], digest: str) -> Standing:
+    told = [one.removeprefix(_DEFINITION) for one in signs if one.startswith(_DEFINITION)]
+    if told:
+        return cast(Standing, told[0])
+    return "pinned" if digest else "unknown"
 
 
 def authzen(question: Question) -> dict[str, Json]:
@@ -235,20 +309,29 @@ def authzen(question: Question) -> dict[str, Json]:
     subject, resource, context = question.subject, question.resource, question.context
     return {
         "subject": {
-            "type": "user",
+            "type": _SUBJECTS[subject.kind],
             "id": subject.id,
-            "properties": {
-                "tenant": subject.tenant,
-                "source": subject.source,
-                "assurance": subject.assurance,
-                "level": subject.level,
-                "agent": subject.agent,
-                "client": subject.client,
-            },
+            "properties": attributes(subject),
         },
         "action": {"name": question.action},
         "resource": {"type": resource.type, "id": resource.id, "properties": {"server": resource.server}},
         "context": circumstances(context),
+    }
+
+
+def attributes(subject: Subject) -> dict[str, Json]:
+    """Return what is known of `subject`, as an engine reads it."""
+    return {
+        "kind": subject.kind,
+        "tenant": subject.tenant,
+        "source": subject.source,
+        "assurance": subject.assurance,
+        "level": subject.level,
+        "issuer": subject.issuer,
+        "agent": subject.agent,
+        "client": subject.client,
+        "roles": list(subject.roles),
+        "acting": subject.acting,
     }
 
 
@@ -265,5 +348,11 @@ def circumstances(context: Context) -> dict[str, Json]:
         "trace_id": context.trace_id,
         "arguments_digest": context.arguments_digest,
         "definition_digest": context.definition_digest,
+        "definition": context.definition,
+        "description_flags": list(context.description_flags),
+        "approver_roles": list(context.approver_roles),
+        "limits_exceeded": list(context.limits_exceeded),
+        "repeats": context.repeats,
         "suspicious_before": context.suspicious_before,
+        "tainted_by": list(context.tainted_by),
     }

@@ -35,6 +35,7 @@ from onrecord.rules.gathering import gathered
 from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
 from onrecord.rules.neutral import neutral
 from onrecord.rules.pointer import Tokens
+from onrecord.rules.policy import UNJUDGED
 from onrecord.rules.principal import IDENTITY, PLACE
 from onrecord.rules.seal import NAMES, sealed, withheld
 from onrecord.rules.summary import summary, summary_of_all, text_at
@@ -228,7 +229,7 @@ class Redactor:
             data_classification=treatment.classification,
             redaction_policy=_policy(self._rules, treatment.actions) if treatment.actions else self._policy,
             retention_class=treatment.retention_class,
-            scope_required=treatment.scope if treatment.tier >= SCOPE_FROM else (),
+            scope_required=treatment.scope if treatment.tier >= SCOPE_FROM or _was_asked(base) else (),
         )
 
     def _attempt(self, call: Call, treatment: Treatment, base: Event, secrets: Secrets) -> Event:
@@ -384,6 +385,11 @@ class Redactor:
     def _masked(self, text: str, limit: int, handling: Handling) -> str:
         window = text if len(text) <= NAME_WINDOW else text[: NAME_WINDOW - MARGIN]
         return cut(readable(handling.finished(masked(self._detectors, window, stand_in=handling.stand_in))), limit)
+
+
+def _was_asked(attempt: Event) -> bool:
+    """Say whether a policy decided: then what it was asked about stands on the record, whatever the tier."""
+    return attempt.policy_id not in ("", UNJUDGED.id)
 
 
 def _policy(rules: str, own: Own = ()) -> str:

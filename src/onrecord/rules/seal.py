@@ -38,7 +38,7 @@ _OWN = (
     *("identity_issuer", "identity_key_id", "token_hash", "principal_type", "agent_id", "client_id", "act_chain"),
     *("direction", "policy_decision", "policy_id", "policy_determining", "policy_observed", "policy_version"),
     *("result_status", "latency_us", "late", "trace_source", "trace_faults"),
-    *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before", "repeats"),
+    *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before", "tainted_by", "repeats"),
     *("risk_tier", "data_classification", "redaction_policy", "retention_class"),
 )
 
@@ -61,7 +61,7 @@ OUTSIDE = frozenset(
         *_SUMMARIES,
         *_KEYS,
         *_REFERENCES,
-        *("limits_exceeded", "scope_required", "scope_present"),
+        *("limits_exceeded", "scope_required", "scope_present", "roles_present", "approver_roles"),
         *("policy_reason", "consent_client", "consent_scope", "consent_downstream", "approval_role"),
         *("approval_prompt_version", "approval_fields_shown", "content_reference"),
         *("sensitive_fields", "detail", "ext"),
