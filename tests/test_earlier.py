@@ -2,13 +2,14 @@
 """What earlier calls say of a new one, when threads ask at once and calls are given up."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.rules.calls import call
+from tests.rules.calls import call, connection
 
 from onrecord.earlier import Earlier
-from onrecord.event.call import Result
+from onrecord.event.call import Actor, Result
 from onrecord.event.event import Event
 from onrecord.rules.classify import Treatment
 from onrecord.rules.policy import UNJUDGED, Verdict
@@ -82,3 +83,24 @@ def test_a_round_continues_the_call_of_the_same_person_and_tool_once() -> None:
     assert linked(tool="another") == ("new", 0)
     assert linked() == ("c-1", 1)
     assert linked() == ("new", 0)
+
+
+AGENT = Actor(tenant_id="acme", agent_id="u-agent", client_id="app", principal_type="workload")
+
+
+@pytest.mark.parametrize("other", [{"agent_id": "u-2"}, {"client_id": "app-2"}, {"act_chain": ("u-2",)}])
+def test_workloads_are_told_apart_though_no_person_is_behind_them(other: dict[str, Any]) -> None:
+    earlier = Earlier()
+    mine, another = call(connection=connection(actor=AGENT)), call(connection=connection(actor=replace(AGENT, **other)))
+    elsewhere = call(connection=connection(actor=AGENT, session_id="session-2"))
+    events = [earlier.compared(one, TIER_4, attempt(f"c-{n}"))[0] for n, one in enumerate((mine, another, elsewhere))]
+
+    assert [one.repeats for one in events] == ["", "", "c-0"]
+
+
+def test_a_round_of_one_workload_is_not_continued_by_another() -> None:
+    earlier = Earlier()
+    mine, another = (call(rounds=("s",), connection=connection(actor=replace(AGENT, agent_id=a))) for a in ("1", "2"))
+    earlier.expect(mine, Event(call_id="c-1", correlation_id="r-1"), Result(status="input_required", rounds=("s",)))
+
+    assert [earlier.places(one, "e", "new")["call_id"] for one in (another, mine)] == ["new", "c-1"]

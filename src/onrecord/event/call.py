@@ -87,6 +87,13 @@ class Connection:
     server_name: str = ""
     server_version: str = ""
 
+    @property
+    def owner(self) -> tuple[str, ...]:
+        """Who is behind it, whole: what one has done is not done by another. Of nobody known, the session stands in."""
+        who = self.actor
+        known = (who.user_id, who.agent_id, who.client_id)
+        return (who.tenant_id, who.identity_issuer, *known, *who.act_chain, "" if any(known) else self.session_id)
+
     def __repr__(self) -> str:
         return f"<connection {self.session_id}>"
 

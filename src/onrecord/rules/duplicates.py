@@ -112,7 +112,7 @@ def asked(call: Call, call_id: str, treatment: Treatment, digest: str) -> Asked 
     if call.direction != "client_to_server" or not (risky or call.event_type in _ASKED):
         return None
     at = call.connection
-    about = (at.actor.tenant_id, at.actor.user_id or at.session_id, at.server_id, call.method, call.name)
+    about = (*at.owner, at.server_id, call.method, call.name)
     named = idempotency_key(call, treatment)
     return Asked(
         call_id=call_id,

@@ -63,7 +63,7 @@ class Links:
 
 def _round(call: Call, key: str) -> _Key:
     at = call.connection
-    return (at.actor.tenant_id, at.actor.user_id or at.session_id, at.server_id, call.method, call.name, key)
+    return (*at.owner, at.server_id, call.method, call.name, key)
 
 
 def _requests(call: Call) -> list[_Key]:
@@ -73,7 +73,7 @@ def _requests(call: Call) -> list[_Key]:
     if trace.trace_id:
         keys.append(("trace", trace.trace_id))
     if trace.request:
-        keys.append(("request", at.actor.tenant_id, at.actor.user_id or at.session_id, trace.request))
+        keys.append(("request", *at.owner, trace.request))
     if trace.turn:
         keys.append(("turn", at.session_id, trace.turn))
     return keys
