@@ -7,6 +7,8 @@
     ├── MessageRefused       a protocol message has no single reading: it is not forwarded
     ├── Denied               it was decided that the call must not run: nothing was forwarded
     ├── NotAuthenticated     what says who calls does not hold, so the call was not made
+    ├── NotLoggedIn          the issuer gives no token until a person logs in again
+    ├── IssuerAway           the issuer does not answer as it should; a later try may succeed
     ├── NotRecorded          the attempt could not be recorded, so the call was not made
     ├── EndNotRecorded       the call was made, but its end could not be recorded: do not retry
     ├── NotVerified          a proof, signature or log does not hold
@@ -64,6 +66,14 @@ class Denied(OnRecordError):
 
 class NotAuthenticated(OnRecordError):
     """A token does not hold, or there is none where one is needed; the message says why, in words of our own."""
+
+
+class NotLoggedIn(OnRecordError):
+    """The issuer gives no token, and will give none until a person logs in again; the message says why."""
+
+
+class IssuerAway(OnRecordError):
+    """The issuer of tokens did not answer, or not as it should; a later try may succeed."""
 
 
 class NotRecorded(OnRecordError):

@@ -10,7 +10,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -110,16 +110,16 @@ def build_identity(
     except ModuleNotFoundError as e:
         raise ConfigError(f"{loaded.path}: identity needs joserfc: pip install 'onrecord[identity]'") from e
     base = loaded.path.parent if loaded.path else Path()
-    issuer = _issuer(settings, settings.issuer, settings.jwks, base)
+    issuer = build_issuer(settings, settings.issuer, settings.jwks, base)
     identity = Identity(
         account=actor,
         issuer=issuer,
-        call_issuer=_issuer(settings, settings.call_issuer, settings.call_jwks, base)
+        call_issuer=build_issuer(settings, settings.call_issuer, settings.call_jwks, base)
         if settings.call_issuer
         else issuer,
-        audience=settings.audience,
+        audience=settings.meant_for,
         reading=_reading(loaded),
-        bearer=_bearer(loaded, base, environ),
+        bearer=_bearer(home, loaded, environ),
         required=settings.required,
         again_s=settings.keys_max_age_s,
         digest_key=digest_key,
@@ -133,21 +133,58 @@ def build_identity(
         return identity, actor
 
 
-def _bearer(loaded: Loaded, base: Path, environ: Mapping[str, str]) -> "Bearer | None":
+def token_file_of(home: Home, loaded: Loaded, environ: Mapping[str, str]) -> Path | None:
+    """Return the file of the ID token, None where there is to be none: neither is one named, nor can anybody log in."""
+    settings = loaded.settings.identity
+    named = environ.get(TOKEN_FILE) or settings.token_file
+    if named:
+        return (loaded.path.parent if loaded.path else Path()) / Path(named).expanduser()
+    return home.login / "id-token" if settings.client_id else None
+
+
+def forget_tokens(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Take the ID token out of what this process hands on to those that it starts, and, on Linux, shows to others."""
+    for name in (TOKEN, TOKEN_FILE):
+        environ.pop(name, None)
+    if environ is os.environ and sys.platform == "linux":
+        _blank(TOKEN.encode() + b"=")
+
+
+def _blank(start: bytes) -> None:
+    """Overwrite a variable in the memory that this process was started with: /proc shows that for as long as it lives.
+
+    proc(5): `env_start` is field 50 of `stat`, whose second field is a name that may hold anything in brackets.
+    """
+    import ctypes  # on Linux, and where there is something to overwrite
+
+    try:
+        given = Path("/proc/self/environ").read_bytes()
+        begins = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[47])
+    except (OSError, ValueError, IndexError):
+        return  # no /proc: nobody is shown anything
+    at = 0
+    for one in given.split(b"\0"):
+        if one.startswith(start) and begins:
+            ctypes.memset(begins + at + len(start), ord("*"), len(one) - len(start))
+        at += len(one) + 1
+
+
+def _bearer(home: Home, loaded: Loaded, environ: Mapping[str, str]) -> "Bearer | None":
     from onrecord.identity.bearer import in_file, in_memory
 
     settings = loaded.settings.identity
-    token, file = environ.get(TOKEN), environ.get(TOKEN_FILE) or settings.token_file
+    token, file = environ.get(TOKEN), token_file_of(home, loaded, environ)
+    if token and (environ.get(TOKEN_FILE) or settings.token_file):
+        raise ConfigError(f"an ID token is given twice: in {TOKEN}, and in a file")
     if not token and not file:
         return None
-    if token and file:
-        raise ConfigError(f"an ID token is given twice: in {TOKEN}, and in a file")
-    if not settings.audience:
+    if not settings.meant_for:
         raise ConfigError(f"{loaded.path}: identity.audience is empty; an ID token must be meant for somebody")
-    return in_memory(token) if token else in_file(base / Path(file).expanduser())
+    return in_memory(token) if token else in_file(file or Path())
 
 
-def _issuer(settings: IdentitySettings, name: str, place: str, base: Path) -> "Issuer":
+def build_issuer(settings: IdentitySettings, name: str, place: str, base: Path) -> "Issuer":
+    """Return an issuer whose keys are at `place`, a URL or a file seen from `base`. Nothing is read yet."""
     from onrecord.identity.identity import Issuer
     from onrecord.identity.keys import IssuerKeys
 

@@ -151,6 +151,8 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     jwks: str = ""  # a URL, or a file seen from the folder of onrecord.toml
     algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
     token_file: str = ""
+    client_id: str = ""  # as which `onrecord login` asks; an ID token is for it
+    login_scopes: tuple[str, ...] = ("openid", "offline_access")
     required: bool = False
     call_issuer: str = ""
     call_jwks: str = ""
@@ -162,6 +164,11 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     mfa_amr: tuple[str, ...] = ()
     mfa_max_age: str = "12h"
     keys_max_age: str = "1h"
+
+    @property
+    def meant_for(self) -> str:
+        """Whom an ID token must be meant for."""
+        return self.audience or self.client_id
 
     @property
     def mfa_max_age_s(self) -> float:
@@ -178,6 +185,8 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise ConfigError("identity.issuer is empty; without it no token can be believed")
         if self.issuer and not self.jwks:
             raise ConfigError("identity.jwks is empty; give the URL or the file of the issuer's keys")
+        if self.client_id and "openid" not in self.login_scopes:
+            raise ConfigError("identity.login_scopes lacks openid; without it no issuer gives an ID token")
         if bool(self.call_issuer) != bool(self.call_jwks):
             raise ConfigError("identity.call_issuer and identity.call_jwks go together")
         if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):

@@ -19,7 +19,7 @@ from onrecord.cli.policy_options import add_policy
 from onrecord.cli.terminal import Parser, say
 from onrecord.cli.tools_options import add_options
 from onrecord.cli.verbs import Verbs as _Verbs
-from onrecord.cli.verbs import add_init, add_readiness
+from onrecord.cli.verbs import add_init, add_login, add_logout, add_readiness
 from onrecord.cli.verbs import verb as _verb
 from onrecord.errors import CommandError, OnRecordError
 from onrecord.ledger.place import LOGS
@@ -97,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_run,
         add_init,
         add_readiness,
+        add_login,
+        add_logout,
         _add_tail,
         _add_show,
         _add_tag,

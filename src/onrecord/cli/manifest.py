@@ -16,6 +16,7 @@ from onrecord.errors import CommandError, ConfigError, NotSupported
 from onrecord.ledger.durable import make_folder, replace_file
 from onrecord.ledger.post import check_url
 from onrecord.ledger.smallfile import NotSmall, read_small
+from onrecord.people import forget_tokens
 from onrecord.rules.classify import Manifest
 from onrecord.rules.neutral import neutral
 from onrecord.settings import MAX_SETTINGS, home_folder, load, read
@@ -119,6 +120,7 @@ def _server(options: Namespace) -> tuple[str, list[str]]:
         raise CommandError("no server to ask; say: URL, or -- COMMAND…", 2)
     if os.name == "nt":
         raise NotSupported("asking a server for its tools needs POSIX")
+    forget_tokens()  # the server inherits what is there
     return options.server_id or name_of(command), command
 
 

@@ -14,7 +14,7 @@ from onrecord.errors import CommandError, KeyFileError, LedgerError
 from onrecord.ledger.place import Home
 from onrecord.ledger.soundness import Unsound, is_quick
 from onrecord.ledger.whereabouts import way_of
-from onrecord.people import TOKEN, TOKEN_FILE
+from onrecord.people import forget_tokens
 from onrecord.settings import Loaded, home_folder, load
 
 # Programs that start the server that their arguments name.
@@ -33,8 +33,7 @@ def run(options: Namespace) -> int:
     _stop_unless_sound(home, loaded, despite=options.despite_verdict)
     try:
         recorder, actor = build_recorder(home, loaded, say, asked_over=0)
-        for name in (TOKEN, TOKEN_FILE):
-            os.environ.pop(name, None)  # the server inherits what is there, and a token is none of its business
+        forget_tokens()  # the server inherits what is there, and a token is none of its business
         server = stdio.Server(command)
     except LedgerError as e:
         raise KeyFileError(f"the home {home.path} cannot be used: {e}") from e

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a verb is added to the command line, and the two that ask a server for its tools."""
+"""How a verb is added to the command line, the two that ask a server for its tools, and those of people."""
 
 import argparse
 from pathlib import Path
@@ -53,9 +53,34 @@ def add_readiness(verbs: Verbs) -> None:
         "what is inferred, what is missing and what to write. No tool is called. Exit code 1: a tool of tier 3 or 4 "
         "lacks something."
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
+    _add_settings(parser)
     parser.add_argument("--json", action="store_true")
     _add_server(parser)
+
+
+def add_login(verbs: Verbs) -> None:
+    """Add `onrecord login`."""
+    parser = verb(verbs, "login", "log in at the issuer of identity.issuer, by a code and a browser", "login")
+    parser.description = (
+        "Puts an ID token where wrapped servers' processes read it, and keeps a refresh token in the home, for this "
+        "account alone. Exit code 1: a person has to log in, or the ID token does not hold. 2: it could not be done."
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--status", action="store_true", help="say who is logged in, and until when; ask nobody to")
+    how.add_argument("--refresh", action="store_true", help="get another ID token, without a person; for a timer")
+    how.add_argument("--keep", action="store_true", help="do that whenever one is about to expire, until told to end")
+    _add_settings(parser)
+    parser.add_argument("--json", action="store_true", help="print how the log-in stands as JSON")
+
+
+def add_logout(verbs: Verbs) -> None:
+    """Add `onrecord logout`."""
+    parser = verb(verbs, "logout", "forget the log-in, here and at the issuer", "login")
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@
       guard/<log>                       the size that the log had reached, kept outside the ledger folder
       run/<wid>                         one file a living recorder, locked while it lives
       pins/<id>.json                    the definitions that the tools of one server had when they were first used
+      login/                            what a log-in left: the refresh token, and the ID token
       keys/                             signing key, its public half, the key for digests, pseudonyms
 
 This file names places. It opens nothing.
@@ -99,6 +100,10 @@ class Home:
     @property
     def keys(self) -> Path:
         return self.path / "keys"
+
+    @property
+    def login(self) -> Path:
+        return self.path / "login"
 
     @property
     def pins(self) -> Path:

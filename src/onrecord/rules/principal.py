@@ -89,6 +89,13 @@ def check_claims(claims: Claims, *, issuer: str, audience: str, now_s: float) ->
     return expires
 
 
+def logged_in(claims: Claims, *, client_id: str) -> tuple[str, float | None]:
+    """Return who logged in, and when, where an ID token for that client says so. Raises NotAuthenticated."""
+    if client_id not in _texts(claims, "aud"):  # OpenID Connect Core 1.0, 3.1.3.7
+        raise NotAuthenticated("the token is for another client")
+    return _text(claims, "sub", needed=True), _time(claims, "auth_time")
+
+
 def check_call(claims: Claims, *, digest: str) -> str:
     """Raise NotAuthenticated unless `claims` stand for the one call of that digest; return the token's id."""
     expires, issued = _time(claims, "exp"), _time(claims, "iat")
