@@ -23,7 +23,7 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 class OpenIdProvider:
     """Logs people in whom a test confirms. `life_s` is that of an ID token."""
 
-    def __init__(self, *, interval=1, expires_in=60, life_s=600, proof_key=True, rotates=True):
+    def __init__(self, *, interval: int | None = 1, expires_in=60, life_s=600, proof_key=True, rotates=True):
         self.interval, self.expires_in, self.life_s = interval, expires_in, life_s
         self.proof_key, self.rotates = proof_key, rotates
         self.more: dict[str, Any] = {}  # claims
@@ -80,11 +80,11 @@ class OpenIdProvider:
         methods = {"code_challenge_methods_supported": ["plain", "S256"]} if self.proof_key else {}
         return {"issuer": self.url, **methods, **{name: f"{self.url}/{place}" for name, place in places.items()}}
 
-    def answer(self, path, form):
+    def answer(self, path, form) -> tuple[int, Any]:
         path = path.removeprefix("/realm")
         with self.lock:
             self.asked.append((path, form or {}))
-            wrong = self.wrong.get(path)
+            wrong: Any = self.wrong.get(path)
             if callable(wrong):
                 wrong = wrong(form)
             if wrong is not None:
