@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.doors.session import ONRECORD
-from tests.rules.calls import AWS, CARD, GITHUB, PRIVATE_KEY, STRIPE
+from tests.rules.calls import AWS, CARD, GITHUB, PRIVATE_KEY, STRIPE, builtin_detectors
 
 from onrecord import compiled
 from onrecord.errors import ConfigError
-from onrecord.rules.detection.detectors import Detectors, builtin_detectors
+from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.gate import has_hyperscan
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="nothing is kept where files have no owner")

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls, results and events made up for the tests of `rules`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from onrecord.event.call import Actor, Call, Connection, Definition, Json, Outcome, Raw, Result
 from onrecord.event.event import Event, EventType
 from onrecord.event.redacted import Redacted
 from onrecord.rules.classify import ToolRule, Treatment, classify
-from onrecord.rules.detection.detectors import Detectors, builtin_detectors
+from onrecord.rules.detection.detectors import Detectors, builtin_rules
+from onrecord.rules.detection.finding import Recogniser
 from onrecord.rules.digests import Digests
 from onrecord.rules.redact import Redactor, Secrets
+
+
+def builtin_detectors(recognisers: Sequence[Recogniser] = ()) -> Detectors:
+    """Return the detectors that ship with the package, which find by keywords what is to be looked for."""
+    rules, digest = builtin_rules()
+    return Detectors(rules, digest=digest, recognisers=recognisers)
+
 
 DETECTORS = builtin_detectors()
 KEY = b"a key of thirty-two bytes, dummy"

@@ -10,10 +10,20 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.rules.calls import DETECTORS, GITHUB, PRIVATE_KEY, STRIPE, answered, attempted, call, redactor, text_result
+from tests.rules.calls import (
+    DETECTORS,
+    GITHUB,
+    PRIVATE_KEY,
+    STRIPE,
+    answered,
+    attempted,
+    builtin_detectors,
+    call,
+    redactor,
+    text_result,
+)
 
 from onrecord.event.call import Json
-from onrecord.rules.detection.detectors import builtin_detectors
 from onrecord.rules.detection.finding import Finding
 
 PLANTED = "zebra-" + "Quilt77"  # nothing about it looks like a secret

@@ -11,6 +11,8 @@ deeper, or takes longer, than the limits.
 This reads schemas and values; it validates neither.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from onrecord.event.call import Json
@@ -35,40 +37,33 @@ def has_marks(schema: Json) -> bool:
     This errs toward yes: a property that is called "sensitive" is enough.
     """
     references = References(schema)
-    waiting: list[Json] = [schema]
     try:
-        while waiting:
-            node = waiting.pop()
-            references.spend(1)
-            if isinstance(node, dict):
-                if _could_mark(node, schema, references):
-                    return True
-                waiting.extend(node.values())
-            elif isinstance(node, list):
-                waiting.extend(node)
+        return any(_could_mark(node, schema, references) for node in _objects(schema, references))
     except TooMuch:
         return True
-    return False
 
 
 def declared(schema: Json) -> frozenset[str]:
     """Return the names that `schema` gives to properties, as far as it is looked at."""
     found: set[str] = set()
-    references = References(schema)
-    waiting: list[Json] = [schema]
-    try:
-        while waiting:
-            node = waiting.pop()
-            references.spend(1)
-            if isinstance(node, dict):
-                found.update(_named(node.get("properties")))
-                found.update(name for name in _listed(node.get("required")) if isinstance(name, str))
-                waiting.extend(node.values())
-            elif isinstance(node, list):
-                waiting.extend(node)
-    except TooMuch:
-        pass
+    with suppress(TooMuch):
+        for node in _objects(schema, References(schema)):
+            found.update(_named(node.get("properties")))
+            found.update(name for name in _listed(node.get("required")) if isinstance(name, str))
     return frozenset(found)
+
+
+def _objects(schema: Json, references: References) -> Iterator[Object]:
+    """Yield each object in `schema`, whatever it means there. Raises TooMuch."""
+    waiting: list[Json] = [schema]
+    while waiting:
+        node = waiting.pop()
+        references.spend(1)
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
 
 
 def _could_mark(node: Object, root: Json, references: References) -> bool:

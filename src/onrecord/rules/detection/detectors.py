@@ -18,14 +18,14 @@ from onrecord.rules import names
 from onrecord.rules.detection import assignment, columns, randomness, services, views
 from onrecord.rules.detection.figures import Searched
 from onrecord.rules.detection.finding import Finding, Recogniser
-from onrecord.rules.detection.gate import Expression, Gate, HyperscanGate, KeywordGate, compiled, has_hyperscan
+from onrecord.rules.detection.gate import Expression, Gate, KeywordGate
 from onrecord.rules.detection.labels import BUDGET, OVERFLOW, SENSITIVE, StandIn, label_only, masks, placeholders
 from onrecord.rules.detection.rule import Ready, Rule, expression_of, prove, read_rules
 from onrecord.rules.detection.tails import whole
 from onrecord.rules.pattern import Offsets, utf8
 
 MOST_MATCHES = 2_000  # in one slice, and as many in all and one for each `DENSEST` characters; else withheld whole
-DENSEST = 8
+DENSEST = 8  # a match takes up to some 15 µs, so a million characters that are full of them up to two seconds
 COSTLY = 8  # matches that a password counts for, or a number of a person: what stands around them is looked at
 ROUNDS = 3  # what masking brings together may look like a secret; after this the text is withheld
 SLICE = 4_096  # characters that are searched at once
@@ -340,15 +340,3 @@ def builtin_rules() -> tuple[tuple[Rule, ...], str]:
     texts = builtin_texts()
     rules = tuple(rule for name, text in texts.items() for rule in read_rules(text, name))
     return rules, hashlib.sha256("".join(texts.values()).encode()).hexdigest()
-
-
-def builtin_detectors(blob: bytes | None = None, recognisers: Sequence[Recogniser] = ()) -> Detectors:
-    """Return the detectors that ship with this package; `blob` is what `gate.compiled` made of their expressions."""
-    rules, digest = builtin_rules()
-    gate = HyperscanGate(blob) if blob is not None else None
-    return Detectors(rules, digest=digest, gate=gate, recognisers=recognisers)
-
-
-def builtin_blob() -> bytes | None:
-    """Return the rules that ship with this package in hyperscan's form, which takes seconds; None without it."""
-    return compiled(expressions(builtin_rules()[0])) if has_hyperscan() else None
