@@ -46,6 +46,7 @@ from onrecord.permits import Delivery, Permit, Refusal, end_not_recorded, known_
 from onrecord.rules.arguments import exceeded_in
 from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.definitions import by_definition
+from onrecord.rules.fitting import Fitting
 from onrecord.rules.policy import UNJUDGED, Policy, Verdict, question_of
 from onrecord.rules.redact import Redactor
 from onrecord.screen import AS_IT_IS, Screen
@@ -89,6 +90,7 @@ class Guard:
         self._lock = Lock()
         self._random: deque[bytes] = deque()  # its own pop and extend are atomic
         self._earlier = earlier or Earlier()
+        self._fitting = Fitting()
         self._treatments: OrderedDict[tuple[str | None, ...], Treatment] = OrderedDict()
 
     def begin(self, call: Call, within: Sequence[Permit] = ()) -> Permit | Refusal:
@@ -125,8 +127,8 @@ class Guard:
         base, same = self._earlier.compared(call, treatment, base)
         verdict = by_definition(call)
         if verdict is None:
-            policy = self._policy
-            verdict = UNJUDGED if policy is None else policy.decide(question_of(call, treatment, base))
+            question = question_of(call, treatment, base)
+            verdict = UNJUDGED if self._policy is None else self._policy.decide(question, base.arguments_unfit)
         return base, self._earlier.settled(same, verdict)
 
     def _refused(self, attempt: Event, verdict: Verdict, ticket: Pending | None, treatment: Treatment) -> Refusal:
@@ -261,6 +263,7 @@ class Guard:
         event_id = self.new_id()
         places = self._earlier.places(call, event_id, self.new_id())
         screen = self._screen
+        fit = self._fitting.of(call)
         before, tainted_by = ((), ()) if screen is None else screen.before(call.connection.session_id)
         return Event(
             event_id=event_id,
@@ -272,6 +275,8 @@ class Guard:
             scope_present=call.connection.actor.scopes,
             roles_present=call.connection.actor.roles,
             approver_roles=treatment.approver_roles,
+            arguments_valid=fit.valid,
+            arguments_unfit=fit.places,
             limits_exceeded=exceeded_in(call, treatment.limits),
             input_hash=self._redactor.digest(call),
             suspicious_before=before,

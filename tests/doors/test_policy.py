@@ -156,6 +156,50 @@ def test_a_folder_without_policies_stops_the_start(tmp_path):
     assert "has no .cedar file; an empty policy would deny every call" in ended.stderr
 
 
+@pytest.mark.requirement("C1")
+def test_arguments_that_do_not_fit_the_tool_are_denied_by_their_place_and_never_reach_it(tmp_path):
+    configured(tmp_path, policy="permit (principal, action, resource);")
+    with Session(tmp_path) as session:
+        answer = session.call("login", user=["planted"], code="1")
+        assert "result" in session.call("login", user="ann", code="1")
+        session.end()
+
+    said = "not run: the arguments do not fit the tool's input schema at /user"
+    assert answer["result"] == {"content": [{"type": "text", "text": said}], "isError": True}
+    refused, allowed = attempts(tmp_path, "login")
+    assert (refused["policy_decision"], refused["policy_id"]) == ("deny", "arguments")
+    assert (refused["arguments_valid"], refused["arguments_unfit"]) == ("invalid", ["/user"])
+    assert (allowed["arguments_valid"], allowed.get("arguments_unfit")) == ("valid", None)
+    assert [e.get("error_type") for e in results(tmp_path, "login")] == ["invalid_arguments", None]
+    assert "planted" not in json.dumps(record(tmp_path))
+
+
+@pytest.mark.requirement("C1")
+@pytest.mark.parametrize("mode", ["none", "observe"])
+def test_where_no_policy_is_enforced_arguments_that_do_not_fit_are_noted_and_the_call_runs(tmp_path, mode):
+    if mode == "observe":
+        configured(tmp_path, mode=mode, policy="permit (principal, action, resource);")
+    with Session(tmp_path) as session:
+        assert "['planted']" in session.call("login", user=["planted"])["result"]["content"][0]["text"]
+        session.end()
+
+    (attempt,) = attempts(tmp_path, "login")
+    assert (attempt["arguments_valid"], attempt["policy_decision"]) == ("invalid", "allow")
+    assert attempt.get("policy_observed") == ("deny" if mode == "observe" else None)
+
+
+@pytest.mark.requirement("C1")
+def test_a_policy_can_ask_for_arguments_that_were_checked(tmp_path):
+    policy = """permit (principal, action, resource) when { context.arguments_valid == "valid" };"""
+    configured(tmp_path, policy=policy)
+    with Session(tmp_path) as session:
+        assert "isError" not in session.call("echo")["result"]
+        assert session.call("unlisted")["result"]["isError"]
+        session.end()
+
+    assert [e["arguments_valid"] for e in attempts(tmp_path)] == ["valid", "unchecked"]
+
+
 # interleavings, at the relay
 
 DENIED_TOOLS = ("erase", "store", "unknown", "")

@@ -72,6 +72,7 @@ IdentitySource: TypeAlias = Literal[
 ]
 IdentityAssurance: TypeAlias = Literal["", "none", "asserted", "os_account", "token", "token_mfa", "phishing_resistant"]
 PrincipalType: TypeAlias = Literal["", "human", "workload", "unknown"]
+Fits: TypeAlias = Literal["", "valid", "invalid", "unchecked"]
 Transport: TypeAlias = Literal["", "stdio", "http", "sdk"]
 Tier: TypeAlias = Annotated[int, Meta(ge=0, le=4)]
 Texts: TypeAlias = tuple[str, ...]
@@ -171,6 +172,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     # what was asked
     input_summary: Annotated[str, _about("JSON of the argument values that the class allows, redacted")] = ""
     arg_keys: Annotated[Texts, _about("names of the top-level arguments")] = ()
+    arguments_valid: Annotated[Fits, _about("whether the arguments fit the tool's input schema")] = ""
+    arguments_unfit: Annotated[Texts, _about("JSON Pointers of arguments that do not fit")] = ()
     input_hash: Annotated[str, _about("keyed digest of all arguments, in hex")] = ""
     input_size: Annotated[int | None, _about("bytes of the whole request")] = None
     forwarded_without: Annotated[Texts, _about("JSON Pointers of what was taken out before it was forwarded")] = ()

@@ -134,6 +134,8 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         phase="result",
         input_summary="",
         arg_keys=(),
+        arguments_valid="",
+        arguments_unfit=(),
         input_size=None,
         policy_decision="",
         policy_reason="",

@@ -49,6 +49,11 @@ def disclosed(treatment: Treatment, *, schema_known: bool) -> Disclosure:
     return _DECLARED if treatment.classification == "medium" else _ALL
 
 
+def names_places(treatment: Treatment) -> bool:
+    """Say whether places in the arguments may be named."""
+    return disclosed(treatment, schema_known=True).pointers == "each"
+
+
 def without_values(shown: Disclosure, *, keys: bool) -> Disclosure:
     """Return the same without values, and without keys too unless `keys`."""
     return replace(shown, values="none", keys=shown.keys and keys)

@@ -11,14 +11,14 @@ caller, who may be a model under somebody's control. Whatever goes wrong denies.
 another reason than policy, as a refused duplicate, gives a `Verdict` too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias, cast
 
 from msgspec.structs import replace as replaced
 
 from onrecord.event.call import Actor, Call, Json
-from onrecord.event.event import Event, PolicyDecision
+from onrecord.event.event import Event, Fits, PolicyDecision
 from onrecord.rules.classify import Treatment
 
 NO_POLICY = "no policy is configured: everything is recorded, nothing is denied"
@@ -99,6 +99,7 @@ class Context:
     description_flags: tuple[str, ...] = ()
     approver_roles: tuple[str, ...] = ()
     limits_exceeded: tuple[str, ...] = ()
+    arguments_valid: Fits = "unchecked"
     repeats: bool = False
     suspicious_before: int = 0  # the latest calls of this session whose output was flagged
     tainted_by: tuple[str, ...] = ()
@@ -153,6 +154,11 @@ class Verdict:
 UNJUDGED = Verdict(decision="allow", reason=NO_POLICY, id="none")
 
 
+def was_asked(attempt: Event) -> bool:
+    """Say whether a policy decided: then what it was asked about stands on the record, whatever the tier."""
+    return attempt.policy_id not in ("", UNJUDGED.id)
+
+
 class Engine(Protocol):
     """What decides. One that is told to stop after some time does so by itself, and raises."""
 
@@ -182,9 +188,12 @@ class Policy:
         self._clock = clock
         self.version = engine.version
 
-    def decide(self, question: Question) -> Verdict:
-        """Return what the engine decides; a failure of any kind denies."""
-        verdict = self._judged(question)
+    def decide(self, question: Question, unfit: Sequence[str] = ()) -> Verdict:
+        """Return what the engine decides; a failure of any kind denies.
+
+        The engine is not asked about arguments that do not fit the tool: they are denied. `unfit` says where, if known.
+        """
+        verdict = _invalid(unfit) if question.context.arguments_valid == "invalid" else self._judged(question)
         if self._enforce or not verdict.refuses:
             return verdict
         return replace(
@@ -207,6 +216,17 @@ class Policy:
                 self._engine.name, question, f"it took {took // 1_000_000} ms, of {self._deadline_ns // 1_000_000}"
             )
         return verdict
+
+
+def _invalid(places: Sequence[str]) -> Verdict:
+    where = f" at {', '.join(one or 'the top' for one in places)}" if places else ""
+    return Verdict(
+        decision="deny",
+        reason="the arguments do not fit the tool's input schema",
+        safe=f"the arguments do not fit the tool's input schema{where}",
+        id="arguments",
+        error_type="invalid_arguments",
+    )
 
 
 _VERBS = {"deny": "denied", "needs_approval": "an approval would be needed"}
@@ -291,6 +311,7 @@ def context_of(
         description_flags=tuple(sorted({one.partition(_DESCRIPTION)[2] for one in signs if _DESCRIPTION in one})),
         approver_roles=attempt.approver_roles,
         limits_exceeded=attempt.limits_exceeded,
+        arguments_valid=attempt.arguments_valid or "unchecked",
         repeats=bool(attempt.repeats),
         suspicious_before=len(attempt.suspicious_before),
         tainted_by=attempt.tainted_by,
@@ -352,6 +373,7 @@ def circumstances(context: Context) -> dict[str, Json]:
         "description_flags": list(context.description_flags),
         "approver_roles": list(context.approver_roles),
         "limits_exceeded": list(context.limits_exceeded),
+        "arguments_valid": context.arguments_valid,
         "repeats": context.repeats,
         "suspicious_before": context.suspicious_before,
         "tainted_by": list(context.tainted_by),

@@ -29,13 +29,13 @@ from onrecord.rules.depth import ASKED, SCOPE_FROM, Depth
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.labels import cut
 from onrecord.rules.digests import Digests
-from onrecord.rules.disclosure import Disclosure, disclosed, places_withheld, without_values
+from onrecord.rules.disclosure import Disclosure, disclosed, names_places, places_withheld, without_values
 from onrecord.rules.echo import Secrets, readable
 from onrecord.rules.gathering import gathered
 from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
 from onrecord.rules.neutral import neutral
 from onrecord.rules.pointer import Tokens
-from onrecord.rules.policy import UNJUDGED
+from onrecord.rules.policy import was_asked
 from onrecord.rules.principal import IDENTITY, PLACE
 from onrecord.rules.seal import NAMES, sealed, withheld
 from onrecord.rules.summary import summary, summary_of_all, text_at
@@ -225,11 +225,12 @@ class Redactor:
             server_id=base.server_id or at.server_id,
             transport=base.transport or at.transport,
             direction=call.direction,
+            arguments_unfit=base.arguments_unfit if names_places(treatment) else (),
             risk_tier=treatment.tier,
             data_classification=treatment.classification,
             redaction_policy=_policy(self._rules, treatment.actions) if treatment.actions else self._policy,
             retention_class=treatment.retention_class,
-            scope_required=treatment.scope if treatment.tier >= SCOPE_FROM or _was_asked(base) else (),
+            scope_required=treatment.scope if treatment.tier >= SCOPE_FROM or was_asked(base) else (),
         )
 
     def _attempt(self, call: Call, treatment: Treatment, base: Event, secrets: Secrets) -> Event:
@@ -385,11 +386,6 @@ class Redactor:
     def _masked(self, text: str, limit: int, handling: Handling) -> str:
         window = text if len(text) <= NAME_WINDOW else text[: NAME_WINDOW - MARGIN]
         return cut(readable(handling.finished(masked(self._detectors, window, stand_in=handling.stand_in))), limit)
-
-
-def _was_asked(attempt: Event) -> bool:
-    """Say whether a policy decided: then what it was asked about stands on the record, whatever the tier."""
-    return attempt.policy_id not in ("", UNJUDGED.id)
 
 
 def _policy(rules: str, own: Own = ()) -> str:

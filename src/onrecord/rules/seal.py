@@ -19,7 +19,7 @@ from onrecord.rules.echo import FOUND, Secrets
 BODY = 31 * 1024  # bytes of an encoded event; the ledger adds its own keys, and a line holds 32 KiB
 
 _SUMMARIES = ("input_summary", "output_summary", "error_summary")
-_KEYS = ("arg_keys", "fields_returned")
+_KEYS = ("arg_keys", "arguments_unfit", "fields_returned")
 _REFERENCES = (
     *("downstream_resource", "recipient", "result_id", "before_summary", "after_summary"),
     *("rollback_reference", "idempotency_key"),
@@ -37,7 +37,7 @@ _OWN = (
     *("user_id", "tenant_id", "identity_source", "identity_assurance", "session_id", "server_id", "transport"),
     *("identity_issuer", "identity_key_id", "token_hash", "principal_type", "agent_id", "client_id", "act_chain"),
     *("direction", "policy_decision", "policy_id", "policy_determining", "policy_observed", "policy_version"),
-    *("result_status", "latency_us", "late", "trace_source", "trace_faults"),
+    *("result_status", "latency_us", "late", "trace_source", "trace_faults", "arguments_valid"),
     *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before", "tainted_by", "repeats"),
     *("risk_tier", "data_classification", "redaction_policy", "retention_class"),
 )
