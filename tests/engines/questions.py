@@ -5,6 +5,7 @@ from typing import Any
 
 from onrecord.engines.cedar import Cedar
 from onrecord.engines.cedar_files import PolicyFile
+from onrecord.event.call import Raw
 from onrecord.rules.policy import Context, Question, Resource, Subject
 
 POLICIES = """
@@ -39,11 +40,18 @@ def question(
     kind: Any = "tool",
     name: str = "status",
     server: str = "git",
+    called: str | None = None,
+    template: str = "",
+    arguments: Any = None,
     **subject: Any,
 ) -> Question:
+    """Return a question; `called` is the subject's name in a verified token."""
+    who: dict[str, Any] = {"id": "u_1", "tenant": "acme", "assurance": "os_account", "name": Raw(called), **subject}
     return Question(
-        subject=Subject(**{"id": "u_1", "tenant": "acme", "assurance": "os_account", **subject}),
+        subject=Subject(**who),
         action=action,
         resource=Resource(type=kind, id=name, server=server),
         context=Context(tier=tier, classification="medium", scope_required=required, scope_present=present),
+        template=template,
+        arguments=Raw(arguments),
     )

@@ -52,7 +52,8 @@ class Actor:
     """Who is behind a connection, and how far that is known.
 
     `user_id`, `agent_id` and `act_chain` are pseudonyms, never raw names. `scopes` and `roles` are those that a
-    verified token names; they are for policies, and recorded by none but those.
+    verified token names; they are for policies, and recorded by none but those. `subject` is the person's name in
+    that token.
     """
 
     user_id: str = ""
@@ -68,6 +69,7 @@ class Actor:
     act_chain: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    subject: Raw = field(default=NOTHING, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

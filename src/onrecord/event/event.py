@@ -190,6 +190,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     policy_determining: Annotated[Texts, _about("all rules that led to the decision, where a policy decided")] = ()
     policy_observed: Annotated[PolicyDecision, _about("what a policy decides that is watched but not enforced")] = ""
     policy_version: Annotated[str, _about("digest of policy, schema and manifest")] = ""
+    policy_consistency: Annotated[str, _about("an engine's token for the state of relationships it decided on")] = ""
     consent_user: Annotated[str, _about("pseudonym of who consented")] = ""
     consent_client: Annotated[str, _about("client that the consent names")] = ""
     consent_scope: Annotated[Texts, _about("scopes that the consent covers")] = ()

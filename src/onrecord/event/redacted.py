@@ -142,6 +142,7 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         policy_id="",
         policy_determining=(),
         policy_observed="",
+        policy_consistency="",
         data_kinds=(),
         value_tags=(),
         sensitive_fields=(),

@@ -27,7 +27,7 @@ def question_again(attempt: Event) -> Question | None:
     if any(_WITHHELD in text for text in (name, *_texts(attempt))):
         return None
     return Question(
-        subject=subject_of(attempt, agent=attempt.agent_id, roles=attempt.roles_present),
+        subject=subject_of(attempt, roles=attempt.roles_present),
         action=attempt.method if attempt.event_type != "request" else "request",
         resource=Resource(type=kind, id=name, server=attempt.server_id),
         context=context_of(

@@ -4,7 +4,8 @@
 The question has AuthZEN's shape (Authorization API 1.0): who, does what, to what, under which
 circumstances. It holds attributes only. No argument of a call is in it but by its keyed digest, so
 that each question can be asked again of the record, and an engine outside of this process learns no
-value of a call.
+value of a call. Where the settings say so, and not else, such an engine is told two things more, which stay raw here:
+the name in a verified token, and what the manifest says that a call acts on.
 
 A verdict says why twice: in full for the record, and in words of the operator or of ours for the
 caller, who may be a model under somebody's control. Whatever goes wrong denies. What judges a call for
@@ -12,12 +13,12 @@ another reason than policy, as a refused duplicate, gives a `Verdict` too.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias, cast
 
 from msgspec.structs import replace as replaced
 
-from onrecord.event.call import Actor, Call, Json
+from onrecord.event.call import NOTHING, Actor, Call, Json, Raw
 from onrecord.event.event import Event, Fits, PolicyDecision
 from onrecord.rules.classify import Treatment
 
@@ -48,6 +49,7 @@ class Subject:
 
     Of a workload that acts for nobody, `id` is its own. `kind` is what a verified token says, and unknown without one.
     `agent` and `client` are those that a token names, `acting` how many act for the subject, one for another.
+    `name` is what a verified token calls them; of the record it can't be had again.
     """
 
     id: str = ""
@@ -60,6 +62,7 @@ class Subject:
     client: str = ""
     roles: tuple[str, ...] = ()
     acting: int = 0
+    name: Raw = field(default=NOTHING, compare=False)
 
     @property
     def level(self) -> int:
@@ -107,12 +110,17 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Question:
-    """May `subject` do `action`, an MCP method, to `resource`? A method that MCP does not define is `request`."""
+    """May `subject` do `action`, an MCP method, to `resource`? A method that MCP does not define is `request`.
+
+    `template` is the manifest's for what a tool acts on, and `arguments` are those that fill it.
+    """
 
     subject: Subject
     action: str
     resource: Resource
     context: Context
+    template: str = field(default="", compare=False)
+    arguments: Raw = field(default=NOTHING, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +129,8 @@ class Verdict:
 
     `error_type` stands on the closing event of a call that may not. `observed` is what a policy decides
     that is only watched; then `decision` is "allow". `approvers` are roles, where somebody may approve.
+    `version` is that of the policies where the engine learns it with the answer, and `consistency` its token for the
+    state of what it knew.
     """
 
     decision: PolicyDecision
@@ -133,6 +143,8 @@ class Verdict:
     approvers: tuple[str, ...] = ()
     error_type: str = "denied"
     observed: PolicyDecision = ""
+    version: str = ""
+    consistency: str = ""
 
     @property
     def refuses(self) -> bool:
@@ -148,6 +160,8 @@ class Verdict:
             policy_id=self.id,
             policy_determining=self.determining,
             policy_observed=self.observed,
+            policy_version=self.version or event.policy_version,
+            policy_consistency=self.consistency,
         )
 
 
@@ -186,7 +200,11 @@ class Policy:
         self._enforce = enforce
         self._deadline_ns = deadline_ns
         self._clock = clock
-        self.version = engine.version
+
+    @property
+    def version(self) -> str:
+        """The engine's, as far as it is known now."""
+        return self._engine.version
 
     def decide(self, question: Question, unfit: Sequence[str] = ()) -> Verdict:
         """Return what the engine decides; a failure of any kind denies.
@@ -211,7 +229,7 @@ class Policy:
         except Exception as e:  # noqa: BLE001  # whatever went wrong, nothing was decided
             return failed(self._engine.name, question, f"{type(e).__name__}: {e}")
         took = self._clock() - began
-        if took > self._deadline_ns:
+        if took > self._deadline_ns and not verdict.errors:
             return failed(
                 self._engine.name, question, f"it took {took // 1_000_000} ms, of {self._deadline_ns // 1_000_000}"
             )
@@ -252,7 +270,7 @@ def question_of(call: Call, treatment: Treatment, attempt: Event) -> Question:
     kind = resource_type(call.event_type)
     server = call.connection.server_id
     return Question(
-        subject=subject_of(actor, agent=actor.agent_id, roles=actor.roles),
+        subject=subject_of(actor, roles=actor.roles, name=actor.subject),
         action=call.method if call.event_type != "request" else "request",
         resource=Resource(type=kind, id=server if kind == "server" else call.name, server=server),
         context=context_of(
@@ -264,11 +282,14 @@ def question_of(call: Call, treatment: Treatment, attempt: Event) -> Question:
             trace_id=attempt.trace_id or call.trace.trace_id,
             definition_digest=call.definition.digest if call.definition else "",
         ),
+        template=treatment.resource,
+        arguments=call.arguments,
     )
 
 
-def subject_of(who: Actor | Event, *, agent: str, roles: tuple[str, ...]) -> Subject:
-    """Return who asks. `agent` is one that a token names, if any."""
+def subject_of(who: Actor | Event, *, roles: tuple[str, ...], name: Raw = NOTHING) -> Subject:
+    """Return who asks. `name` is what a token calls them."""
+    agent = who.agent_id
     kind = who.principal_type or "unknown"
     return Subject(
         id=agent if kind == "workload" and not who.user_id else who.user_id,
@@ -281,6 +302,7 @@ def subject_of(who: Actor | Event, *, agent: str, roles: tuple[str, ...]) -> Sub
         client=who.client_id,
         roles=roles,
         acting=len(who.act_chain),
+        name=name,
     )
 
 

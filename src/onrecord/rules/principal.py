@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from onrecord.errors import NotAuthenticated
-from onrecord.event.call import Actor
+from onrecord.event.call import NOTHING, Actor, Raw
 from onrecord.event.event import IdentitySource, PrincipalType
 from onrecord.rules.pattern import Pattern, utf8
 
@@ -143,6 +143,7 @@ def actor_of(
         act_chain=acting,
         scopes=_scopes(claims),
         roles=_texts(claims, reading.roles_claim),
+        subject=NOTHING if kind == "workload" else Raw(subject),
     )
 
 

@@ -39,6 +39,7 @@ _OWN = (
     *("direction", "policy_decision", "policy_id", "policy_determining", "policy_observed", "policy_version"),
     *("result_status", "latency_us", "late", "trace_source", "trace_faults", "arguments_valid"),
     *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before", "tainted_by", "repeats"),
+    "policy_consistency",
     *("risk_tier", "data_classification", "redaction_policy", "retention_class"),
 )
 
