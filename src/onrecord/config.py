@@ -15,6 +15,7 @@ from onrecord.earlier import Earlier
 from onrecord.engines.authzen import AuthZen
 from onrecord.engines.cedar import Cedar
 from onrecord.engines.cedar_files import read_policies
+from onrecord.engines.spicedb_files import open_spicedb
 from onrecord.errors import ConfigError, LedgerError, OnRecordError
 from onrecord.event.call import Actor
 from onrecord.event.event import Event
@@ -306,6 +307,16 @@ def build_engine(loaded: Loaded, folder: Path | None = None) -> Engine | None:
     try:
         if settings.engine == "authzen" and folder is None:
             return AuthZen(settings.url, manifest, timeout_s=settings.timeout_ns / 1e9)
+        if settings.engine == "spicedb" and folder is None:
+            return open_spicedb(
+                settings.url,
+                settings.spicedb,
+                manifest,
+                [rule.resource for rule in loaded.settings.tool],
+                base=base,
+                environ=os.environ,
+                timeout_s=settings.timeout_ns / 1e9,
+            )
         return Cedar(read_policies(folder or base / settings.folder), manifest)
     except ConfigError as e:
         raise ConfigError(f"{folder or loaded.path}: {e}") from e

@@ -142,12 +142,15 @@ def token_file_of(home: Home, loaded: Loaded, environ: Mapping[str, str]) -> Pat
     return home.login / "id-token" if settings.client_id else None
 
 
-def forget_tokens(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Take the ID token out of what this process hands on to those that it starts, and, on Linux, shows to others."""
-    for name in (TOKEN, TOKEN_FILE):
+def forget_tokens(*others: str, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Take the ID token out of what this process hands on to those that it starts, and, on Linux, shows to others.
+
+    `others` are variables that hold secrets too.
+    """
+    for name in (TOKEN, TOKEN_FILE, *others):
         environ.pop(name, None)
-    if environ is os.environ and sys.platform == "linux":
-        _blank(TOKEN.encode() + b"=")
+        if environ is os.environ and sys.platform == "linux":
+            _blank(name.encode() + b"=")
 
 
 def _blank(start: bytes) -> None:

@@ -28,6 +28,7 @@ from onrecord.ledger.witness import Witness
 from onrecord.rules.actions import check_actions, check_cut
 from onrecord.rules.classify import Output, ToolRule
 from onrecord.rules.principal import ALGORITHMS
+from onrecord.rules.relations import Relations
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _UNITS_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -109,11 +110,12 @@ class OutputSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[policy]`: what decides on calls, whether its word holds or is only noted, and how long it may take."""
 
-    engine: Literal["none", "cedar", "authzen"] = "none"
+    engine: Literal["none", "cedar", "authzen", "spicedb"] = "none"
     mode: Literal["observe", "enforce"] = "enforce"
     folder: str = "policies"  # of .cedar files, seen from the folder of onrecord.toml
-    url: str = ""  # of an AuthZEN decision point
+    url: str = ""  # of an AuthZEN decision point, or of SpiceDB
     timeout: str = "1s"
+    spicedb: Relations = Relations()
 
     @property
     def timeout_ns(self) -> int:

@@ -87,8 +87,11 @@ def results(home, tool=None):
     return [e for e in record(home) if e.get("phase") == "result" and tool in (None, e.get("tool_name"))]
 
 
-def onrecord(home, *arguments):
+def onrecord(home, *arguments, env=None):
     """Run a verb and return what it printed and how it ended."""
     return subprocess.run(
-        [*ONRECORD, *arguments], env={**os.environ, "ONRECORD_HOME": str(home)}, capture_output=True, text=True
+        [*ONRECORD, *arguments],
+        env={**os.environ, "ONRECORD_HOME": str(home), **(env or {})},
+        capture_output=True,
+        text=True,
     )

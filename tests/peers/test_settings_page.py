@@ -15,15 +15,15 @@ ROWS = dict(re.findall(r"^\| `([a-z_.]+)` \| (.+?) \| ", PAGE, re.MULTILINE))
 LISTS = {"tool": ToolRule, "witness": WitnessSettings}
 
 
-def settings() -> dict[str, object]:
-    """Return each setting with its default."""
+def settings(table: type[msgspec.Struct] = Settings, where: str = "") -> dict[str, object]:
+    """Return each setting in `table`, and in the tables in it, with its default."""
     found: dict[str, object] = {}
-    for field in msgspec.structs.fields(Settings):
-        inner = LISTS.get(field.name, field.type)
+    for field in msgspec.structs.fields(table):
+        inner = LISTS.get(f"{where}{field.name}", field.type)
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            found |= {f"{field.name}.{one.name}": default_of(one) for one in msgspec.structs.fields(inner)}
+            found |= settings(inner, f"{where}{field.name}.")
         else:
-            found[field.name] = default_of(field)
+            found[f"{where}{field.name}"] = default_of(field)
     return found
 
 

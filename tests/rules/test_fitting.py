@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tests.rules.calls import base, call, redactor, treated
 
 from onrecord.event.call import Definition, Raw
+from onrecord.event.event import EventType
 from onrecord.rules.fitting import Fit, Fitting, checker_of
 
 pytestmark = pytest.mark.requirement("C1")
@@ -31,7 +32,7 @@ USUAL = {
 UNCHECKED = Fit("unchecked")
 
 
-def fit(schema, arguments, *, size=None, event_type="tool_call", **defined):
+def fit(schema, arguments, *, size=None, event_type: EventType = "tool_call", **defined):
     listed = Definition(name="tool", digest="", input_schema=Raw(schema), **defined)
     size = len(json.dumps(arguments)) if size is None else size
     return Fitting().of(call(arguments, defined=listed, event_type=event_type, size_bytes=size))

@@ -17,7 +17,8 @@ import msgspec
 
 from onrecord import compiled
 from onrecord.cli.terminal import print_json, put
-from onrecord.config import build_redactor
+from onrecord.config import build_engine, build_redactor
+from onrecord.engines.spicedb import SpiceDb
 from onrecord.errors import OnRecordError
 from onrecord.event.event import UNREADABLE
 from onrecord.ledger.keys import own_verifiers, read_keys
@@ -154,6 +155,21 @@ def _meant(rule: ToolRule, seen: Collection[tuple[str, str]]) -> str:
     return f"; did you mean {of} {near[0]!r}?" if near else ""
 
 
+def _check_policy(home: Home) -> Iterator[Finding]:
+    loaded = load(home)
+    engine = build_engine(loaded)
+    if engine is None:
+        yield Finding("ok", "policy", "none: no call is denied by one")
+        return
+    if isinstance(engine, SpiceDb):
+        for kind in engine.look():
+            yield Finding(
+                "warn", "policy", f"the schema of SpiceDB has no definition {kind!r}: what asks for it is denied"
+            )
+        engine.close()
+    yield Finding("ok", "policy", f"{engine.name}, {loaded.settings.policy.mode}: policy_version {engine.version}")
+
+
 def _check_redaction(home: Home) -> Iterator[Finding]:
     searching = compiled.ready()
     if searching.gate == "hyperscan":
@@ -209,4 +225,4 @@ def _look_at(home: Home, log: str) -> Finding:
     return Finding("ok" if good else "fail", "ledger", text if begun else f"{log}: a key and no event yet")
 
 
-_CHECKS = (_check_platform, _check_home, _check_settings, _check_rules, _check_redaction, _check_ledger)
+_CHECKS = (_check_platform, _check_home, _check_settings, _check_rules, _check_policy, _check_redaction, _check_ledger)

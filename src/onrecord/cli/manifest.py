@@ -19,6 +19,7 @@ from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.people import forget_tokens
 from onrecord.rules.classify import Manifest
 from onrecord.rules.neutral import neutral
+from onrecord.rules.relations import TOKEN_ENV
 from onrecord.settings import MAX_SETTINGS, home_folder, load, read
 from onrecord.views.draft import Draft, drafted
 from onrecord.views.readiness import Grade, graded
@@ -120,7 +121,7 @@ def _server(options: Namespace) -> tuple[str, list[str]]:
         raise CommandError("no server to ask; say: URL, or -- COMMAND…", 2)
     if os.name == "nt":
         raise NotSupported("asking a server for its tools needs POSIX")
-    forget_tokens()  # the server inherits what is there
+    forget_tokens(TOKEN_ENV)  # the server inherits what is there
     return options.server_id or name_of(command), command
 
 

@@ -20,7 +20,7 @@ from onrecord.config import build_engine
 from onrecord.doors import wire
 from onrecord.doors.conversation import Conversation
 from onrecord.errors import ConfigError, MessageRefused, NotVerified, OnRecordError
-from onrecord.event.call import Actor, Json
+from onrecord.event.call import Actor, Json, Raw
 from onrecord.event.event import Event
 from onrecord.event.schema import read_event
 from onrecord.rules.asked_again import is_asked, question_again
@@ -39,7 +39,7 @@ def check(options: Namespace) -> int:
     loaded = load(home_folder(), options.config)
     policy = _policy(_engine(loaded))
     question = _question(_read(options.call), options, loaded)
-    verdict = policy.decide(question)
+    verdict = policy.decide(question)  # from here on the version is that of what decided
     if options.json:
         print_json({**_told(verdict), "policy_version": policy.version, "question": authzen(question)})
     else:
@@ -62,6 +62,7 @@ def _told(verdict: Verdict) -> dict[str, Json]:
         "obligations": list(verdict.obligations),
         "approvers": list(verdict.approvers),
         "errors": list(verdict.errors),
+        "consistency": verdict.consistency,
     }
 
 
@@ -112,6 +113,7 @@ def _question(data: bytes, options: Namespace, loaded: Loaded) -> Question:
         tenant_id=tenant,
         identity_assurance=options.assurance,
         scopes=tuple(options.scope),
+        subject=Raw(options.subject or None),
     )
     call = Conversation(actor, options.server_id, "stdio", str).call(message, len(data), "client_to_server")
     treatment = classify(call, loaded.settings.tool)
@@ -143,7 +145,8 @@ def replay(options: Namespace) -> int:
     policy = _policy(_engine(loaded, options.policy))
     log = log_of(home, "calls")
     accessed(home, "policy_replay", since=options.since, policy=str(options.policy or ""))
-    counts: Counter[str] = Counter(calls=0, unchanged=0, withheld=0)
+    counts: Counter[str] = Counter(calls=0, unchanged=0, withheld=0, undecided=0)
+    why = ""
     changes: dict[tuple[str, str, str, str], _Change] = {}
     for _, event in events_of(log, 0):
         if not is_asked(event) or event.timestamp < since:
@@ -154,6 +157,10 @@ def replay(options: Namespace) -> int:
             counts["withheld"] += 1
             continue
         then, now = event.policy_observed or event.policy_decision, policy.decide(question)
+        if now.errors:
+            counts["undecided"] += 1
+            why = why or now.reason
+            continue
         if then == now.decision:
             counts["unchanged"] += 1
             continue
@@ -163,7 +170,9 @@ def replay(options: Namespace) -> int:
         if len(change.examples) < options.examples:
             change.examples.append(event.event_id)
     _print_replay(policy, counts, changes, as_json=options.json)
-    return 1 if changes or counts["withheld"] else 0
+    if why:
+        say(f"{counts['undecided']} calls could not be decided; the first: {why}")
+    return 1 if changes or counts["withheld"] or counts["undecided"] else 0
 
 
 def _print_replay(

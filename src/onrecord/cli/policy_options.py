@@ -29,6 +29,7 @@ def add_policy(verbs: _Verbs, add: Add) -> None:
     check.add_argument("call", metavar="CALL", help="file of JSON, or -")
     check.add_argument("--server-id", default="", metavar="ID", help="whose tool it is, as for run")
     check.add_argument("--user", default="", metavar="PSEUDONYM", help="who asks (default: nobody who is known)")
+    check.add_argument("--subject", default="", metavar="NAME", help="their name in a verified token, for SpiceDB")
     check.add_argument("--tenant", metavar="NAME", help="for whom (default: that of onrecord.toml)")
     check.add_argument(
         "--assurance",

@@ -33,7 +33,8 @@ def run(options: Namespace) -> int:
     _stop_unless_sound(home, loaded, despite=options.despite_verdict)
     try:
         recorder, actor = build_recorder(home, loaded, say, asked_over=0)
-        forget_tokens()  # the server inherits what is there, and a token is none of its business
+        # the server inherits what is there, and a token is none of its business
+        forget_tokens(loaded.settings.policy.spicedb.token_env)
         server = stdio.Server(command)
     except LedgerError as e:
         raise KeyFileError(f"the home {home.path} cannot be used: {e}") from e

@@ -61,6 +61,9 @@ class Asked:
     context: dict[str, Json]
 
 
+TOKEN_ENV = "ONRECORD_SPICEDB_TOKEN"  # noqa: S105 - where it is, unless the settings say another
+
+
 class Relations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[policy.spicedb]`: the words in which it is asked, where its token is, and how fresh an answer must be.
 
@@ -69,7 +72,7 @@ class Relations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     fits counts, and `PERMISSIONS` where none does.
     """
 
-    token_env: str = "ONRECORD_SPICEDB_TOKEN"  # noqa: S105 - where it is
+    token_env: str = TOKEN_ENV
     token_file: str = ""  # seen from the folder of onrecord.toml
     roots: str = ""  # file of certificates, seen from there too
     consistency: Consistency = "fully_consistent"
