@@ -63,6 +63,7 @@ class SpiceDbServer:
 
     def __init__(self, child: "subprocess.Popen[bytes]", port: int, roots: bytes | None) -> None:
         self.child = child
+        self.port = port
         self.url = f"{'https' if roots else 'http'}://localhost:{port}"
         credentials = grpc.ssl_channel_credentials(roots)
         target = f"localhost:{port}"
@@ -105,11 +106,11 @@ class SpiceDbServer:
 
 
 @contextmanager
-def spicedb(*tls: Path, roots: bytes | None = None) -> Iterator[SpiceDbServer]:
+def spicedb(*tls: Path, roots: bytes | None = None, port: int = 0) -> Iterator[SpiceDbServer]:
     """A SpiceDB without schema or relationships; `tls` are the files of its certificate and key."""
     program = Path(__file__).with_name("spicedb_server.py")
     child = subprocess.Popen(
-        [sys.executable, program, LIBRARY, TOKEN, *tls],
+        [sys.executable, program, LIBRARY, TOKEN, str(port), *tls],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

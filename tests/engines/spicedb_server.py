@@ -5,7 +5,9 @@
 socket for them. So this process listens, checks the token as SpiceDB does, and hands the bytes of each request to the
 library and those of its answer back, neither decoded. Standard output gets the port. It ends with standard input.
 
-    python spicedb_server.py LIBRARY TOKEN [CERTIFICATE KEY]
+    python spicedb_server.py LIBRARY TOKEN PORT [CERTIFICATE KEY]
+
+A port of 0 is any that is free.
 """
 
 import ctypes
@@ -84,13 +86,13 @@ class Front(grpc.GenericRpcHandler):
 
 
 def main() -> None:
-    library, token, *tls = sys.argv[1:]
+    library, token, wanted, *tls = sys.argv[1:]
     server = grpc.server(ThreadPoolExecutor(8), handlers=[Front(Library(library), token)])
     if tls:
         certificate, key = (Path(name).read_bytes() for name in tls)
-        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+        port = server.add_secure_port(f"127.0.0.1:{wanted}", grpc.ssl_server_credentials([(key, certificate)]))
     else:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"127.0.0.1:{wanted}")
     server.start()
     print(port, flush=True)
     sys.stdin.read()

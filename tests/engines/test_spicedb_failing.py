@@ -3,6 +3,7 @@
 
 import socket
 import struct
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -255,3 +256,9 @@ def test_a_token_that_is_none_is_refused_and_not_told(token):
     with pytest.raises(ConfigError, match="is no token") as raised:
         SpiceDb("http://localhost", Relations(), b"", token=token, timeout_s=1)
     assert not token or token not in str(raised.value)
+
+
+def test_without_its_extra_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "authzed.api.v1", None)
+    with pytest.raises(ConfigError, match=r"pip install 'onrecord\[spicedb\]'"):
+        SpiceDb("http://localhost", Relations(), b"", token=TOKEN, timeout_s=1)

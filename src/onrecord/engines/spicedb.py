@@ -151,6 +151,7 @@ class SpiceDb:
         try:
             answer = link.check(self._request(asked), timeout=self._timeout_s, metadata=self._metadata)
         except grpc.RpcError as e:
+            self._seen = ""  # it may be of a SpiceDB that is no more; from the newest state is always right
             raise _failure(e, self._timeout_s) from e
         if reading is not None:
             self._learn_schema(reading)
