@@ -11,7 +11,6 @@ validator (jsonschema-rs, an extra). `format` is an annotation, as JSON Schema 2
 Of what does not fit only the place is told: declared names and indices, `*` for any other; never a value.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
@@ -21,6 +20,7 @@ from onrecord.event.call import Call, Definition, Json
 from onrecord.event.event import Fits
 from onrecord.rules import pointer
 from onrecord.rules.arguments import own_arguments
+from onrecord.rules.pattern import Pattern, utf8
 from onrecord.rules.schema_cost import Cost, NotBounded, cost_of
 
 if TYPE_CHECKING:
@@ -34,9 +34,14 @@ PATTERN = 1 << 20  # bytes of one compiled pattern
 DEPTH = 128  # of a value; see `doors/wire.py`
 _TEXT = 256  # characters of a text that count as one place
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.$-]{1,64}")
-_DIALECTS = {"": "2020-12", "draft/2020-12": "2020-12", "draft/2019-09": "2019-09", "draft-07": "7", "draft-06": "6"}
-_DIALECT = re.compile(r"https?://json-schema\.org/(draft/2020-12|draft/2019-09|draft-07|draft-06)/schema#?")
+_PLAIN = Pattern(r"[A-Za-z0-9_.$-]{1,64}\z")
+_DIALECTS = {
+    "": "2020-12",
+    "json-schema.org/draft/2020-12/schema": "2020-12",
+    "json-schema.org/draft/2019-09/schema": "2019-09",
+    "json-schema.org/draft-07/schema": "7",
+    "json-schema.org/draft-06/schema": "6",
+}
 
 
 class Fit(NamedTuple):
@@ -118,8 +123,9 @@ def checker_of(schema: Json) -> Checker | None:
 
 def _dialect(said: Json) -> str:
     """Return which dialect a schema is in, by what it says; "" for one that is not known."""
-    match = _DIALECT.fullmatch(said) if isinstance(said, str) else None
-    return _DIALECTS[match[1]] if match else _DIALECTS[""] if said == "" else ""
+    if not isinstance(said, str):
+        return ""
+    return _DIALECTS.get(said.removesuffix("#").removeprefix("https://").removeprefix("http://"), "")
 
 
 def _fit(checker: Checker, arguments: Json, size_bytes: int) -> Fit:
@@ -178,4 +184,4 @@ def _place(error: "ValidationError", cost: Cost) -> str:
 def _told(token: str | int, names: frozenset[str]) -> str:
     if isinstance(token, int):
         return str(token)
-    return token if token in names and _PLAIN.fullmatch(token) else "*"
+    return token if token in names and _PLAIN.fits(utf8(token)) else "*"
