@@ -93,6 +93,8 @@ def test_what_a_person_is_comes_from_the_claim_that_the_settings_name(tmp_path):
 
     one, old, robot, unsaid = (e for e in calls(tmp_path) if e["phase"] == "attempt")
     assert (one["principal_type"], one["identity_assurance"]) == ("human", "token_mfa")
+    assert (one["auth_methods"], int(one["auth_time"][:4]) >= 2025) == (["pwd", "mfa"], True)
+    assert not any(e.get("auth_time") for e in calls(tmp_path) if e["phase"] == "result")
     assert len(one["act_chain"]) == 2
     assert one["agent_id"] == one["act_chain"][0] != one["user_id"]
     assert (old["principal_type"], old["identity_assurance"]) == ("human", "token")

@@ -126,6 +126,17 @@ def test_more_than_one_factor_counts_where_the_settings_say_so_and_not_for_ever(
     assert actor({**GOOD, **claims}, reading).identity_assurance == assurance
 
 
+def test_how_a_log_in_was_proven_is_on_the_record_as_far_as_it_is_plain():
+    found = actor({**GOOD, "acr": "urn:mace:silver", "amr": ["pwd", "a b", "otp"], "auth_time": 940.7})
+    assert (found.auth_context, found.auth_methods) == ("urn:mace:silver", ("pwd", "otp"))
+    assert found.auth_time == "1970-01-01T00:15:40Z"
+    odd = actor({**GOOD, "acr": "of two", "amr": [str(number) for number in range(99)], "auth_time": 9e11})
+    assert (odd.auth_context, odd.auth_time, len(odd.auth_methods)) == ("", "", 8)
+    for claims in ({"acr": 3}, {"amr": {}}, {"auth_time": "now"}):
+        with pytest.raises(NotAuthenticated, match="malformed"):
+            actor({**GOOD, **claims})
+
+
 def test_a_tenant_is_a_plain_name():
     assert actor({**GOOD, "tid": "acme-1"}, Reading(tenant_claim="tid")).tenant_id == "acme-1"
     for tenant in ("", "a b", None, 3):

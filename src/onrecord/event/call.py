@@ -63,6 +63,9 @@ class Actor:
     identity_issuer: str = ""
     identity_key_id: str = ""
     token_hash: str = ""
+    auth_time: str = ""
+    auth_context: str = ""
+    auth_methods: tuple[str, ...] = ()
     principal_type: PrincipalType = ""
     agent_id: str = ""
     client_id: str = ""

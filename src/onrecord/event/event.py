@@ -130,6 +130,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     identity_issuer: Annotated[str, _about("who issued the token that was verified, as the settings name it")] = ""
     identity_key_id: Annotated[str, _about("id of the issuer's key that the token was verified with")] = ""
     token_hash: Annotated[str, _about("keyed digest of the token's id, in hex")] = ""
+    auth_time: Annotated[str, _about("when the person last logged in, by the issuer's word; RFC 3339 UTC")] = ""
+    auth_context: Annotated[str, _about("how sure the issuer was then, in its own terms: the claim acr")] = ""
+    auth_methods: Annotated[Texts, _about("how the person proved who they are, by the issuer: the claim amr")] = ()
     principal_type: Annotated[
         PrincipalType, _about("whether a natural person is behind the token, by the claim that the settings name")
     ] = ""

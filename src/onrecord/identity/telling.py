@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from onrecord.event.call import Actor, Call
 from onrecord.event.event import Event
 from onrecord.identity.identity import Standing
-from onrecord.rules.principal import IDENTITY, PLACE
+from onrecord.rules.principal import IDENTITY, PLACE, PROVEN
 
 
 def of_standing(base: Event, standing: Standing) -> Event:
@@ -42,4 +42,4 @@ def of_refusal(base: Event, call: Call, why: str) -> tuple[Event, dict[str, str]
 
 
 def _fields(actor: Actor) -> dict[str, object]:
-    return {name: getattr(actor, name) for name in IDENTITY}
+    return {name: getattr(actor, name) for name in (*IDENTITY, *PROVEN)}

@@ -15,6 +15,7 @@ import hmac
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeAlias, cast
 
 from onrecord.errors import NotAuthenticated
@@ -35,6 +36,9 @@ IDENTITY = (
     *("identity_issuer", "identity_key_id", "token_hash", "principal_type", "agent_id", "client_id", "act_chain"),
 )
 
+# And how its log-in was proven, on the attempt alone.
+PROVEN = ("auth_time", "auth_context", "auth_methods")
+
 # By name: the kind and curve of key that it takes (RFC 7518, 3.1; RFC 8037; RFC 9864). What is not here can't be
 # allowed: `none`, and HMAC, whose key a verifier could sign with.
 ALGORITHMS: Mapping[str, tuple[str, str]] = {
@@ -50,8 +54,10 @@ LEEWAY_S = 30  # how far clocks may be apart
 CALL_TOKEN_S = 300  # longest life of a token that stands for one call
 ACTORS = 8  # of a chain; what acts through more hands is refused
 NAMES = 200  # scopes, roles, audiences, methods of one token, which is at most 16 KiB
+METHODS = 8  # by which somebody proved who they are; RFC 8176 has some twenty
 LONGEST = 512  # characters of a subject
 
+_NO_DATE_S = 253_402_300_800  # the year 10000
 _PLAIN = Pattern(r"[A-Za-z0-9][A-Za-z0-9._~:/@+=|-]{0,199}\z")
 
 
@@ -121,7 +127,7 @@ def actor_of(
     tenant = reading.tenant
     if reading.tenant_claim:
         tenant = _text(claims, reading.tenant_claim, needed=True)
-        if not _PLAIN.fits(utf8(tenant)):
+        if not _plain(tenant):
             raise NotAuthenticated("the claim that names the tenant is no plain name")
     subject, client = _text(claims, "sub", needed=True), _text(claims, "client_id") or _text(claims, "azp")
     kind = _kind(claims, reading, subject, client)
@@ -135,11 +141,14 @@ def actor_of(
         identity_source=source,
         identity_assurance="token_mfa" if strong else "token",
         identity_issuer=issuer,
-        identity_key_id=key_id if _PLAIN.fits(utf8(key_id)) else "",
+        identity_key_id=_plain(key_id),
         token_hash=token_hash(digest_key, issuer, token_id) if token_id else "",
+        auth_time=_when(_time(claims, "auth_time")),
+        auth_context=_plain(_text(claims, "acr")),
+        auth_methods=tuple(one for one in _texts(claims, "amr") if _plain(one))[:METHODS],
         principal_type=kind,
         agent_id=acting[0] if acting else itself if kind == "workload" else "",
-        client_id=client if _PLAIN.fits(utf8(client)) else "",
+        client_id=_plain(client),
         act_chain=acting,
         scopes=_scopes(claims),
         roles=_texts(claims, reading.roles_claim),
@@ -179,6 +188,18 @@ def _is_mfa(claims: Claims, reading: Reading, now_s: float) -> bool:
     strong = _text(claims, "acr") in reading.mfa_acr or set(_texts(claims, "amr")) & set(reading.mfa_amr)
     at = _time(claims, "auth_time")
     return bool(strong) and at is not None and now_s - reading.mfa_max_age_s <= at <= now_s + LEEWAY_S
+
+
+def _plain(name: str) -> str:
+    """Return a name that an issuer chose, "" where it is no plain one."""
+    return name if _PLAIN.fits(utf8(name)) else ""
+
+
+def _when(seconds: float | None) -> str:
+    """Return a time in RFC 3339, "" where there is none that has a date."""
+    if seconds is None or seconds >= _NO_DATE_S:
+        return ""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _scopes(claims: Claims) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ from onrecord.rules.inspection import MARGIN, NAME_WINDOW, UNPLACED, Inspection
 from onrecord.rules.neutral import neutral
 from onrecord.rules.pointer import Tokens
 from onrecord.rules.policy import was_asked
-from onrecord.rules.principal import IDENTITY, PLACE
+from onrecord.rules.principal import IDENTITY, PLACE, PROVEN
 from onrecord.rules.seal import NAMES, sealed, withheld
 from onrecord.rules.summary import summary, summary_of_all, text_at
 from onrecord.rules.tool_schema import (
@@ -219,7 +219,7 @@ class Redactor:
         at, actor = call.connection, call.connection.actor
         return replace(
             base,
-            **{name: getattr(base, name) or getattr(actor, name) for name in IDENTITY},
+            **{name: getattr(base, name) or getattr(actor, name) for name in (*IDENTITY, *PROVEN)},
             forwarded_without=(PLACE,) if call.identity else (),
             session_id=base.session_id or at.session_id,
             server_id=base.server_id or at.server_id,

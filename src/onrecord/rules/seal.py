@@ -48,7 +48,7 @@ OURS = frozenset(
     {
         *_OWN,
         *("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "trace_id", "span_id", "trace_propagated"),
-        *("forwarded_without", "client_ip", "peer_uid", "peer_pid"),
+        *("forwarded_without", "client_ip", "peer_uid", "peer_pid", "auth_time", "auth_context", "auth_methods"),
         *("tool_definition_hash", "prompt_hash", "input_hash"),
         *("input_size", "consent_user", "approval_id", "approval_version", "approval_approver", "approval_decision"),
         *("approval_preview_hash", "approval_execution_match", "data_kinds", "value_tags", "output_type"),
