@@ -156,3 +156,89 @@ def test_what_was_decided_is_decided_again_from_the_record_alone(tmp_path):
     decided = {e["policy_decision"] for e in record(tmp_path) if e.get("phase") == "attempt"}
     assert decided == {"allow", "deny"}
     assert {e["policy_version"] for e in record(tmp_path) if e.get("phase") == "attempt"} == {said["policy_version"]}
+
+
+# another manifest
+
+
+@pytest.fixture(scope="module")
+def treated(tmp_path_factory):
+    """A record of calls that were decided by a manifest that is still there, and what a replay with another says."""
+    home = tmp_path_factory.mktemp("home")
+    configured(home, more=OLD)
+    with Session(home) as session:
+        for tool in ("echo", "store", "store", "erase"):
+            session.call(tool, text=tool)
+        session.call("echo", amount=7)
+        session.ask("resources/read", uri="file:///x")
+        session.end()
+
+    def replayed(manifest, *options) -> Any:
+        (home / "new.toml").write_text(manifest)
+        ended = onrecord(home, "policy", "replay", "--manifest", str(home / "new.toml"), "--json", *options)
+        return ended.returncode, json.loads(ended.stdout) if ended.stdout else ended.stderr
+
+    return home, replayed
+
+
+OLD = '[[tool]]\ntool = "store"\ntier = 2\n[[tool]]\ntool = "echo"\ntier = 1\nlimits = { "/amount" = 5 }\n'
+
+
+@pytest.mark.requirement("C2")
+def test_a_replay_with_another_manifest_says_what_its_tiers_and_scopes_would_change(treated):
+    _, replayed = treated
+
+    code, said = replayed('[[tool]]\ntool = "store"\ntier = 3\n[[tool]]\ntool = "echo"\nscope = ["w"]\ntier = 1\n')
+
+    assert (code, said["calls"], said["not_known"], said["withheld"]) == (1, 6, 0, 0)
+    assert [(one["about"], one["then"], one["now"], one["count"]) for one in said["changed"]] == [
+        ("echo", "allow", "deny", 2),
+        ("store", "allow", "deny", 2),
+    ]
+    assert said["treated_otherwise"] == 4
+
+
+def test_a_replay_with_the_same_manifest_changes_nothing(treated):
+    home, replayed = treated
+
+    code, said = replayed((home / "onrecord.toml").read_text())
+
+    assert (code, said["calls"], said["unchanged"], said["treated_otherwise"]) == (0, 6, 6, 0)
+
+
+def test_what_the_record_does_not_hold_is_said_and_not_guessed(treated):
+    home, replayed = treated
+    limited = home / "limited"
+    limited.mkdir(exist_ok=True)
+    (limited / "team.cedar").write_text(
+        "permit (principal, action, resource) when { context.limits_exceeded.isEmpty() };"
+    )
+
+    manifest = '[[tool]]\ntool = "echo"\ntier = 1\nlimits = { "/amount" = %s }\n'
+    known = replayed(manifest % 5, "--policy", str(limited))[1]
+    looser = replayed(manifest % 9, "--policy", str(limited))[1]
+
+    assert (known["not_known"], looser["not_known"], looser["unknown"]) == (0, 1, {"arguments": 1})
+    told = onrecord(home, "policy", "replay", "--manifest", str(home / "new.toml"), "--policy", str(limited))
+    assert "of 1 calls nobody knows, as the record does not hold the values of the arguments (1)" in told.stderr
+
+
+def test_without_the_rules_of_then_an_inferred_tier_is_not_known(treated):
+    """`store` was listed, and its annotations are not on the record: its tier may be any that they give."""
+    home, replayed = treated
+    changed = home / "changed.toml"
+    changed.write_text('[policy]\nengine = "cedar"\n[[tool]]\ntool = "*"\ntier = 1\n')
+
+    code, said = replayed("", "--config", str(changed))
+
+    assert (code, said["unknown"]["annotations"]) == (1, said["not_known"])
+    assert said["not_known"] == 4
+
+
+@pytest.mark.parametrize(("text", "said"), [("[[tool]]\ntire = 1\n", "did you mean"), (None, "there is no such file")])
+def test_a_manifest_that_cannot_be_read_is_one_clear_error(treated, text, said):
+    home, replayed = treated
+    told = replayed(text)[1] if text else onrecord(home, "policy", "replay", "--manifest", "none.toml").stderr
+
+    assert said in told
+    assert len(told.splitlines()) == 1

@@ -39,12 +39,15 @@ def add_policy(verbs: _Verbs, add: Add) -> None:
     )
     check.add_argument("--scope", action="append", default=[], metavar="SCOPE", help="that the caller has; repeatable")
 
-    replay = add(actions, "replay", "say which decisions on the record another policy would change", "policy")
+    replay = add(actions, "replay", "say which decisions on the record would change", "policy")
     replay.description = (
         "Asks the policies in a folder about each call on the record, as it was then: tier, class and scopes are those "
-        "of the record. Exit code 0: nothing would change. 1: something would. 2: it could not be told."
+        "of the record, or with --manifest those that follow from other rules for tools. What the record does not "
+        "hold is counted, not guessed. Exit code 0: nothing would change. 1: something would, or may. 2: it could "
+        "not be told."
     )
     replay.add_argument("--policy", type=Path, metavar="DIR", help="of .cedar files (default: that of onrecord.toml)")
+    replay.add_argument("--manifest", type=Path, metavar="FILE", help="an onrecord.toml; its [[tool]] count, no more")
     replay.add_argument("--since", default="", metavar="WHEN", help="as 30d, 12h, 45m, or a date as 2026-11-01")
     replay.add_argument("--examples", type=int, default=3, metavar="N", help="of each change (default: 3)")
     for one in (check, replay):
