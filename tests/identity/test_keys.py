@@ -59,6 +59,7 @@ def test_an_issuer_that_is_away_for_a_while_stops_nobody():
     issuer.now = 60.0
     assert issuer.find()
     assert issuer.answered.wait(10)
+    wait_for(lambda: not any(one.name == "onrecord-keys" for one in threading.enumerate()))
     issuer.now = 99.0
     assert issuer.find()
     issuer.now = 101.0

@@ -88,7 +88,7 @@ class IssuerKeys:
                 self._tried_at = self._clock()
                 Thread(target=self._renew_unasked, name="onrecord-keys", daemon=True).start()
             if (age_s := self._age_s()) is None or age_s >= self._max_age_s:
-                raise NotAuthenticated(f"the issuer's keys cannot be had: {self._why}")
+                raise NotAuthenticated(f"the issuer's keys cannot be had: {self._why or 'they are being read'}")
             found = self._fitting(key_id, algorithm)
             if not found and not self._paused():
                 self._renew()
