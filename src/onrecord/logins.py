@@ -3,18 +3,20 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from onrecord.errors import ConfigError, KeyFileError, NotAuthenticated
+from onrecord.errors import ConfigError, KeyFileError, NotAuthenticated, OnRecordError
 from onrecord.ledger.keys import read_digest_key
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.place import Home
-from onrecord.people import TOKEN, build_issuer, token_file_of
-from onrecord.settings import Loaded
+from onrecord.people import TOKEN, build_issuer, shown_at, token_file_of
+from onrecord.rules.principal import LEEWAY_S, check_claims
+from onrecord.settings import IdentitySettings, Loaded
 
 if TYPE_CHECKING:
     from onrecord.identity.kept import Store
@@ -107,6 +109,102 @@ def _held(parts: Parts) -> "tuple[Holding | None, str]":
         return parts.login.verified(bearer.read()), ""
     except NotAuthenticated as e:
         return None, str(e)
+
+
+def standing(
+    home: Home, loaded: Loaded, environ: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.time
+) -> Iterator[tuple[State, str]]:
+    """Say how well it can be known who calls: each thing that was looked at, with what was found."""
+    settings = loaded.settings.identity
+    if not settings.issuer:
+        yield "ok", "identity.issuer is not set: who calls is the account"
+        return
+    try:
+        from onrecord.identity.keys import keys_in
+    except ModuleNotFoundError:
+        yield "fail", "identity needs joserfc: pip install 'onrecord[identity]'"
+        return
+    base = loaded.path.parent if loaded.path else Path()
+    for name, place in ((settings.issuer, settings.jwks), (settings.call_issuer, settings.call_jwks)):
+        if place:
+            try:
+                shown, date = shown_at(place, base)
+                yield "ok", f"{name} shows {len(keys_in(shown))} keys at {place}"
+            except (OnRecordError, OSError) as e:
+                why = (os.strerror(e.errno or 0)).lower() if isinstance(e, OSError) else str(e)
+                yield "fail", f"the keys of {name} cannot be had, and calls with its tokens are refused: {why}"
+            else:
+                yield from _skew(name, date, clock())
+    if settings.client_id:
+        yield from _ways_in(settings)
+    yield from _token(home, loaded, environ)
+
+
+def _skew(issuer: str, date: str, now_s: float) -> Iterator[tuple[State, str]]:
+    try:
+        apart_s = now_s - parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return  # a file, or a server without a clock
+    if abs(apart_s) >= LEEWAY_S:
+        side = "ahead of" if apart_s > 0 else "behind"
+        text = (
+            f"the clock here is {abs(apart_s):.0f} s {side} that of {issuer}; tokens are refused from {LEEWAY_S} s on"
+        )
+        yield "fail", text
+    else:
+        yield ("ok" if abs(apart_s) < LEEWAY_S / 3 else "warn"), f"the clocks are {abs(apart_s):.0f} s apart"
+
+
+def _ways_in(settings: IdentitySettings) -> Iterator[tuple[State, str]]:
+    from onrecord.identity.provider import discovered
+
+    try:
+        provider = discovered(settings.issuer)
+    except OnRecordError as e:
+        yield "fail", f"nobody can log in: {e}"
+        return
+    yield "ok", f"people can log in as client {settings.client_id}: onrecord login"
+    if "://" in settings.jwks and provider.jwks != settings.jwks:
+        yield "warn", "the issuer says that its keys are elsewhere than identity.jwks says"
+
+
+def _token(home: Home, loaded: Loaded, environ: Mapping[str, str]) -> Iterator[tuple[State, str]]:
+    settings, file = loaded.settings.identity, token_file_of(home, loaded, environ)
+    if file is None:
+        others = "is refused" if settings.required else "is that of the account"
+        yield "ok", f"no file of an ID token is set; a call that is not signed {others}"
+        return
+    if settings.client_id and not environ.get(TOKEN):
+        parts = build_login(home, loaded, lambda _: None, environ)
+        found = status(home, loaded, parts)
+        expires_s, why = found.expires_s, found.why
+        if found.holds and not found.refreshable:
+            yield "warn", "the log-in has no refresh token: it ends with the ID token"
+        if found.cut_off_s:
+            yield "warn", "a refresh was cut off; onrecord login --refresh shows whether the log-in still holds"
+    else:
+        expires_s, why = _expiry(loaded, file)
+    if expires_s:
+        yield "ok", f"the ID token in {file} holds for {(expires_s - time.time()) / 60:.0f} min"
+    else:
+        yield "fail", f"calls that are not signed are refused: {why}"
+
+
+def _expiry(loaded: Loaded, file: Path) -> tuple[float, str]:
+    """Return when the ID token in a file ends, or why it does not hold."""
+    from onrecord.identity.bearer import in_file
+    from onrecord.identity.identity import ID_TYPES
+    from onrecord.identity.token import opened
+
+    settings = loaded.settings.identity
+    base = loaded.path.parent if loaded.path else Path()
+    issuer, bearer = build_issuer(settings, settings.issuer, settings.jwks, base), in_file(file)
+    try:
+        bearer.version()
+        claims = opened(bearer.read(), issuer.keys, issuer.algorithms, types=ID_TYPES).claims
+        return check_claims(claims, issuer=issuer.name, audience=settings.meant_for, now_s=time.time()), ""
+    except NotAuthenticated as e:
+        return 0.0, str(e)
 
 
 def _pseudonym(home: Home, loaded: Loaded, holding: "Holding") -> str:

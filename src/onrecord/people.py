@@ -10,7 +10,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -192,19 +192,27 @@ def build_issuer(settings: IdentitySettings, name: str, place: str, base: Path) 
     from onrecord.identity.keys import IssuerKeys
 
     remote = "://" in place
-    read: Callable[[], bytes] = (lambda: _fetched(place)) if remote else (lambda: read_small(base / place, _MAX_JWKS))
-    keys = IssuerKeys(read, max_age_s=settings.keys_max_age_s, pause_s=_PAUSE_S if remote else _FILE_PAUSE_S)
+    keys = IssuerKeys(
+        lambda: shown_at(place, base)[0],
+        max_age_s=settings.keys_max_age_s,
+        pause_s=_PAUSE_S if remote else _FILE_PAUSE_S,
+    )
     return Issuer(name=name, keys=keys, algorithms=settings.algorithms)
 
 
-def _fetched(url: str) -> bytes:
+def shown_at(place: str, base: Path) -> tuple[bytes, str]:
+    """Return the key set at `place`, and what time it is there, "" where nobody says. Raises OnRecordError, OSError."""
+    return _fetched(place) if "://" in place else (read_small(base / place, _MAX_JWKS), "")
+
+
+def _fetched(url: str) -> tuple[bytes, str]:
     try:
         answer = get(url, "application/jwk-set+json, application/json", timeout_s=_KEYS_S)
     except NotAnchored as e:  # its message names the host first, which callers need not know
         raise NotAuthenticated(str(e).removeprefix(f"{urlsplit(url).netloc.lower()} ")) from e
     if answer.status != 200:
         raise NotAuthenticated(f"the answer has status {answer.status}")
-    return answer.body
+    return answer.body, answer.date
 
 
 def _reading(loaded: Loaded) -> Reading:

@@ -29,6 +29,7 @@ from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, verify
 from onrecord.ledger.whereabouts import UNIT, answers, read_moved
+from onrecord.logins import standing
 from onrecord.rules.classify import ToolRule
 from onrecord.settings import home_folder, load
 
@@ -96,7 +97,7 @@ def _check_home(home: Home) -> Iterator[Finding]:
 
 
 def _private_parts(home: Home) -> list[Path]:
-    parts = [home.path, home.keys, home.path / "ledger", home.path / "guard", home.running]
+    parts = [home.path, home.login, home.keys, home.path / "ledger", home.path / "guard", home.running]
     return [path for path in [*parts, *home.keys.glob("*")] if path.exists()]
 
 
@@ -190,6 +191,11 @@ def _check_redaction(home: Home) -> Iterator[Finding]:
         yield Finding("warn", "redaction", f"it failed for {failed} events, whose values are withheld")
 
 
+def _check_identity(home: Home) -> Iterator[Finding]:
+    for state, text in standing(home, load(home)):
+        yield Finding(state, "identity", text)
+
+
 def _lines(folder: LogFolder) -> Iterator[Line]:
     if segment_files(folder):
         yield from lines_from(folder)
@@ -225,4 +231,13 @@ def _look_at(home: Home, log: str) -> Finding:
     return Finding("ok" if good else "fail", "ledger", text if begun else f"{log}: a key and no event yet")
 
 
-_CHECKS = (_check_platform, _check_home, _check_settings, _check_rules, _check_policy, _check_redaction, _check_ledger)
+_CHECKS = (
+    _check_platform,
+    _check_home,
+    _check_settings,
+    _check_rules,
+    _check_identity,
+    _check_policy,
+    _check_redaction,
+    _check_ledger,
+)

@@ -31,11 +31,12 @@ _CHUNK = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a service answered; `content_type` is without parameters, in lower case."""
+    """What a service answered; `content_type` is without parameters, in lower case; `date` is its time."""
 
     status: int
     content_type: str
     body: bytes
+    date: str = ""
 
 
 def check_url(url: str, *, plain: bool) -> None:
@@ -81,6 +82,7 @@ def _exchange(
                 status=response.status,
                 content_type=response.headers.get_content_type(),
                 body=_read(response, host),
+                date=response.headers.get("Date", ""),
             )
         if time.monotonic() >= deadline:
             raise TimeoutError  # it was cut off, and what is there may be a part
