@@ -34,6 +34,13 @@ ATTACKS = (
     "power cut",
     "kill -9",
     "torn tail",
+    "forged token",
+    "confusion of algorithms",
+    "has expired",
+    "another audience",
+    "replayed",
+    "stolen",
+    "clock that is wrong",
 )
 
 
