@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How deep the events of a call go, by its tier; and in which form, by the classification."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.rules.calls import GITHUB, KEY, answered, attempted, call, definition
 
 from onrecord.rules.depth import exceeded
@@ -114,6 +117,7 @@ def test_what_is_not_there_says_nothing(arguments: Any, body: Any) -> None:
     _, result = answered(call(arguments), body, tier=4, classification="low", **RULE)
 
     assert said(result, OF_RESULT) == {"scope_required": ("orders:write",)}
+    assert result.event.not_told == ("result_id", "before_summary", "after_summary", "rollback_reference")
     assert not result.event.redaction_error
 
 
@@ -163,3 +167,109 @@ def test_what_is_past_a_limit_or_cannot_be_compared_is_named(arguments: Any, fou
     assert exceeded([("/amount", 500.0)], arguments) == found
     attempt, _ = attempted(call(arguments), limits={"/amount": 500.0})
     assert attempt.event.limits_exceeded == found
+
+
+# results that are told in a text
+
+
+def told(text: str, **more: Any) -> Any:
+    return {"content": [{"type": "text", "text": text}], **more}
+
+
+def of_result(body: Any, **rule: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    _, result = answered(call(ARGUMENTS), body, **{"tier": 4, "classification": "medium", **RULE, **rule})
+    assert not result.event.redaction_error
+    return said(result, OF_RESULT[len(OF_ATTEMPT) :]), result.event.not_told
+
+
+@pytest.mark.requirement("A6")
+def test_a_tool_that_answers_with_one_json_text_is_read_there() -> None:
+    inside = ANSWER["structuredContent"]
+
+    assert of_result(told(json.dumps(inside))) == of_result(ANSWER)
+    assert of_result(told(f"\n {json.dumps(inside, indent=2)}\n")) == of_result(ANSWER)
+    assert of_result(told(json.dumps(inside), structuredContent={"id": 1}))[0] == {"result_id": "1"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        told("sent: " + json.dumps({"id": 9})),
+        told(json.dumps({"id": 9}) + json.dumps({"id": 10})),
+        told('{"id": 9, "id": 10}'),
+        told('{"id": NaN}'),
+        told('{"id": 1e999}'),
+        told('"9"'),
+        told("9"),
+        told("[" * 100_000),
+        told('{"id": ' + "9" * 10_000 + "}"),
+        told(json.dumps({"id": 9, "more": "x" * 70_000})),
+        {"content": [{"type": "text", "text": '{"id": 9}'}, {"type": "text", "text": '{"id": 10}'}]},
+        {"content": [{"type": "text", "text": '{"id": 9}'}, {"type": "image", "data": "", "mimeType": "image/png"}]},
+        {"content": [{"type": "resource", "resource": {"uri": "x:", "text": '{"id": 9}'}}]},
+        {"content": {"type": "text", "text": '{"id": 9}'}},
+    ],
+)
+def test_a_text_with_no_single_reading_tells_nothing_and_that_is_said(body: Any) -> None:
+    assert of_result(body) == ({}, ("result_id", "before_summary", "after_summary", "rollback_reference"))
+
+
+def test_only_what_the_manifest_names_is_said_to_be_missing() -> None:
+    nothing = {"before": (), "after": (), "rollback": "runbook RB-12", "result_id": "/id"}
+
+    assert of_result(told('{"id": 9}'), **nothing)[1] == ()
+    assert of_result(told("done"), **nothing)[1] == ("result_id",)
+    assert of_result(told("done"), tier=1)[1] == ()
+    assert of_result(told("no", isError=True))[1] == (
+        "result_id",
+        "before_summary",
+        "after_summary",
+        "rollback_reference",
+    )
+    _, asking = answered(call(ARGUMENTS), {"resultType": "input_required"}, status="input_required", tier=4, **RULE)
+    assert asking.event.not_told == ()
+
+
+@pytest.mark.requirement("A6", "B1", "B2")
+@pytest.mark.parametrize("classification", ["low", "medium", "high", "critical"])
+def test_a_secret_or_a_marked_value_in_a_text_is_never_a_reference(classification: str) -> None:
+    schema = {"type": "object", "properties": {"undo": {"type": "string", "x-sensitive": True}}}
+    made = call(ARGUMENTS, defined=definition({"type": "object"}, schema))
+    inside = {"id": GITHUB, "undo": "back to somebody", "state": {"old": f"was {GITHUB}", "new": "back to somebody"}}
+
+    for text in (json.dumps(inside), json.dumps({**inside, "password": "back to somebody"}), json.dumps([inside])):
+        for entry in answered(made, told(text), tier=4, classification=classification, **RULE):
+            assert GITHUB.encode() not in entry.body
+            assert b"somebody" not in entry.body
+            assert not entry.event.redaction_error
+
+
+def test_a_text_of_another_shape_than_the_marked_schema_shows_nothing() -> None:
+    schema = {"type": "object", "properties": {"pin": {"type": "string", "x-sensitive": True}}}
+    made = call(ARGUMENTS, defined=definition({"type": "object"}, schema))
+    _, result = answered(
+        made, told('{"result": {"pin": "number one"}}'), tier=4, classification="low", result_id="/result"
+    )
+
+    assert b"number one" not in result.body
+    assert result.event.result_id.startswith("[REDACTED:")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "state", "old", "x"]), inner),
+    max_leaves=12,
+)
+
+
+@given(st.lists(VALUES, max_size=3) | st.dictionaries(st.sampled_from(["id", "state", "undo", "total"]), VALUES))
+def test_it_does_not_matter_whether_a_value_comes_as_text_or_structured(value: Any) -> None:
+    """But for numbers that no two readers of JSON take alike, which come as a text that is none."""
+    assert of_result(told(json.dumps(value))) == of_result({"content": [], "structuredContent": value})
+
+
+@given(st.text(), st.sampled_from(["text", "json"]))
+def test_any_text_is_read_or_tells_nothing(text: str, kind: str) -> None:
+    fields, missing = of_result(told(text if kind == "text" else json.dumps(text)))
+
+    assert not set(fields) & set(missing)

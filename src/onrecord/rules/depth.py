@@ -11,23 +11,27 @@ cut like any of them; for the others a label with the keyed tag of the value, `[
 so that one can still ask where else. A value in which something was found, or that a schema marks,
 has no such tag here: whether that kind may have one is for `actions.py` to say.
 
-A place that is named and isn't there says nothing. Results are read in `structuredContent` only.
+A place that is named and isn't there says nothing; of a call that ended well, `not_told` then names what isn't known.
+Results are read in `structuredContent`; where there is none, in the text, if that is all of the content and one JSON
+text with a single reading (see `outcome.structured_in_text`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from onrecord.event.call import Json
+from onrecord.event.call import Call, Json
 from onrecord.rules import outcome, pointer, template
 from onrecord.rules.arguments import exceeded, own_arguments
 from onrecord.rules.classify import Treatment
 from onrecord.rules.detection.labels import BUDGET, CLASS, cut, label_only
 from onrecord.rules.digests import Digests
 from onrecord.rules.disclosure import Disclosure
+from onrecord.rules.echo import Secrets
 from onrecord.rules.inspection import Inspection
 from onrecord.rules.pointer import Tokens
 from onrecord.rules.summary import plain_at, shown_at
+from onrecord.rules.tool_schema import ToolSchema, has_output_marks, output_marks
 
 SCOPE_FROM = 1
 RESOURCE_FROM = 2
@@ -36,7 +40,42 @@ LONGEST = 256  # characters of one reference
 ASKED = ("limits_exceeded", "downstream_resource", "recipient", "idempotency_key", "rollback_reference")
 MOST = 16  # places that one pointer with `*` shows
 
+_STATES = ("before_summary", "after_summary")
+
 _Said: TypeAlias = tuple[str, str] | None  # a value as it is, and as it may be shown; None where there is none
+
+
+def told_in_text(treatment: Treatment, body: Json) -> Json:
+    """Return what the text of a result tells, where the manifest names a place in it and nothing better is there."""
+    if treatment.tier < RESOURCE_FROM or outcome.structured(body) is not None or not _wanted(treatment):
+        return None
+    return outcome.structured_in_text(body)
+
+
+def text_part(
+    call: Call, treatment: Treatment, schema: ToolSchema, told: Json, secrets: Secrets
+) -> list[tuple[str, Json, list[Tokens]]]:
+    """Return what the text of a result told, as a part to inspect: marked as structured content would be.
+
+    Where something may be marked and nothing is, it is of another shape than the schema's, and marked as a whole.
+    """
+    if told is None:
+        return []
+    found = output_marks(call, treatment, schema, {"structuredContent": told}, secrets)
+    marks = [place[1:] for place in found if place[:1] == ("structuredContent",)]
+    return [(outcome.TEXT, told, marks or ([()] if has_output_marks(treatment, schema) else []))]
+
+
+def _wanted(treatment: Treatment) -> dict[str, Sequence[str]]:
+    """Return the pointers into a result that the manifest names, by field of the event."""
+    undo = treatment.rollback if treatment.rollback.startswith("/") else ""
+    pointers: dict[str, Sequence[str]] = {
+        "result_id": [treatment.result_id] if treatment.result_id else [],
+        "before_summary": treatment.before,
+        "after_summary": treatment.after,
+        "rollback_reference": [undo] if undo else [],
+    }
+    return {field: named for field, named in pointers.items() if named}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,20 +103,25 @@ class Depth:
             fields["recipient"] = self._as_allowed(self._all(treatment.recipient, arguments, root))
         return {field: said for field, said in fields.items() if said}
 
-    def of_result(self, body: Json) -> dict[str, Any]:
-        """Return the fields of a result that the structured content fills."""
-        treatment, inner = self.treatment, outcome.structured(body)
-        if inner is None or treatment.tier < RESOURCE_FROM:
+    def of_result(self, body: Json, told: Json, *, done: bool) -> dict[str, Any]:
+        """Return the fields of a result that its structured content fills, or what its text `told`.
+
+        `done` says that the call ended well: then what the manifest names a place of and is not there is named.
+        """
+        treatment, inner, root = self.treatment, outcome.structured(body), ("result", "structuredContent")
+        if treatment.tier < RESOURCE_FROM:
             return {}
-        root = ("result", "structuredContent")
-        undo = treatment.rollback if treatment.rollback.startswith("/") else ""
+        if inner is None:
+            inner, root = told, (outcome.TEXT,)
         fields = {
-            "result_id": self._as_allowed(self._all(treatment.result_id, inner, root)),
-            "before_summary": self._as_allowed(self._several(treatment.before, inner, root)),
-            "after_summary": self._as_allowed(self._several(treatment.after, inner, root)),
-            "rollback_reference": self._as_allowed(self._all(undo, inner, root)),
+            field: self._as_allowed(self._several(pointers, inner, root))
+            if field in _STATES
+            else self._as_allowed(self._all(pointers[0], inner, root))
+            for field, pointers in _wanted(treatment).items()
         }
-        return {field: said for field, said in fields.items() if said}
+        said: dict[str, Any] = {field: text for field, text in fields.items() if text}
+        missing = tuple(field for field, text in fields.items() if not text)
+        return {**said, "not_told": missing} if done and missing else said
 
     def _all(self, text: str, value: Json, root: Tokens) -> _Said:
         """Return what lies at the places that one pointer names, with commas between them."""

@@ -38,7 +38,8 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     6901) in which the token `*` stands for any key or index: `summary`, `sensitive`, `recipient`,
     `idempotency_key` and the keys of `limits` into the arguments; `output_summary`,
     `sensitive_output`, `result_id`, `before` and `after` into `structuredContent`, and so does a
-    `rollback` that begins with `/`; any other is a reference in words. `resource` is a template (see
+    `rollback` that begins with `/`; any other is a reference in words. Where a result has none, the
+    last four look into its text, if that is JSON. `resource` is a template (see
     `template.py`). `limits` are the largest numbers that arguments should have. `actions` says what is
     done with what is found (see `actions.py`).
     """

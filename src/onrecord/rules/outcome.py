@@ -5,8 +5,10 @@ Only the shape is read here: which kinds of content there are, which fields, whe
 error stands. Whatever does not have one of these shapes is walked like any other value.
 """
 
+import json
+import math
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from onrecord.event.call import Json
 from onrecord.rules.pointer import Tokens
@@ -14,6 +16,8 @@ from onrecord.rules.pointer import Tokens
 Object: TypeAlias = dict[str, Json]
 
 MOST_BLOCKS = 1_000  # content blocks whose kind is looked at
+TEXT = "text"  # under which what `structured_in_text` returns is inspected
+LONGEST_TEXT = 65_536  # characters of a text that is read as JSON
 _KINDS = frozenset({"text", "image", "audio", "resource", "resource_link", "tool_use", "tool_result"})
 
 
@@ -25,6 +29,41 @@ def is_error(body: Json) -> bool:
 def structured(body: Json) -> Json:
     """Return the structured content of a result, or None."""
     return body.get("structuredContent") if isinstance(body, dict) else None
+
+
+def structured_in_text(body: Json) -> Json:
+    """Return the object or array that the text of a result is, where that is all of its content; None for any other.
+
+    Servers without structured content answer so. A text with more than one reading (a key that stands twice, a number
+    without end) is none, and neither is a longer one than `LONGEST_TEXT`.
+    """
+    content = body.get("content") if isinstance(body, dict) else None
+    block = content[0] if isinstance(content, list) and len(content) == 1 else None
+    text = block.get("text") if isinstance(block, dict) and block.get("type") == "text" else None
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT or text.lstrip(_BLANKS)[:1] not in ("{", "["):
+        return None
+    try:
+        return _STRICT.decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _single(pairs: list[tuple[str, Any]]) -> Object:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    return value
+
+
+_BLANKS = " \t\r\n"
+_STRICT = json.JSONDecoder(object_pairs_hook=_single, parse_constant=_finite, parse_float=_finite)
 
 
 def content_types(body: Json) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from onrecord.rules.actions import Handling, Own, Table, check_cut
 from onrecord.rules.called import names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.commands import shown_command
-from onrecord.rules.depth import ASKED, SCOPE_FROM, Depth
+from onrecord.rules.depth import ASKED, SCOPE_FROM, Depth, text_part, told_in_text
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.labels import cut
 from onrecord.rules.digests import Digests
@@ -332,7 +332,9 @@ class Redactor:
         keys = () if root == "error" else (list(result.fields) or outcome.field_names(body))[:MOST_KEYS]
         marks = output_marks(call, treatment, schema, body, secrets)
         inspection = self._inspection(treatment, base, secrets, OUTPUT_ROOM, binary=True)
-        self._inspect(inspection, [kind, *keys], [(root, body, marks)])
+        told = None if failed else told_in_text(treatment, body)
+        parts = [(root, body, marks), *text_part(call, treatment, schema, told, secrets)]
+        self._inspect(inspection, [kind, *keys], parts)
         unread = root == "result" and outcome.structured(body) is None
         if (marks and inspection.unplaced) or (unread and has_output_marks(treatment, schema)):
             # the text repeats values too short to be told apart, or stands in for what the marks are about
@@ -350,7 +352,7 @@ class Redactor:
             output_type=() if root == "error" else outcome.content_types(body),
             fields_returned=tuple(inspection.key(key) for key in keys),
             **self._noted(inspection, shown),
-            **({} if failed else depth.of_result(body)),
+            **({} if failed else depth.of_result(body, told, done=result.status == "succeeded")),
             error_summary=self._error(shown, body, root, inspection) if failed else "",
             output_summary="" if failed else self._output(shown, body, treatment, inspection),
         )

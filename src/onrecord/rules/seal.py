@@ -52,7 +52,7 @@ OURS = frozenset(
         *("tool_definition_hash", "prompt_hash", "input_hash"),
         *("input_size", "consent_user", "approval_id", "approval_version", "approval_approver", "approval_decision"),
         *("approval_preview_hash", "approval_execution_match", "data_kinds", "value_tags", "output_type"),
-        *("output_size", "redaction_error"),
+        *("output_size", "not_told", "redaction_error"),
     }
 )
 # What may have come from outside, or repeats what did; a test sees to it that each field of an event is here or there.
