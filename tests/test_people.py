@@ -94,5 +94,5 @@ def test_a_client_of_another_account_is_recorded_as_that_account(tmp_path, keyst
 
 def test_a_mapping_of_variables_is_left_without_tokens():
     environ = {"ONRECORD_ID_TOKEN": "a", "ONRECORD_ID_TOKEN_FILE": "b", "ONRECORD_HOME": "c"}
-    forget_tokens(environ)
+    forget_tokens(environ=environ)
     assert environ == {"ONRECORD_HOME": "c"}
