@@ -214,6 +214,19 @@ def test_what_it_says_is_told_without_the_token_and_without_who_asked_about_what
 
 
 @pytest.mark.parametrize(
+    ("present", "decision", "times"), [((), "deny", 0), (("r",), "deny", 0), (("w", "r"), "allow", 2)]
+)
+def test_a_missing_scope_denies_without_asking(present, decision, times):
+    seen = []
+    with answering(STATE + HELD, seen=seen) as url:
+        verdict, _ = judged(url, asked=question(called="ann", required=("w",), present=present), timeout_s=10)
+
+    assert (verdict.decision, len(seen)) == (decision, times)
+    assert ("a required scope is missing" in verdict.safe) == (decision == "deny")
+    assert verdict.errors == ()
+
+
+@pytest.mark.parametrize(
     "asked",
     [
         question(name="push"),

@@ -43,6 +43,7 @@ SCHEMA_S = 10.0  # how old what is known of the schema may be
 LONGEST_TOKEN = 8_192  # characters of what proves who asks; headers end there
 _STATE = re.compile(r"[A-Za-z0-9+/=_-]{1,1024}")  # a ZedToken: base64
 _DEFINITION = re.compile(r"^\s*definition\s+([a-z0-9_/]+)", re.MULTILINE)
+_NO_SCOPE = f"{DENIED}: a required scope is missing"
 _DETAIL = 300  # characters of what an error says
 _PORTS = {"https": 443, "http": 50051}
 
@@ -110,7 +111,10 @@ class SpiceDb:
         return self._version
 
     def evaluate(self, question: Question) -> Verdict:
-        """Return what SpiceDB says."""
+        """Return what SpiceDB says; of a call whose scope is missing nothing is asked."""
+        context = question.context
+        if not set(context.scope_required) <= set(context.scope_present):
+            return Verdict(decision="deny", reason="a required scope is missing", safe=_NO_SCOPE, id="scope")
         try:
             asked = self._relations.asked(question)
         except NotAsked as e:
