@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real SpiceDB for tests, and how to tell it who may do what. `make spicedb` fetches it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 from authzed.api.v1 import (
@@ -109,11 +111,13 @@ class SpiceDbServer:
 def spicedb(*tls: Path, roots: bytes | None = None, port: int = 0) -> Iterator[SpiceDbServer]:
     """A SpiceDB without schema or relationships; `tls` are the files of its certificate and key."""
     program = Path(__file__).with_name("spicedb_server.py")
+    folder = TemporaryDirectory()  # the library leaves a socket behind
     child = subprocess.Popen(
         [sys.executable, program, LIBRARY, TOKEN, str(port), *tls],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": folder.name},
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -128,3 +132,4 @@ def spicedb(*tls: Path, roots: bytes | None = None, port: int = 0) -> Iterator[S
         child.wait()
         child.stdin.close()
         child.stdout.close()
+        folder.cleanup()
