@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether somebody has approved exactly this call: what is asked, who may answer, and how the answers stand. Pure.
+
+An approval is a statement: this call with these arguments, of this principal, by this definition, as this view
+showed it, under this version of the policy. Its digest is what each vote names, so a vote for one call is worth
+nothing for another. Whoever changes an argument asks for something else.
+
+One rejection rejects. As many different people as the quorum asks for approve. After `expires_us` nothing counts
+any more, an approval that was given included. Who asked may always withdraw, and may approve only where four eyes
+are not demanded; then the vote says that it is not independent. Whoever acts for who asked never approves.
+
+A vote is checked twice: when it is cast (`admit`), and again whenever the votes are counted (`standing`), so that a
+list of votes is worth no more than the votes in it. What cannot be told is not approved. Times are microseconds since
+1970, and come from the caller.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from onrecord.event.call import Json
+from onrecord.event.event import IdentityAssurance, IdentitySource, Tier
+from onrecord.rules.canonical import canonical
+from onrecord.rules.policy import LEVELS
+
+Channel: TypeAlias = Literal["cli", "webhook", "elicitation", "webauthn"]
+Choice: TypeAlias = Literal["approved", "rejected"]
+State: TypeAlias = Literal["pending", "escalated", "approved", "rejected", "expired"]
+
+VERSION = 1  # of the statement
+MOST_VOTES = 64  # on one statement; past it nothing more is counted
+
+_KIND = "onrecord approval statement"
+_OF_ONE_REQUEST = frozenset(
+    {"id", "call_id", "round", "preview_hash", "prompt_version", "requested_us", "expires_us", "escalate_us"}
+)
+
+
+class VoteRefused(ValueError):
+    """A vote does not count; the message says why, in words of our own."""
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be approved. Digests are in hex; ids are UUIDv7; `name` is as it may be shown.
+
+    `call_digest` is keyed, over method, server, name, arguments and the answers given in a round. `requester` is the
+    pseudonym of the person, "" for a workload; `agents` are those that act. `roles` may approve: () is anyone who is
+    not excluded; from `escalate_us` on (0 is never) `escalate_roles` may too. `assurance` is the least that must be
+    known of an approver.
+    """
+
+    id: str
+    version: int = VERSION
+    call_id: str
+    round: int
+    call_digest: str
+    definition_digest: str
+    preview_hash: str
+    prompt_version: str
+    policy_version: str
+    requester: str
+    agents: tuple[str, ...]
+    tenant: str
+    server: str
+    action: str
+    name: str
+    tier: Tier
+    roles: tuple[str, ...]
+    quorum: int
+    four_eyes: bool
+    step_up: bool
+    assurance: IdentityAssurance
+    channels: tuple[Channel, ...]
+    requested_us: int
+    expires_us: int
+    escalate_us: int = 0
+    escalate_roles: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of this statement in the form of RFC 8785, in hex: what a vote names or signs."""
+        fields: dict[str, Json] = msgspec.json.decode(msgspec.json.encode(self))
+        return hashlib.sha256(canonical({"type": _KIND, **fields})).hexdigest()
+
+    def asks_the_same(self, other: "Statement") -> bool:
+        """Say whether `other` is about the same call of the same principal, and as hard to approve, whenever it is."""
+        return _of_call(self) == _of_call(other)
+
+
+class Vote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one person says of a statement, whose digest is `statement`.
+
+    `approver` is a pseudonym of who was proven to say so, by `source` with `assurance`; "" for a workload. `role` is
+    that in which they decide, one of `roles`, or "" where none is demanded. `stepped_up`: they proved their presence
+    for exactly this statement.
+    """
+
+    statement: str
+    decision: Choice
+    approver: str
+    tenant: str
+    source: IdentitySource
+    assurance: IdentityAssurance
+    role: str = ""
+    roles: tuple[str, ...] = ()
+    channel: Channel
+    stepped_up: bool = False
+    at_us: int
+
+
+def admit(statement: Statement, votes: Sequence[Vote], vote: Vote, now_us: int) -> None:
+    """Raise VoteRefused unless `vote` counts now, after `votes`."""
+    if vote.at_us > now_us:
+        raise VoteRefused("the vote is of a time to come")
+    if now_us >= statement.expires_us:
+        raise VoteRefused("the request has expired")
+    counted = counting(statement, votes, now_us)
+    why = _why_not(statement, counted, vote)
+    if why:
+        raise VoteRefused(why)
+
+
+def standing(statement: Statement, votes: Sequence[Vote], now_us: int) -> State:
+    """Return how `statement` stands at `now_us`, by those of `votes` that count."""
+    decided = _decided(statement, counting(statement, votes, now_us))
+    if decided == "rejected":
+        return "rejected"
+    if now_us >= statement.expires_us:
+        return "expired"
+    if decided == "approved":
+        return "approved"
+    return "escalated" if _is_escalated(statement, now_us) else "pending"
+
+
+def counting(statement: Statement, votes: Sequence[Vote], now_us: int) -> list[Vote]:
+    """Return those of `votes`, in the order in which they were cast, that count at `now_us`."""
+    counted: list[Vote] = []
+    for vote in votes[:MOST_VOTES]:
+        if vote.at_us <= now_us and not _why_not(statement, counted, vote):
+            counted.append(vote)
+    return counted
+
+
+def role_in(statement: Statement, roles: Sequence[str], now_us: int) -> str:
+    """Return the first of `roles` in which one may decide on `statement` at `now_us`; "" where there is none."""
+    return next((role for role in roles if role in eligible(statement, now_us)), "")
+
+
+def eligible(statement: Statement, now_us: int) -> tuple[str, ...]:
+    """Return the roles of which an approver must have one; () where none is demanded."""
+    if not statement.roles:
+        return ()
+    return (*statement.roles, *statement.escalate_roles) if _is_escalated(statement, now_us) else statement.roles
+
+
+def is_withdrawal(statement: Statement, vote: Vote) -> bool:
+    """Say whether `vote` is that of who asked, not to do it."""
+    return vote.decision == "rejected" and vote.approver == statement.requester != ""
+
+
+def is_independent(statement: Statement, vote: Vote) -> bool:
+    """Say whether `vote` is that of another person than who asked, and did not come through the one who asked."""
+    return vote.approver not in ("", statement.requester, *statement.agents) and vote.channel != "elicitation"
+
+
+def _why_not(statement: Statement, counted: Sequence[Vote], vote: Vote) -> str:
+    """Return why `vote` does not count after `counted`, "" where it does."""
+    if not hmac.compare_digest(vote.statement.encode(), statement.digest().encode()):
+        return "the vote is for another statement"
+    if not statement.requested_us <= vote.at_us < statement.expires_us:
+        return "the vote is of a time at which nothing was asked"
+    if _decided(statement, counted):
+        return "it is decided already"
+    if not vote.approver:
+        return "nobody is known to have cast it; a workload cannot decide"
+    if vote.tenant != statement.tenant:
+        return "the approver is of another tenant"
+    if vote.channel not in statement.channels:
+        return f"decisions by {vote.channel} do not count here"
+    if any(vote.approver == one.approver for one in counted):
+        return "the approver has voted before"
+    if is_withdrawal(statement, vote):
+        return ""
+    return _why_not_of(statement, vote)
+
+
+def _why_not_of(statement: Statement, vote: Vote) -> str:
+    """Return why the approver may not decide in this way, "" where they may."""
+    if vote.channel == "elicitation":
+        return _why_not_confirmed(statement, vote)
+    if vote.approver in statement.agents:
+        return "who acts for the requester cannot decide"
+    if LEVELS.get(vote.assurance, 0) < max(LEVELS.get(statement.assurance, len(LEVELS)), LEVELS["os_account"]):
+        return f"not enough is known of the approver: {statement.assurance} is needed"
+    roles = eligible(statement, vote.at_us)
+    if roles and (vote.role not in roles or vote.role not in vote.roles):
+        return f"the approver has none of the roles {', '.join(roles)}"
+    if vote.decision == "rejected":
+        return ""
+    if statement.four_eyes and not is_independent(statement, vote):
+        return "the requester cannot approve their own call"
+    if statement.four_eyes and not statement.requester and not statement.agents:
+        return "nobody knows who asked, so nobody can be another person"
+    if statement.step_up and not vote.stepped_up:
+        return "the approver must prove their presence for this statement (step-up)"
+    return ""
+
+
+def _why_not_confirmed(statement: Statement, vote: Vote) -> str:
+    """Return why a confirmation through the client of who asked does not count, "" where it does."""
+    if statement.four_eyes or statement.step_up or statement.roles or statement.quorum != 1:
+        return "a confirmation in the client is no approval by another person"
+    return "" if vote.approver == statement.requester else "only the requester confirms in their client"
+
+
+def _decided(statement: Statement, counted: Sequence[Vote]) -> Choice | None:
+    """Return what votes that count amount to, None as long as that is open."""
+    if any(vote.decision == "rejected" for vote in counted):
+        return "rejected"
+    approvals = len({vote.approver for vote in counted})
+    return "approved" if approvals >= max(1, statement.quorum) else None
+
+
+def _is_escalated(statement: Statement, now_us: int) -> bool:
+    return 0 < statement.escalate_us <= now_us
+
+
+def _of_call(statement: Statement) -> dict[str, object]:
+    fields = statement.__struct_fields__
+    return {name: getattr(statement, name) for name in fields if name not in _OF_ONE_REQUEST}
