@@ -11,6 +11,8 @@ import msgspec
 from msgspec.structs import replace
 
 from onrecord import compiled
+from onrecord.approvals import Approvals
+from onrecord.approving import Approving
 from onrecord.earlier import Earlier
 from onrecord.engines.authzen import AuthZen
 from onrecord.engines.cedar import Cedar
@@ -23,6 +25,7 @@ from onrecord.event.ids import uuid7
 from onrecord.event.redacted import own_fact
 from onrecord.guard import Guard
 from onrecord.ledger.anchoring import AnchorPlan
+from onrecord.ledger.appending import Appending
 from onrecord.ledger.clock import now_us
 from onrecord.ledger.keys import Keys, open_digest_key, open_keys, read_verifiers, verifier_file
 from onrecord.ledger.keystore import Keystore
@@ -90,7 +93,6 @@ def build_recorder(
         remedy=way.remedy,
     )
     redactor = build_redactor(digest_key, loaded)
-    screen = Screen(flagger(), loaded.settings.output.flags)
     identity, actor = build_identity(
         home, loaded, Keystore(home, digest_key), digest_key, environ, asked_over=asked_over
     )
@@ -99,10 +101,11 @@ def build_recorder(
         redactor,
         loaded.settings.tool,
         policy_version=loaded.digest,
-        screen=screen,
+        screen=Screen(flagger(), loaded.settings.output.flags),
         policy=build_policy(loaded),
         earlier=_earlier(loaded),
         identity=identity,
+        approving=_approving(home, loaded, digest_key, writer, redactor, readable=not way.moved),
     )
     recorder = Recorder(
         None,
@@ -144,6 +147,7 @@ def _embedded(
         policy=build_policy(loaded),
         earlier=_earlier(loaded),
         identity=identity,
+        approving=_approving(home, loaded, keys.digest_key, writer, redactor, readable=True),
     )
     recorder = Recorder(
         Presence(home, wid),
@@ -194,7 +198,7 @@ def _writer(home: Home, loaded: Loaded, keys: Keys, wid: str, say: Callable[[str
 
     return Writer(
         open_ledger,
-        gap=lambda: own_fact("gap", event_id=uuid7(now_us() // 1000, os.urandom(10)), action="spooled"),
+        gap=lambda: own_fact("gap", event_id=_new_id(), action="spooled"),
         deadline_s=settings.append_deadline_s,
         heartbeat_s=settings.heartbeat_s,
         alarm=lambda error: _record_alarm(home, loaded, error, say),
@@ -221,7 +225,7 @@ def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Map
     actor = own_account(Keystore(home, keys.digest_key), settings.tenant)
     event = replace(
         event,
-        event_id=uuid7(now_us() // 1000, os.urandom(10)),
+        event_id=_new_id(),
         tenant_id=actor.tenant_id,
         user_id=actor.user_id,
         identity_source=actor.identity_source,
@@ -344,6 +348,25 @@ def _detectors(loaded: Loaded) -> Detectors:
 
 def _earlier(loaded: Loaded) -> Earlier:
     return Earlier(window_s=loaded.settings.duplicates.window_s, propagates=loaded.settings.trace.propagate)
+
+
+def _approving(
+    home: Home, loaded: Loaded, digest_key: bytes, writer: Appending, redactor: Redactor, *, readable: bool
+) -> Approving:
+    """Return what asks for approvals; `readable` says whether the log that `writer` writes lies in `home`."""
+    return Approving(
+        Approvals(home, digest_key),
+        writer,
+        redactor,
+        loaded.settings.approvals.terms(),
+        log=home.log() if readable else None,
+        new_id=_new_id,
+        clock=now_us,
+    )
+
+
+def _new_id() -> str:
+    return uuid7(now_us() // 1000, os.urandom(10))
 
 
 def build_anchor_plan(loaded: Loaded) -> AnchorPlan:

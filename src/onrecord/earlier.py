@@ -68,11 +68,11 @@ class Earlier:
         return seen.on(base), Same(asked=same, seen=seen)
 
     def settled(self, same: Same, verdict: Verdict) -> Verdict:
-        """Return `verdict`, or one that refuses a duplicate. What must not run is forgotten."""
+        """Return `verdict`, or one that refuses a duplicate. What must not run, or not yet, is forgotten."""
         if same.asked is not None and same.seen.remembered and verdict.refuses:
             with self._lock:
                 self._duplicates.forget(same.asked)
-        return verdict if verdict.refuses else same.seen.verdict(verdict)
+        return verdict if verdict.decision == "deny" else same.seen.verdict(verdict)
 
     def forget(self, call: Call, treatment: Treatment, attempt: Event) -> None:
         """Forget a call that was not made after all: the next one like it repeats nothing."""

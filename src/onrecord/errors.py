@@ -6,6 +6,7 @@
     ├── CommandError         the server's command cannot be started
     ├── MessageRefused       a protocol message has no single reading: it is not forwarded
     ├── Denied               it was decided that the call must not run: nothing was forwarded
+    ├── NotApproved          nobody has approved the call, or it can't be told: it is not forwarded
     ├── NotAuthenticated     what says who calls does not hold, so the call was not made
     ├── NotLoggedIn          the issuer gives no token until a person logs in again
     ├── IssuerAway           the issuer does not answer as it should; a later try may succeed
@@ -62,6 +63,18 @@ class MessageRefused(OnRecordError):
 
 class Denied(OnRecordError):
     """It was decided, and is on the record, that a call must not run; the message is fit for the caller."""
+
+
+class NotApproved(OnRecordError):
+    """A call that needs an approval has none that counts; the message is fit for the caller.
+
+    `error_type` says on the record why, and `suspicious` that something was there which should not be.
+    """
+
+    def __init__(self, message: str, error_type: str, *, suspicious: bool = False) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.suspicious = suspicious
 
 
 class NotAuthenticated(OnRecordError):

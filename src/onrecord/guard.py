@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """READ FIRST. The life of one call, and the law that it upholds: nothing takes effect before its event.
 
-    begin(call)             who is it? classify, decide, redact, write the attempt   → Permit, or Refusal
+    begin(call)             who is it? classify, decide, redact, write the attempt   → Permit, Refusal, or Held
+    resume(held, call)      once it was approved: decide again, use the approval up, write that   → Permit, or Refusal
     permit.redeem()         wait until the attempt is as durable as its tier demands   → the Call, to forward
         …the tool runs…
     end(permit, result)     redact, write the result   → Delivery
     delivery.redeem()       wait until the result is as durable as its tier demands; then answer the caller
 
-A door forwards a call only after `redeem` returned it (in stdio that is one place, `Relay._redeem`).
+A door forwards a call only after `redeem` returned it (in stdio that is one place, `Relay._redeem`). No other way
+leads from a Held to a Permit than `resume`, which gives one out only for an approval of exactly this call that was not
+used before; `abandon` ends the wait, and the call with it. What is held is ended once, by whichever comes first.
 `begin` raises NotAuthenticated where what says who calls does not hold. `begin` and `redeem` raise NotRecorded, and
 from tier 2 up that means "not run". Once it ran, the same failure is another error, EndNotRecorded, because the caller
 must do another thing: not retry.
@@ -29,25 +32,30 @@ import os
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace as _replaced
 
+from onrecord.approving import Approving, Asked, check_same
+from onrecord.closing import Closing
 from onrecord.earlier import Earlier
-from onrecord.errors import LedgerError, LedgerFull, NotAuthenticated, NotRecorded
+from onrecord.errors import LedgerError, NotApproved, NotAuthenticated, NotRecorded
 from onrecord.event.call import Call, Connection, Result
-from onrecord.event.event import Event
+from onrecord.event.event import Event, ResultStatus
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted, ended
 from onrecord.ledger.appending import Appending, Durability, Pending
 from onrecord.ledger.clock import NowUs, now_us
-from onrecord.permits import Delivery, Permit, Refusal, end_not_recorded, known_in
+from onrecord.permits import Delivery, Held, Permit, Refusal, end_not_recorded, known_in
+from onrecord.rules.approval_told import used
 from onrecord.rules.arguments import exceeded_in
 from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.definitions import by_definition
 from onrecord.rules.fitting import Fitting
-from onrecord.rules.policy import UNJUDGED, Policy, Verdict, question_of
+from onrecord.rules.policy import DENIED, UNJUDGED, Policy, Verdict, question_of
 from onrecord.rules.redact import Redactor
 from onrecord.screen import AS_IT_IS, Screen
 
@@ -74,11 +82,15 @@ class Guard:
         policy: Policy | None = None,
         earlier: Earlier | None = None,
         identity: "Identity | None" = None,
+        approving: Approving | None = None,
     ) -> None:
         """`policy_version` holds where there is no `policy`, which has its own.
 
-        Without `identity`, who is behind a call is who is behind its connection.
+        Without `identity`, who is behind a call is who is behind its connection. Without `approving`, a call that needs
+        an approval is refused.
         """
+        self.approving = approving
+        self._closing = Closing(writer, redactor, self.new_id)
         self._policy = policy
         self._screen = screen
         self._identity = identity
@@ -93,7 +105,7 @@ class Guard:
         self._fitting = Fitting()
         self._treatments: OrderedDict[tuple[str | None, ...], Treatment] = OrderedDict()
 
-    def begin(self, call: Call, within: Sequence[Permit] = ()) -> Permit | Refusal:
+    def begin(self, call: Call, within: Sequence[Permit] = ()) -> Permit | Refusal | Held:
         """Decide on `call` and write its attempt. Raises NotAuthenticated or NotRecorded where it must not run.
 
         `within` are open calls of which this may be part: a server asks while it works on one of them.
@@ -103,21 +115,72 @@ class Guard:
         treatment = self._treatment(call)
         base = self._attempt_of(call, treatment)
         base, verdict = self._verdict(call, treatment, base)
+        asked, verdict = self._asked(call, treatment, base, verdict)
+        base = base if asked is None else _replaced(base, approval_id=asked.id)
         entry, secrets = self._redactor.attempt(call, treatment, verdict.on(base), known_in(within))
         try:
             ticket = self._writer.append(entry, treatment.attempt_durability)
         except LedgerError as e:
-            if treatment.fails_closed:
+            if treatment.fails_closed or asked is not None:
                 self._earlier.forget(call, treatment, base)
-                self._record_refusal(entry, e)
+                self._closing.unrecorded(entry, e)
                 raise NotRecorded(f"not recorded, so not run: {e}") from e
             self._writer.spool(entry)
             ticket = None
+        if asked is not None and self.approving is not None:
+            try:
+                kept = self.approving.open(asked, entry.event, call)
+            except NotApproved as e:
+                return self._refused(
+                    entry.event, replace(verdict, safe=str(e), error_type=e.error_type), ticket, treatment
+                )
+            look = partial(self.approving.look, kept.statement)
+            return Held(call, treatment, entry.event, base, secrets, kept, started_ns, within=within, look=look)
         if verdict.refuses:
             return self._refused(entry.event, verdict, ticket, treatment)
         permit = Permit(call, treatment, entry.event, secrets, ticket, started_ns, unrun=self._close_unrun)
         permit.put_within(within)
         return permit
+
+    def resume(self, held: Held, again: Call) -> Permit | Refusal:
+        """Decide on a call that was held once more, and use up its approval. Raises NotRecorded: then it must not run.
+
+        `again` is the same request, with what is known now of who asks and of what it calls.
+        """
+        if not held.finish() or self.approving is None:
+            raise NotRecorded("this call has ended before")
+        decision = self.new_id()
+        try:
+            again, verdict = self._decided_again(held, again)
+            kept = self.approving.redeem(held.statement, decision)  # used up now, whether or not the call is made
+        except NotApproved as e:
+            self._earlier.forget(again, held.treatment, held.attempt)
+            return self._closing.unapproved(held, e)
+        attempt = self.approving.approved(held.attempt, kept)
+        event = used(verdict.on(ended(attempt, event_id=decision)))
+        durability: Durability = "signed" if held.treatment.attempt_durability == "signed" else "flushed"
+        try:
+            ticket = self._writer.append(self._redactor.fact(event, {}), durability, urgent=True)
+        except LedgerError as e:
+            self._earlier.forget(again, held.treatment, attempt)
+            self._closing.unrun(attempt)
+            raise NotRecorded(f"not recorded, so not run: {e}") from e
+        permit = Permit(
+            again,
+            held.treatment,
+            attempt,
+            held.secrets,
+            ticket,
+            held.started_ns,
+            unrun=self._close_unrun,
+            approved=True,
+        )
+        permit.put_within(held.within)
+        return permit
+
+    def abandon(self, held: Held, status: ResultStatus, error_type: str, safe: str) -> Refusal | None:
+        """End a call that was held and is not to be made; return the answer to it, None where it has ended already."""
+        return self._closing.abandoned(held, status, error_type, safe) if held.finish() else None
 
     def _verdict(self, call: Call, treatment: Treatment, base: Event) -> tuple[Event, Verdict]:
         """Return whether `call` may run, and its event with what was seen of it.
@@ -131,25 +194,53 @@ class Guard:
             verdict = UNJUDGED if self._policy is None else self._policy.decide(question, base.arguments_unfit)
         return base, self._earlier.settled(same, verdict)
 
+    def _asked(self, call: Call, treatment: Treatment, base: Event, verdict: Verdict) -> tuple[Asked | None, Verdict]:
+        """Return what somebody is to be asked about `call`, None where nobody is, and the verdict that holds then."""
+        if verdict.decision != "needs_approval" or self.approving is None:
+            return None, verdict
+        try:
+            return self.approving.ask(call, treatment, base, verdict), verdict
+        except NotApproved as e:
+            return None, replace(verdict, safe=str(e), error_type=e.error_type)
+
+    def _decided_again(self, held: Held, again: Call) -> tuple[Call, Verdict]:
+        """Return a call that was held as it would be made now, which may run if approved. Raises NotApproved."""
+        try:
+            again = self._identified(again, again=True)
+        except NotAuthenticated as e:
+            raise NotApproved(str(e), "not_authenticated") from e
+        check_same(held.statement, again, self._redactor.binding(again))
+        if self._treatment(again) != held.treatment:
+            raise NotApproved("how risky this call is has changed since it was asked for", "approval_mismatch")
+        session = again.connection.session_id
+        before, tainted_by = ((), ()) if self._screen is None else self._screen.before(session)
+        actor = again.connection.actor
+        base = _replaced(held.base, scope_present=actor.scopes, roles_present=actor.roles)
+        base, same = self._earlier.compared(
+            again, held.treatment, _replaced(base, suspicious_before=before, tainted_by=tainted_by)
+        )
+        verdict = by_definition(again)
+        if verdict is None and self._policy is not None:
+            question = question_of(again, held.treatment, base, held.statement.id)
+            verdict = self._policy.decide(question, base.arguments_unfit)
+        verdict = self._earlier.settled(same, verdict or UNJUDGED)
+        if verdict.refuses:
+            raise NotApproved(verdict.safe or DENIED, verdict.error_type)
+        return again, verdict
+
     def _refused(self, attempt: Event, verdict: Verdict, ticket: Pending | None, treatment: Treatment) -> Refusal:
         """Record that a call ended before it began."""
-        event = _replaced(
-            ended(attempt, event_id=self.new_id()), result_status="blocked", error_type=verdict.error_type
-        )
-        entry = self._redactor.fact(event, {})
-        tickets = [] if ticket is None else [ticket]
-        try:
-            tickets.append(self._writer.append(entry, treatment.result_durability, urgent=True))
-        except LedgerError:
-            self._writer.spool(entry)
-        return Refusal(attempt, verdict.safe, tickets)
+        return self._closing.refusal(attempt, treatment, ticket, error_type=verdict.error_type, safe=verdict.safe)
 
-    def _identified(self, call: Call) -> Call:
-        """Return `call` with who is behind it. Raises NotAuthenticated, once that is on the record."""
+    def _identified(self, call: Call, *, again: bool = False) -> Call:
+        """Return `call` with who is behind it. Raises NotAuthenticated, once that is on the record.
+
+        `again`: it was let in before.
+        """
         if self._identity is None:
             return call
         try:
-            call = self._identity.of(call)
+            call = self._identity.of(call, again=again)
         except NotAuthenticated as e:
             from onrecord.identity.telling import of_refusal
 
@@ -174,14 +265,6 @@ class Guard:
                 policy_version=self._policy_version,
             )
             self.note(self._redactor.fact(of_standing(base, news), {}))
-
-    def _record_refusal(self, attempt: Redacted, error: LedgerError) -> None:
-        """Put on the record, now or later, that a call was asked for and not made. A full disk keeps room for it."""
-        for entry in (attempt, self._unrun(attempt.event)):
-            if isinstance(error, LedgerFull):
-                self.note(entry, urgent=True)
-            else:
-                self._writer.spool(entry)  # the deadline is used up, or the disk has refused at once
 
     def end(self, permit: Permit, result: Result) -> Delivery:
         """Write how the call ended. Raises EndNotRecorded where the result must be withheld.
@@ -221,20 +304,13 @@ class Guard:
 
     def note(self, entry: Redacted, durability: Durability = "written", *, urgent: bool = False) -> None:
         """Write an event that no call waits for; where it cannot be written now, it is spooled."""
-        try:
-            self._writer.append(entry, durability, urgent=urgent)
-        except LedgerError:
-            self._writer.spool(entry)
+        self._closing.note(entry, durability, urgent=urgent)
 
     def _close_unrun(self, permit: Permit) -> None:
         """Record that an attempt did not become durable in time and so was not forwarded."""
         permit.ended = True
         self._earlier.forget(permit.call, permit.treatment, permit.attempt)
-        self.note(self._unrun(permit.attempt), urgent=True)
-
-    def _unrun(self, attempt: Event) -> Redacted:
-        event = _replaced(ended(attempt, event_id=self.new_id()), result_status="blocked", error_type="not_recorded")
-        return self._redactor.fact(event, {})
+        self._closing.unrun(permit.attempt)
 
     def new_id(self) -> str:
         """Return a fresh UUIDv7."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from onrecord.approving import Approver
 from onrecord.errors import ConfigError, KeyFileError, NotAnchored, NotAuthenticated
 from onrecord.event.call import Actor
 from onrecord.ledger.keystore import Keystore
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from onrecord.identity.identity import Identity, Issuer
 
 TOKEN, TOKEN_FILE = "ONRECORD_ID_TOKEN", "ONRECORD_ID_TOKEN_FILE"
+
+_TOKENS = ("id_token", "identity_jws", "oauth")  # sources of an identity whose roles were verified with it
 
 _KEYS_S = 3.0  # that an issuer may take to show its keys: so long a call may wait, and then none for `_PAUSE_S`
 _PAUSE_S = 30.0
@@ -170,6 +173,30 @@ def _blank(start: bytes) -> None:
         if one.startswith(start) and begins:
             ctypes.memset(begins + at + len(start), ord("*"), len(one) - len(start))
         at += len(one) + 1
+
+
+def build_approver(home: Home, loaded: Loaded, digest_key: bytes, environ: Mapping[str, str]) -> Approver:
+    """Return who decides on approvals in this process, proven as callers are, and their roles.
+
+    Raises NotAuthenticated where a token does not hold or there must be one, ConfigError, KeyFileError.
+    """
+    keystore = Keystore(home, digest_key)
+    identity, actor = build_identity(home, loaded, keystore, digest_key, environ)
+    if identity is not None:
+        actor = identity.now()
+        if loaded.settings.identity.required and actor.identity_source not in _TOKENS:
+            raise NotAuthenticated(f"a verified identity is required: give an ID token in {TOKEN} or {TOKEN_FILE}")
+    return Approver(actor=actor, roles=roles_of(actor, loaded, keystore))
+
+
+def roles_of(actor: Actor, loaded: Loaded, keystore: Keystore) -> tuple[str, ...]:
+    """Return the roles in which `actor` may decide: those of the settings, and those of a verified token."""
+    roles = dict.fromkeys(actor.roles if actor.identity_source in _TOKENS else ())
+    for one in loaded.settings.approver:
+        source, subject = ("os_account", one.account) if one.account else (one.issuer, one.subject)
+        if actor.user_id and actor.user_id == keystore.find(tenant=actor.tenant_id, source=source, subject=subject):
+            roles |= dict.fromkeys(one.roles)
+    return tuple(roles)
 
 
 def _bearer(home: Home, loaded: Loaded, environ: Mapping[str, str]) -> "Bearer | None":

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the guard gives out for one call: the right to make it, the answer to one that must not run, a result.
+"""What the guard gives out for one call: the right to make it, the answer to one that must not run, a call that
+waits for an approval, a result.
 
 Each waits for the device in the thread that redeems it, and in no other.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import NoReturn
 
+from onrecord.approvals import Kept
+from onrecord.approving import Look
 from onrecord.errors import Denied, EndNotRecorded, LedgerError, NotRecorded
 from onrecord.event.call import Call
 from onrecord.event.event import Event
 from onrecord.ledger.appending import Pending
+from onrecord.rules.approval import Statement
 from onrecord.rules.classify import Treatment
 from onrecord.rules.redact import Secrets
 from onrecord.screen import AS_IT_IS, Screened
@@ -23,6 +28,7 @@ class Permit:
     """The right to make one call, once. Whoever holds it owes the guard its end."""
 
     __slots__ = (
+        "_fails_closed",
         "_ticket",
         "_unrun",
         "_used",
@@ -46,9 +52,15 @@ class Permit:
         started_ns: int,
         *,
         unrun: Callable[["Permit"], None],
+        approved: bool = False,
     ) -> None:
-        """`unrun` puts on the record that the attempt did not become durable, so that the call was not made."""
+        """`unrun` puts on the record that the attempt did not become durable, so that the call was not made.
+
+        `ticket` is that of the attempt, or, of a call that was `approved`, that of the decision by which it may run:
+        without it the call is not made, whatever its tier.
+        """
         self._unrun = unrun
+        self._fails_closed = treatment.fails_closed or approved
         self._ticket = ticket
         self._used = False
         self.call = call
@@ -94,7 +106,7 @@ class Permit:
             try:
                 self._ticket.wait()
             except LedgerError as e:
-                if self.treatment.fails_closed:
+                if self._fails_closed:
                     self._unrun(self)
                     raise NotRecorded(f"not recorded, so not run: {e}") from e
         return self.call
@@ -122,6 +134,64 @@ class Refusal:
             with suppress(LedgerError):  # it did not run, whatever becomes of the record
                 ticket.wait()
         raise Denied(self._safe)
+
+
+class Held:
+    """A call that waits for an approval. Its attempt is written; whoever holds it owes the guard its end.
+
+    It is ended once: it is resumed, by which it becomes a Permit or a Refusal, or it is abandoned.
+    """
+
+    __slots__ = (
+        "_lock",
+        "_over",
+        "attempt",
+        "base",
+        "call",
+        "kept",
+        "look",
+        "secrets",
+        "started_ns",
+        "treatment",
+        "within",
+    )
+
+    def __init__(
+        self,
+        call: Call,
+        treatment: Treatment,
+        attempt: Event,
+        base: Event,
+        secrets: Secrets,
+        kept: Kept,
+        started_ns: int,
+        *,
+        within: Sequence[Permit],
+        look: Callable[[], Look],
+    ) -> None:
+        """`base` is the attempt as it was before it was redacted; `look` says how the request stands now."""
+        self._lock = Lock()
+        self._over = False
+        self.call = call
+        self.treatment = treatment
+        self.attempt = attempt
+        self.base = base
+        self.secrets = secrets
+        self.kept = kept
+        self.started_ns = started_ns
+        self.within = tuple(within)
+        self.look = look
+
+    @property
+    def statement(self) -> Statement:
+        """What is to be approved."""
+        return self.kept.statement
+
+    def finish(self) -> bool:
+        """End the wait, and say whether it was not over yet."""
+        with self._lock:
+            over, self._over = self._over, True
+        return not over
 
 
 def known_in(permits: Iterable[Permit]) -> Iterator[Secrets]:

@@ -14,8 +14,8 @@ are refused one by one, with the reason, and everything else goes on.
 
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -140,15 +140,21 @@ class Recorder:
         """Return how many events redaction withheld more of than it should have to, where there are any."""
         return {"redaction": dict(self.redactor.counts)} if self.redactor.counts else {}
 
-    def state(self, facts: Iterable[tuple[Event, Mapping[str, str | list[str]]]]) -> None:
-        """Record facts, for a verb that records nothing else, and close. Raises LedgerError."""
+    @contextmanager
+    def briefly(self) -> Generator[None]:
+        """Record for a verb that records nothing else, and close. Raises LedgerError."""
         try:
             self._writer.await_ready()
+            yield
+        finally:
+            self._writer.close()
+
+    def state(self, facts: Iterable[tuple[Event, Mapping[str, str | list[str]]]]) -> None:
+        """Record facts, for such a verb. Raises LedgerError."""
+        with self.briefly():
             for base, outside in facts:
                 entry = self.redactor.fact(replace(base, event_id=self.guard.new_id()), outside)
                 self._writer.append(entry, "signed").wait()
-        finally:
-            self._writer.close()
 
     def stop(self, reason: str, calls: int) -> None:
         """Record the stop, and make all of it durable and signed. Says what could not be."""

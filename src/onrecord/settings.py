@@ -8,7 +8,6 @@ does nothing would be a hole in the record. Nothing is built here.
 
 import hashlib
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,19 +18,18 @@ from typing import Any, Literal, TypeGuard, cast
 import msgspec
 import platformdirs
 
+from onrecord.approval_settings import ApprovalSettings, ApproverSettings
 from onrecord.errors import ConfigError, NotVerified
 from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.place import Home
 from onrecord.ledger.post import check_url
 from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.witness import Witness
+from onrecord.measures import BYTES, SECONDS, measure
 from onrecord.rules.actions import check_actions, check_cut
 from onrecord.rules.classify import Output, ToolRule
 from onrecord.rules.principal import ALGORITHMS
 from onrecord.rules.relations import Relations
-
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_UNITS_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,11 +40,11 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def max_message_bytes(self) -> int:
-        return int(_measure(self.max_message, _UNITS_BYTES, "run.max_message"))
+        return int(measure(self.max_message, BYTES, "run.max_message"))
 
     @property
     def call_timeout_s(self) -> float:
-        return _measure(self.call_timeout, _UNITS_S, "run.call_timeout")
+        return measure(self.call_timeout, SECONDS, "run.call_timeout")
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,19 +57,19 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def append_deadline_s(self) -> float:
-        return _measure(self.append_deadline, _UNITS_S, "ledger.append_deadline")
+        return measure(self.append_deadline, SECONDS, "ledger.append_deadline")
 
     @property
     def segment_bytes(self) -> int:
-        return int(_measure(self.segment, _UNITS_BYTES, "ledger.segment"))
+        return int(measure(self.segment, BYTES, "ledger.segment"))
 
     @property
     def reserve_bytes(self) -> int:
-        return int(_measure(self.reserve, _UNITS_BYTES, "ledger.reserve"))
+        return int(measure(self.reserve, BYTES, "ledger.reserve"))
 
     @property
     def heartbeat_s(self) -> float:
-        return _measure(self.heartbeat, _UNITS_S, "ledger.heartbeat")
+        return measure(self.heartbeat, SECONDS, "ledger.heartbeat")
 
 
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,7 +90,7 @@ class RedactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     @property
     def deadline_ns(self) -> int:
-        return int(_measure(self.deadline, _UNITS_S, "redaction.deadline") * 1e9)
+        return int(measure(self.deadline, SECONDS, "redaction.deadline") * 1e9)
 
     def check(self) -> None:
         """Raise ConfigError for what can't work, whatever rules there are."""
@@ -119,7 +117,7 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def timeout_ns(self) -> int:
-        return int(_measure(self.timeout, _UNITS_S, "policy.timeout") * 1e9)
+        return int(measure(self.timeout, SECONDS, "policy.timeout") * 1e9)
 
 
 class DefinitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,7 +134,7 @@ class DuplicateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     @property
     def window_s(self) -> float:
-        return _measure(self.window, _UNITS_S, "duplicates.window")
+        return measure(self.window, SECONDS, "duplicates.window")
 
 
 class TraceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,11 +172,11 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     @property
     def mfa_max_age_s(self) -> float:
-        return _measure(self.mfa_max_age, _UNITS_S, "identity.mfa_max_age")
+        return measure(self.mfa_max_age, SECONDS, "identity.mfa_max_age")
 
     @property
     def keys_max_age_s(self) -> float:
-        return _measure(self.keys_max_age, _UNITS_S, "identity.keys_max_age")
+        return measure(self.keys_max_age, SECONDS, "identity.keys_max_age")
 
     def check(self) -> None:
         """Raise ConfigError for what can't work, whatever is on disk."""
@@ -249,13 +247,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     duplicates: DuplicateSettings = DuplicateSettings()
     trace: TraceSettings = TraceSettings()
     identity: IdentitySettings = IdentitySettings()
+    approvals: ApprovalSettings = ApprovalSettings()
+    approver: tuple[ApproverSettings, ...] = ()
     tool: tuple[ToolRule, ...] = ()
     witness: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings = TimestampSettings()
 
 
 MAX_SETTINGS = 1 << 20  # bytes; a rule for each of some 5,000 tools
-_LISTS: dict[str, type[msgspec.Struct]] = {"tool": ToolRule, "witness": WitnessSettings}  # `[[name]]`
+# `[[name]]`
+_LISTS: dict[str, type[msgspec.Struct]] = {"tool": ToolRule, "witness": WitnessSettings, "approver": ApproverSettings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +305,9 @@ def read(text: bytes, file: Path) -> Loaded:
         _ = settings.policy.timeout_ns
         settings.timestamp.check()
         settings.identity.check()
+        _ = settings.approvals.terms()
+        for number, approver in enumerate(settings.approver, 1):
+            approver.check(number)
         for number, witness in enumerate(settings.witness, 1):
             witness.built(f"witness {number}")
     except (ConfigError, msgspec.ValidationError) as e:
@@ -339,10 +343,3 @@ def _check_measures(table: RunSettings | LedgerSettings | DuplicateSettings) -> 
 
 def _is_table(value: object) -> TypeGuard[dict[str, object]]:
     return isinstance(value, dict)
-
-
-def _measure(text: str, units: Mapping[str, float], where: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text)
-    if match is None or match[2] not in units or not float(match[1]):
-        raise ConfigError(f"{where} is {text!r}; give a number above 0 and a unit: {', '.join(units)}")
-    return float(match[1]) * units[match[2]]

@@ -101,8 +101,8 @@ def test_a_scope_that_the_caller_lacks_denies_and_both_are_on_the_record(tmp_pat
 
 
 @pytest.mark.requirement("C2")
-def test_a_call_that_needs_an_approval_is_refused_and_says_so(tmp_path):
-    configured(tmp_path, more='[[tool]]\ntool = "store"\ntier = 3\n')
+def test_a_call_that_needs_an_approval_is_refused_where_nobody_can_give_one(tmp_path):
+    configured(tmp_path, more='[approvals]\nchannels = []\n[[tool]]\ntool = "store"\ntier = 3\n')
     with Session(tmp_path) as session:
         answer = session.call("store")
         session.end()
@@ -218,7 +218,8 @@ steps = st.lists(
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    configured(home, more='[[tool]]\ntool = "store"\ntier = 3\n[[tool]]\ntool = "echo"\ntier = 1\n')
+    rules = '[[tool]]\ntool = "store"\ntier = 3\n[[tool]]\ntool = "echo"\ntier = 1\n'
+    configured(home, more=f"[approvals]\nchannels = []\n{rules}")
     recorder, _ = build_recorder(Home(home), load(Home(home)), lambda text: None)
     yield recorder, Home(home).log().segments
     recorder.stop("the test ended", 0)
@@ -277,6 +278,7 @@ def test_no_interleaving_brings_a_denied_call_to_the_server(recording, chosen, a
         call_timeout_s=timeout_s,
         alarm=recorder.alarm,
         say=lambda text: None,
+        failed=lambda error: None,
     )
     steps_taken = numbered(chosen)
     of_client = ("call", "denied", "cancel")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from onrecord.approval_settings import ApproverSettings
 from onrecord.rules.classify import ToolRule
 from onrecord.settings import Settings, WitnessSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| `([a-z_.]+)` \| (.+?) \| ", PAGE, re.MULTILINE))
-LISTS = {"tool": ToolRule, "witness": WitnessSettings}
+LISTS = {"tool": ToolRule, "witness": WitnessSettings, "approver": ApproverSettings}
 
 
 def settings(table: type[msgspec.Struct] = Settings, where: str = "") -> dict[str, object]:

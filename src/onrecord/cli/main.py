@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onrecord.cli import streams
+from onrecord.cli.approvals_options import add_approvals
 from onrecord.cli.policy_options import add_policy
 from onrecord.cli.terminal import Parser, say
 from onrecord.cli.tools_options import add_options
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(verbs)
     add_policy(verbs, _verb)
+    add_approvals(verbs)
     return parser
 
 

@@ -11,57 +11,29 @@ This file opens no file and starts no process.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from dataclasses import replace as with_params
 from threading import Lock
 
 from msgspec.structs import replace
 
-from onrecord.doors import protocol, wire
+from onrecord.approving import Look
+from onrecord.doors import going, protocol, wire
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.definitions import told
-from onrecord.doors.metadata import with_meta
 from onrecord.doors.outbox import Outbox
+from onrecord.doors.sides import Asked, Open, Side
+from onrecord.doors.waiting import Wait, Waiting
 from onrecord.doors.wire import Notification, Request, Response
-from onrecord.errors import Denied, EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
-from onrecord.event.call import Direction, Outcome, RequestId, Result
+from onrecord.errors import EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
+from onrecord.event.call import Outcome, RequestId, Result
 from onrecord.guard import Guard
-from onrecord.permits import Delivery, Permit, Refusal
+from onrecord.permits import Held, Permit, Refusal
 from onrecord.recorder import Alarm
-from onrecord.rules import trace_context
 from onrecord.rules.definitions import Change
-from onrecord.rules.principal import META_KEY
 from onrecord.rules.redact import Redactor
-from onrecord.screen import Screened
 
 GRACE_S = 2.0  # how long a cancelled call may still answer before it is closed as cancelled
 REMEMBERED = 1_000  # closed calls whose late answers are still recognised
-
-
-@dataclass(slots=True)
-class _Open:
-    """A call that waits for its answer."""
-
-    permit: Permit
-    request: Request
-    expires: float  # by time.monotonic(); a sign of progress moves it
-    cancelled_at: float | None = None
-    timed_out: bool = False  # by the client's own word
-    answered: bool = False  # by us, in place of the peer
-
-
-@dataclass(slots=True)
-class _Side:
-    """The requests of one side that wait for the other side's answer."""
-
-    direction: Direction
-    asker: Outbox  # the way back to who asked
-    answerer: Outbox  # the way to who is asked
-    calls: dict[RequestId, _Open] = field(default_factory=dict[RequestId, _Open])
-    quiet: dict[RequestId, Request] = field(default_factory=dict[RequestId, Request])
-    closed: OrderedDict[RequestId, _Open] = field(default_factory=OrderedDict[RequestId, _Open])
 
 
 class Relay:
@@ -78,10 +50,11 @@ class Relay:
         call_timeout_s: float,
         alarm: Alarm,
         say: Callable[[str], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         """`say` tells the person at the terminal; it must never be given a value from a message.
 
-        `alarm` puts an event on the log `security`.
+        `alarm` puts an event on the log `security`. `failed` is told of a defect of ours in a thread of this relay.
         """
         self._guard = guard
         self._redactor = redactor
@@ -92,9 +65,10 @@ class Relay:
         self._alarm = alarm
         self._say = say
         self._lock = Lock()
-        self._client = _Side("client_to_server", asker=to_client, answerer=to_server)
-        self._server = _Side("server_to_client", asker=to_server, answerer=to_client)
+        self._client = Side("client_to_server", asker=to_client, answerer=to_server)
+        self._server = Side("server_to_client", asker=to_server, answerer=to_client)
         self._opened = False
+        self._waiting = Waiting[Asked](self, failed)
         self.calls = 0
 
     # client to server
@@ -107,8 +81,8 @@ class Relay:
                 case Request():
                     self._take_request_of_client(message, line)
                 case Notification():
-                    self._note_cancellation(message, self._client)
-                    self._to_server.send(_onward(message, line))
+                    if not self._note_cancellation(message, self._client):
+                        self._to_server.send(going.onward(message, line))
                 case Response():
                     self._take_answer(message, line, self._server)
         except MessageRefused as e:
@@ -125,7 +99,8 @@ class Relay:
             self._opened = True
             self._note_connection("open")
         with self._lock:
-            if request.id in self._client.calls or request.id in self._client.quiet:
+            waits = ("client_to_server", request.id) in self._waiting
+            if waits or request.id in self._client.calls or request.id in self._client.quiet:
                 raise MessageRefused("a request with this id is still open", wire.AMBIGUOUS)
         self._take_request(request, line, self._client)
 
@@ -143,9 +118,9 @@ class Relay:
                 self._take_request(message, line, self._server)
             case Notification():
                 self._note_progress(message)
-                self._note_cancellation(message, self._server)
                 self._note_changes(self._conversation.hear_notice(message.method))
-                self._to_client.send(line)
+                if not self._note_cancellation(message, self._server):
+                    self._to_client.send(line)
             case Response():
                 self._take_answer(message, line, self._client)
 
@@ -158,14 +133,14 @@ class Relay:
             self._say(f"dropped {size_bytes} bytes {reason}")
             self._guard.refuse_message(self._conversation.base(), reason=reason, size_bytes=size_bytes)
             return
-        self._end(call, "failed", "unreadable_result")
+        self._end(call.permit, "failed", "unreadable_result")
         text = f"it ran, but its answer is withheld: {refusal.reason}"
         self._to_client.send(wire.error_line(call.request.id, wire.UNREADABLE_RESULT, text))
 
     # both ways
 
-    def _take_request(self, request: Request, line: bytes, side: _Side) -> None:
-        onward = _onward(request, line) if side is self._client else line
+    def _take_request(self, request: Request, line: bytes, side: Side) -> None:
+        onward = going.onward(request, line) if side is self._client else line
         if protocol.event_type_of(request.method) is None:
             with self._lock:
                 side.quiet[request.id] = request
@@ -181,26 +156,91 @@ class Relay:
         except NotRecorded as e:
             side.asker.send(wire.error_line(request.id, wire.NOT_RECORDED, str(e)))
             return
+        asked = Asked(request, onward, len(line), side)
         if isinstance(permit, Refusal):
-            side.asker.send(_refused(permit, request) if permit.settled else lambda: _refused(permit, request))
-            return
+            self._answer(permit, asked)
+        elif isinstance(permit, Held):
+            self._hold(permit, asked)
+        else:
+            self._open(permit, asked)
+
+    def _answer(self, refusal: Refusal, asked: Asked) -> None:
+        request = asked.request
+        asked.side.asker.send(
+            going.refused(refusal, request) if refusal.settled else lambda: going.refused(refusal, request)
+        )
+
+    def _open(self, permit: Permit, asked: Asked, *, at_once: bool = True) -> None:
+        """Make a call: forward it as soon as its record is durable, and wait for its answer."""
+        request, side = asked.request, asked.side
         with self._lock:  # before it goes out: the answer may be back at once
             self.calls += 1
             left = side.calls.get(request.id)
-            side.calls[request.id] = _Open(permit, request, time.monotonic() + self._call_timeout_s)
+            side.calls[request.id] = Open(permit, request, time.monotonic() + self._call_timeout_s)
         if left is not None:
-            self._end(left, "unknown", "id_reused")
+            self._end(left.permit, "unknown", "id_reused")
 
-        forwarded = _forwarded(permit, onward)
+        forwarded = going.forwarded(permit, asked.onward)
 
         def release() -> bytes | None:
             return self._redeem(permit, request.id, forwarded, side)
 
-        outgoing = release() if permit.settled else release
+        outgoing = release() if at_once and permit.settled else release
         if outgoing is not None:
             side.answerer.send(outgoing)
 
-    def _redeem(self, permit: Permit, request_id: RequestId, line: bytes, side: _Side) -> bytes | None:
+    # what waits for an approval
+
+    def _hold(self, held: Held, asked: Asked) -> None:
+        approving = self._guard.approving
+        until = time.monotonic() + (approving.terms.wait_s if approving else 0)
+        wait = Wait(held, asked.side.direction, asked.request.id, asked, until)
+        _, left = self._waiting.take(wait.direction, wait.request_id, "unknown")  # of a server that reuses its ids
+        if left is not None:
+            self._give_up(left, "unknown")
+        if not self._waiting.add(wait):
+            self._give_up(wait, "cancelled")
+
+    def _give_up(self, wait: Wait[Asked], status: Outcome) -> None:
+        """Record that nobody waits any longer, who would have to be answered."""
+        self._guard.abandon(wait.held, status, "approval_pending", "")
+
+    def resume(self, wait: Wait[Asked]) -> Permit | Refusal | None:
+        """Decide once more on a call that was approved."""
+        asked = wait.what
+        try:
+            again = self._conversation.call(asked.request, asked.size_bytes, asked.side.direction)
+            return self._guard.resume(wait.held, again)
+        except NotRecorded as e:
+            asked.side.asker.send(wire.error_line(asked.request.id, wire.NOT_RECORDED, str(e)))
+            return None
+
+    def forward(self, wait: Wait[Asked], permit: Permit) -> None:
+        """Make a call that was approved. It goes by the outbox, behind which a cancellation comes."""
+        self._open(permit, wait.what, at_once=False)
+
+    def deny(self, wait: Wait[Asked], refusal: Refusal) -> None:
+        """Answer a call that is not made after all."""
+        if not wait.ended_as:
+            self._answer(refusal, wait.what)
+
+    def drop(self, wait: Wait[Asked], permit: Permit) -> None:
+        """Record that a call was approved and not made, as it was cancelled meanwhile."""
+        self._end(permit, wait.ended_as or "cancelled", "approval_unused")
+
+    def over(self, wait: Wait[Asked], look: Look) -> None:
+        """Record and answer a call whose request was not granted, or not yet."""
+        error_type, safe = going.not_granted(wait.held, look)
+        refusal = self._guard.abandon(wait.held, "blocked", error_type, safe)
+        if refusal is not None:
+            self._answer(refusal, wait.what)
+
+    def client_gone(self) -> None:
+        """End the waiting: nobody is there to be answered. What was asked for stands, for the same call again."""
+        for wait in self._waiting.close("cancelled"):
+            self._give_up(wait, "cancelled")
+
+    def _redeem(self, permit: Permit, request_id: RequestId, line: bytes, side: Side) -> bytes | None:
         """Return the line once its attempt is durable; else answer it and return nothing."""
         try:
             permit.redeem()
@@ -211,7 +251,7 @@ class Relay:
             return None
         return line
 
-    def _take_answer(self, response: Response, line: bytes, side: _Side) -> None:
+    def _take_answer(self, response: Response, line: bytes, side: Side) -> None:
         """Record how a call ended, then hand its answer on to who asked."""
         quiet = call = None
         if response.id is not None:
@@ -237,13 +277,13 @@ class Relay:
             side.asker.send(wire.error_line(call.request.id, wire.END_NOT_RECORDED, str(e)))
             return
         if not call.answered:  # a second answer would confuse who asked
-            shown = _shown(delivery.screened, call.request, response, line)
-            side.asker.send(shown if delivery.settled else lambda: _delivered(delivery, call.request.id, shown))
+            shown = going.shown(delivery.screened, call.request, response, line)
+            side.asker.send(shown if delivery.settled else lambda: going.delivered(delivery, call.request.id, shown))
 
-    def _end(self, call: _Open, status: Outcome, error_type: str) -> None:
+    def _end(self, permit: Permit, status: Outcome, error_type: str) -> None:
         """Record the end of a call that the peer did not answer, or not readably."""
         try:
-            self._guard.end(call.permit, Result(status=status, error_type=error_type))
+            self._guard.end(permit, Result(status=status, error_type=error_type))
         except EndNotRecorded as e:
             self._say(str(e))
 
@@ -255,13 +295,13 @@ class Relay:
         for side in (self._client, self._server):
             for call in self._take_due(side, now):
                 if call.cancelled_at is not None:
-                    self._end(call, "timed_out" if call.timed_out else "cancelled", "")
+                    self._end(call.permit, "timed_out" if call.timed_out else "cancelled", "")
                     continue
-                self._end(call, "timed_out", "no_answer")
+                self._end(call.permit, "timed_out", "no_answer")
                 text = f"no answer within {self._call_timeout_s:g} s; the call may still be running, do not retry"
                 side.asker.send(wire.error_line(call.request.id, wire.TIMED_OUT, text))
 
-    def _take_due(self, side: _Side, now: float) -> list[_Open]:
+    def _take_due(self, side: Side, now: float) -> list[Open]:
         with self._lock:
             due = [
                 call
@@ -277,15 +317,18 @@ class Relay:
 
     def finish(self, why: str) -> None:
         """Close every call that is still open, and tell the client `why` no answer will come."""
+        for wait in self._waiting.close("cancelled"):
+            self._give_up(wait, "cancelled")
+            wait.what.side.asker.send(wire.error_line(wait.request_id, wire.SERVER_GONE, "not run: the server is gone"))
         for side in (self._client, self._server):
             with self._lock:
                 left = [*side.calls.values()]
                 side.calls.clear()
             for call in left:
                 if call.cancelled_at is not None:
-                    self._end(call, "timed_out" if call.timed_out else "cancelled", "")
+                    self._end(call.permit, "timed_out" if call.timed_out else "cancelled", "")
                     continue
-                self._end(call, "unknown", "server_exited" if side is self._client else "client_gone")
+                self._end(call.permit, "unknown", "server_exited" if side is self._client else "client_gone")
                 if side is self._client:
                     self._to_client.send(wire.error_line(call.request.id, wire.SERVER_GONE, why))
         if self._opened:
@@ -293,16 +336,23 @@ class Relay:
 
     # what is said beside the calls
 
-    def _note_cancellation(self, notification: Notification, side: _Side) -> None:
+    def _note_cancellation(self, notification: Notification, side: Side) -> bool:
+        """Note that a call is cancelled, and say whether it was one that waits, of which nobody else has heard."""
         if notification.method != "notifications/cancelled":
-            return
+            return False
         request_id, reason = notification.params.get("requestId"), notification.params.get("reason")
+        said = reason.casefold() if isinstance(reason, str) else ""
+        timed_out = "timed out" in said or "timeout" in said
+        status: Outcome = "timed_out" if timed_out else "cancelled"
+        waited, wait = self._waiting.take(side.direction, request_id, status)
+        if wait is not None:
+            self._give_up(wait, status)
         with self._lock:
-            call = side.calls.get(request_id) if isinstance(request_id, (int, str)) else None
+            call = side.calls.get(request_id) if isinstance(request_id, (int, str)) and not waited else None
             if call is not None and call.cancelled_at is None:
                 call.cancelled_at = time.monotonic()
-                said = reason.casefold() if isinstance(reason, str) else ""
-                call.timed_out = "timed out" in said or "timeout" in said
+                call.timed_out = timed_out
+        return waited
 
     def _note_progress(self, notification: Notification) -> None:
         if notification.method != "notifications/progress":
@@ -336,51 +386,3 @@ class Relay:
             "protocol_version": known.protocol_version,
         }
         self._guard.note(self._redactor.fact(event, {key: text for key, text in said.items() if text}))
-
-
-def _refused(refusal: Refusal, request: Request) -> bytes:
-    """Return the answer to a call that must not run, once that is durable."""
-    try:
-        refusal.redeem()
-    except Denied as e:
-        tool, modern = request.method == "tools/call", protocol.is_modern(request.params)
-        return wire.denied_line(request.id, str(e), tool=tool, modern=modern)
-
-
-def _forwarded(permit: Permit, line: bytes) -> bytes:
-    """Return the line that goes on: the one that came, but for a trace that its attempt says goes with it."""
-    attempt = permit.attempt
-    if not attempt.trace_propagated:
-        return line
-    began = trace_context.written(attempt.trace_id, attempt.span_id)
-    return with_meta(line, {trace_context.TRACEPARENT: began}, trace_context.unusable(attempt.trace_faults))
-
-
-def _onward(message: Request | Notification, line: bytes) -> bytes:
-    """Return what of a message of the client is handed on: the bytes that came, without a token for us."""
-    if META_KEY not in protocol.meta_of(message.params):
-        return line
-    onward = with_meta(line, {}, (META_KEY,))
-    meta = {key: value for key, value in protocol.meta_of(message.params).items() if key != META_KEY}
-    if wire.decode(onward) != with_params(message, params={**message.params, "_meta": meta}):
-        raise MessageRefused("what is not to be handed on cannot be taken out of it", wire.AMBIGUOUS)
-    return onward
-
-
-def _shown(screened: Screened, request: Request, response: Response, line: bytes) -> bytes:
-    """Return the line that the caller gets: the one that came, unless a policy wants another in its place."""
-    if screened.withheld:
-        modern = isinstance(response.result, dict) and "resultType" in response.result
-        return wire.withheld_line(request.id, screened.reason, tool=request.method == "tools/call", modern=modern)
-    if screened.body is None:
-        return line
-    return wire.changed_line(request.id, screened.body.open(), error=response.error is not None)
-
-
-def _delivered(delivery: Delivery, request_id: RequestId, line: bytes) -> bytes:
-    """Return the answer once its record is durable, or the error that stands for it."""
-    try:
-        delivery.redeem()
-    except EndNotRecorded as e:
-        return wire.error_line(request_id, wire.END_NOT_RECORDED, str(e))
-    return line

@@ -122,11 +122,13 @@ def run(
         call_timeout_s=call_timeout_s,
         alarm=recorder.alarm,
         say=say,
+        failed=lambda e: _stop(e, server, say),
     )
     said_all, ended = Flag(), Flag()
 
     def carry_up() -> None:
         _carry(0, max_message, relay.from_client, relay.refuse, to_server)
+        relay.client_gone()
         to_server.close()
 
     def carry_down() -> None:
@@ -173,9 +175,15 @@ def _or_stop(work: Callable[[], None], server: Server, say: Callable[[str], None
     try:
         work()
     except Exception as e:  # noqa: BLE001 - the top of a thread
-        place = traceback.extract_tb(e.__traceback__)[-1]  # without the message, which may hold values
-        say(f"internal error: {type(e).__name__} in {Path(place.filename).name}:{place.lineno}; stopping the server")
-        server.stop()
+        _stop(e, server, say)
+
+
+def _stop(error: Exception, server: Server, say: Callable[[str], None]) -> None:
+    """Stop the server after a defect of ours, and say where it is."""
+    place = traceback.extract_tb(error.__traceback__)[-1]  # without the message, which may hold values
+    name = type(error).__name__
+    say(f"internal error: {name} in {Path(place.filename).name}:{place.lineno}; stopping the server")
+    server.stop()
 
 
 def _how(code: int) -> str:

@@ -11,6 +11,7 @@ is remembered under what the policies read, and asking the same again costs next
 
 A denial that rests on nothing but policies with an obligation becomes
 "needs approval", but only where the others would permit the call: nobody is asked for an approval that changes nothing.
+Once it was given, the others decide.
 """
 
 import hashlib
@@ -92,7 +93,7 @@ class Cedar:
         """Return what the policies decide."""
         context = question.context
         read = [getattr(context, name) for name in self._read]
-        about = (question.subject, question.action, question.resource, *read)
+        about = (question.subject, question.action, question.resource, bool(question.approval), *read)
         verdict = self._verdicts.get(about)
         if verdict is None:
             verdict = self._evaluated(question)
@@ -133,6 +134,9 @@ class Cedar:
                     id="default",
                     determining=ids,
                 )
+            if question.approval:
+                reason = self._why("approved, as is required by", ids)
+                return Verdict(decision="allow", reason=reason, id=ids[0], determining=ids)
             return self._needing(ids, rules)
         final = [rule for rule in rules if not rule.obligation]
         return Verdict(

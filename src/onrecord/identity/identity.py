@@ -90,12 +90,15 @@ class Identity:
         self._standing = Standing(version=None)
         self._news: Standing | None = None
 
-    def of(self, call: Call) -> Call:
-        """Return `call` with who is behind it. Raises NotAuthenticated."""
+    def of(self, call: Call, *, again: bool = False) -> Call:
+        """Return `call` with who is behind it. Raises NotAuthenticated.
+
+        `again`: the call was let in before, so its own token may be used already; all else must hold now.
+        """
         if call.direction != "client_to_server":
             return call  # a server speaks for nobody
         if call.identity is not None:
-            actor = self._of_call(call, call.identity.open())
+            actor = self._of_call(call, call.identity.open(), again=again)
         elif self._bearer is not None:
             actor = self.now()
         elif self._required:
@@ -150,7 +153,7 @@ class Identity:
             self._news = standing
         return standing
 
-    def _of_call(self, call: Call, token: object) -> Actor:
+    def _of_call(self, call: Call, token: object, *, again: bool) -> Actor:
         if not isinstance(token, str):
             raise NotAuthenticated("the identity of the call is no text")
         now_s, issuer = self._clock(), self._call_issuer
@@ -163,7 +166,9 @@ class Identity:
             raise NotAuthenticated("a call with such arguments cannot be bound to a token") from e
         token_id = check_call(found.claims, digest=digest)
         actor = self._actor(found, "identity_jws", issuer, now_s)
-        self._used.use(token_hash(self._digest_key, issuer.name, token_id), expires_s + LEEWAY_S, now_s)
+        if not again:
+            used = token_hash(self._digest_key, issuer.name, token_id)
+            self._used.use(used, expires_s + LEEWAY_S, now_s)
         return actor
 
     def _actor(self, token: Opened, source: IdentitySource, issuer: Issuer, now_s: float) -> Actor:

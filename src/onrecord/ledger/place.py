@@ -15,6 +15,7 @@
       run/<wid>                         one file a living recorder, locked while it lives
       pins/<id>.json                    the definitions that the tools of one server had when they were first used
       login/                            what a log-in left: the refresh token, and the ID token
+      approvals/<id>.json               calls that wait for somebody to approve them, and what was said so far
       keys/                             signing key, its public half, the key for digests, pseudonyms
 
 This file names places. It opens nothing.
@@ -108,6 +109,10 @@ class Home:
     @property
     def pins(self) -> Path:
         return self.path / "pins"
+
+    @property
+    def approvals(self) -> Path:
+        return self.path / "approvals"
 
     @property
     def config(self) -> Path:

@@ -17,11 +17,13 @@ list of votes is worth no more than the votes in it. What cannot be told is not 
 import hashlib
 import hmac
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from onrecord.event.call import Json
+from onrecord.errors import OnRecordError
+from onrecord.event.call import Call, Json
 from onrecord.event.event import IdentityAssurance, IdentitySource, Tier
 from onrecord.rules.canonical import canonical
 from onrecord.rules.policy import LEVELS
@@ -35,12 +37,29 @@ MOST_VOTES = 64  # on one statement; past it nothing more is counted
 
 _KIND = "onrecord approval statement"
 _OF_ONE_REQUEST = frozenset(
-    {"id", "call_id", "round", "preview_hash", "prompt_version", "requested_us", "expires_us", "escalate_us"}
+    {"id", "call_id", "round", "name", "preview_hash", "prompt_version", "requested_us", "expires_us", "escalate_us"}
 )
 
 
-class VoteRefused(ValueError):
+class VoteRefused(OnRecordError):
     """A vote does not count; the message says why, in words of our own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an approval takes here, and how long: see `[approvals]` in docs/settings.md."""
+
+    expires_us: int
+    expires_strict_us: int
+    quorum: int
+    four_eyes_from: int
+    step_up_from: int
+    assurance: IdentityAssurance
+    assurance_strict: IdentityAssurance
+    escalate_after_us: int
+    escalate_roles: tuple[str, ...]
+    channels: tuple[Channel, ...]
+    wait_s: float
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +127,18 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Channel
     stepped_up: bool = False
     at_us: int
+
+
+def bound(call: Call) -> Json:
+    """Return all of `call` that an approval is for: what its digest covers, answers to questions included."""
+    return {
+        "type": "onrecord call",
+        "method": call.method,
+        "server": call.connection.server_id,
+        "name": call.name,
+        "arguments": call.arguments.open(),
+        "rounds": list(call.rounds),
+    }
 
 
 def admit(statement: Statement, votes: Sequence[Vote], vote: Vote, now_us: int) -> None:

@@ -113,6 +113,7 @@ class Question:
     """May `subject` do `action`, an MCP method, to `resource`? A method that MCP does not define is `request`.
 
     `template` is the manifest's for what a tool acts on, and `arguments` are those that fill it.
+    `approval` is the id of an approval that was given for it; an engine that has asked for one then allows, or not.
     """
 
     subject: Subject
@@ -121,6 +122,7 @@ class Question:
     context: Context
     template: str = field(default="", compare=False)
     arguments: Raw = field(default=NOTHING, compare=False)
+    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,8 +266,11 @@ def resource_type(event_type: str) -> ResourceType:
     return _RESOURCES.get(event_type, "server")
 
 
-def question_of(call: Call, treatment: Treatment, attempt: Event) -> Question:
-    """Return what is asked about `call`; `attempt` is its event as far as it is known before it is redacted."""
+def question_of(call: Call, treatment: Treatment, attempt: Event, approval: str = "") -> Question:
+    """Return what is asked about `call`; `attempt` is its event as far as it is known before it is redacted.
+
+    `approval` is that of a question.
+    """
     actor = call.connection.actor
     kind = resource_type(call.event_type)
     server = call.connection.server_id
@@ -284,6 +289,7 @@ def question_of(call: Call, treatment: Treatment, attempt: Event) -> Question:
         ),
         template=treatment.resource,
         arguments=call.arguments,
+        approval=approval,
     )
 
 
@@ -350,6 +356,7 @@ def _standing(signs: tuple[str, ...], digest: str) -> Standing:
 def authzen(question: Question) -> dict[str, Json]:
     """Return `question` as the body of an AuthZEN evaluation request."""
     subject, resource, context = question.subject, question.resource, question.context
+    given: dict[str, Json] = {"approval": {"id": question.approval}} if question.approval else {}
     return {
         "subject": {
             "type": _SUBJECTS[subject.kind],
@@ -358,7 +365,7 @@ def authzen(question: Question) -> dict[str, Json]:
         },
         "action": {"name": question.action},
         "resource": {"type": resource.type, "id": resource.id, "properties": {"server": resource.server}},
-        "context": circumstances(context),
+        "context": {**circumstances(context), **given},
     }
 
 

@@ -22,6 +22,7 @@ from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
 from onrecord.rules import outcome
 from onrecord.rules.actions import Handling, Own, Table, check_cut
+from onrecord.rules.approval import bound
 from onrecord.rules.called import names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.commands import shown_command
@@ -167,6 +168,10 @@ class Redactor:
     def digest(self, call: Call) -> str:
         """Return the keyed digest of the arguments of `call`, as its attempt has it."""
         return self._digests_of(self._tenant).arguments(call.arguments.open())
+
+    def binding(self, call: Call) -> str:
+        """Return the keyed digest of all of `call` that an approval is for; "" where there is none."""
+        return self._digests_of(self._tenant).arguments(bound(call))
 
     def text(self, text: str, limit: int = 200) -> str:
         """Return `text` as it may be shown to a person: masked, cut, and unable to act on a terminal."""

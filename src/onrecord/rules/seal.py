@@ -41,6 +41,7 @@ _OWN = (
     *("output_source", "output_sanitised", "suspicious_signals", "suspicious_before", "tainted_by", "repeats"),
     "policy_consistency",
     *("risk_tier", "data_classification", "redaction_policy", "retention_class"),
+    *("approval_id", "approval_approver", "approval_decision", "approval_preview_hash", "approval_execution_match"),
 )
 
 # Ids, digests, words and numbers of our own, none of which is searched.
@@ -50,8 +51,7 @@ OURS = frozenset(
         *("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "trace_id", "span_id", "trace_propagated"),
         *("forwarded_without", "client_ip", "peer_uid", "peer_pid", "auth_time", "auth_context", "auth_methods"),
         *("tool_definition_hash", "prompt_hash", "input_hash"),
-        *("input_size", "consent_user", "approval_id", "approval_version", "approval_approver", "approval_decision"),
-        *("approval_preview_hash", "approval_execution_match", "data_kinds", "value_tags", "output_type"),
+        *("input_size", "consent_user", "approval_version", "data_kinds", "value_tags", "output_type"),
         *("output_size", "not_told", "redaction_error"),
     }
 )

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord approvals`: which calls wait for somebody to approve them, what approvers see, and a person's decision.
+
+What is shown before a decision is the view whose hash stands in the statement, and nothing else of the call. A
+decision is on the record before it counts, and so is one that does not count.
+"""
+
+import os
+import sys
+import time
+from argparse import Namespace
+
+from onrecord.approvals import Approvals, Kept
+from onrecord.cli.accessed import accessed
+from onrecord.cli.terminal import print_json, put, say
+from onrecord.config import build_recorder
+from onrecord.errors import CommandError, NotAuthenticated, OnRecordError
+from onrecord.ledger.clock import now_us
+from onrecord.ledger.keys import open_digest_key
+from onrecord.people import build_approver
+from onrecord.rules import approval
+from onrecord.rules.approval import Choice, VoteRefused
+from onrecord.rules.preview import View
+from onrecord.settings import home_folder, load
+
+_END = 6  # characters of the id that are asked for
+_WAITS = ("pending", "escalated")
+
+
+def list(options: Namespace) -> int:  # noqa: A001  # as the action is called
+    """Show the requests of this home that stand, the oldest first."""
+    home = home_folder()
+    load(home, options.config)
+    found, broken = Approvals(home, open_digest_key(home)).all()
+    accessed(home, "approvals")
+    for kept in found:
+        _print_row(kept, as_json=options.json)
+    for approval_id in broken:
+        say(f"{approval_id} is not what was written; it does not count, and is asked for again")
+    if not found and not options.json:
+        say("nothing waits for an approval")
+    return 1 if any(_state(kept) in _WAITS for kept in found) else 0
+
+
+def show(options: Namespace) -> int:
+    """Show one request: the view, its hash, the terms and the votes."""
+    home = home_folder()
+    load(home, options.config)
+    kept = _found(Approvals(home, open_digest_key(home)), options.id)
+    accessed(home, "approvals", which=kept.statement.id)
+    _print(kept, as_json=options.json)
+    return 0
+
+
+def approve(options: Namespace) -> int:
+    """Approve one request."""
+    return _decide(options, "approved")
+
+
+def reject(options: Namespace) -> int:
+    """Reject one request."""
+    return _decide(options, "rejected")
+
+
+def _decide(options: Namespace, choice: Choice) -> int:
+    home = home_folder()
+    loaded = load(home, options.config)
+    digest_key = open_digest_key(home)
+    kept = _found(Approvals(home, digest_key), options.id)
+    _check_view(kept)
+    if not options.json:
+        _print(kept, as_json=False)
+    if not options.yes:
+        _confirm(kept.statement.id, choice)
+    try:
+        approver = build_approver(home, loaded, digest_key, os.environ)
+    except NotAuthenticated as e:
+        raise CommandError(f"not {choice}: {e}", 1) from e
+    recorder, _ = build_recorder(home, loaded, say)
+    approving = recorder.guard.approving
+    assert approving is not None, "a recorder asks for approvals"
+    with recorder.briefly():
+        try:
+            kept = approving.cast(kept.statement.id, choice, approver, "cli")
+        except VoteRefused as e:
+            raise CommandError(f"not {choice}: {e}", 1) from e
+    if options.json:
+        print_json(_facts(kept))
+    else:
+        put(f"{choice}; the request is {_state(kept)} now")
+    return 0
+
+
+def _found(store: Approvals, begins: str) -> Kept:
+    """Return the one request whose id begins so. Raises CommandError."""
+    found, broken = store.all()
+    if any(one.startswith(begins) for one in broken):
+        raise CommandError("this request is not what was written; it does not count, and is asked for again", 1)
+    same = [kept for kept in found if begins and kept.statement.id.startswith(begins)]
+    if len(same) != 1:
+        many = "more than one request begins so" if same else "there is no such request"
+        raise CommandError(f"{many}; see: onrecord approvals list", 2)
+    return same[0]
+
+
+def _check_view(kept: Kept) -> None:
+    """Raise OnRecordError where what is shown is not what was asked."""
+    shown = View(lines=kept.view, fields=kept.fields, hidden=kept.hidden, version=kept.statement.prompt_version)
+    if shown.hash() != kept.statement.preview_hash:
+        raise OnRecordError("this version shows another view than the one that was asked for; nothing was decided")
+
+
+def _confirm(approval_id: str, choice: Choice) -> None:
+    """Have the person at the terminal say which one they mean. Raises CommandError."""
+    if not sys.stdin.isatty():
+        raise CommandError("nobody is at a terminal to be asked; give --yes", 2)
+    verb = {"approved": "approve", "rejected": "reject"}[choice]
+    print(f"to {verb} it, type the last {_END} characters of its id: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != approval_id[-_END:]:
+        raise CommandError("that is not how the id ends; nothing was decided", 1)
+
+
+def _state(kept: Kept) -> str:
+    return "used" if kept.redeemed else approval.standing(kept.statement, kept.cast, now_us())
+
+
+def _print_row(kept: Kept, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_facts(kept))
+        return
+    of = kept.statement
+    yes = sum(vote.decision == "approved" for vote in kept.cast)
+    left_s = max(0, of.expires_us - now_us()) // 1_000_000
+    put(
+        f"{of.id}  {_state(kept):<9}  tier {of.tier}  {of.server}/{of.name}  by {of.requester or 'a workload'}"
+        f"  {yes} of {of.quorum}  {left_s // 60} min left"
+    )
+
+
+def _print(kept: Kept, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_facts(kept) | {"view": kept.view})
+        return
+    of = kept.statement
+    for line in kept.view:
+        put(line)
+    put(f"view SHA-256 {of.preview_hash}")
+    put(f"statement SHA-256 {of.digest()}")
+    put(f"approval {of.id}: {_state(kept)}, until {_clock(of.expires_us)}")
+    put(f"needs {_needs(kept)}")
+    for vote in kept.cast:
+        own = "" if approval.is_independent(of, vote) else ", not independently"
+        put(f"{vote.decision} by {vote.approver} ({vote.assurance}, by {vote.channel}{own}) {_clock(vote.at_us)}")
+
+
+def _needs(kept: Kept) -> str:
+    of = kept.statement
+    roles = approval.eligible(of, now_us())
+    parts = [
+        f"{of.quorum} of role {' or '.join(roles)}" if roles else f"{of.quorum}",
+        f"known by {of.assurance} or better",
+    ]
+    parts += ["another person than the requester"] if of.four_eyes else []
+    parts += ["a step-up"] if of.step_up else []
+    return "; ".join([*parts, f"decided by {' or '.join(of.channels)}"])
+
+
+def _facts(kept: Kept) -> dict[str, object]:
+    of = kept.statement
+    return {
+        "state": _state(kept),
+        "digest": of.digest(),
+        "statement": of,
+        "hidden": kept.hidden,
+        "votes": kept.cast,
+        "redeemed": kept.redeemed,
+    }
+
+
+def _clock(at_us: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at_us / 1e6))

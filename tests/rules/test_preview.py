@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an approver sees: each argument is named, and what is not shown is said."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.rules.calls import CARD, CLASSES, GITHUB, attempted, call
+
+from onrecord.rules.preview import VERSION, View, count_values, view
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=12,
+)
+MARKS = {"\u202e", "\x1b", "\n", "\r", "\u200b", "\u2028"}
+
+
+def seen(arguments: Any, classification: str = "low", **more: Any) -> View:
+    made = call(arguments, tool=more.pop("tool", "refund"))
+    entry, _ = attempted(made, classification=classification, **more)
+    return view(entry.event, count_values(arguments))
+
+
+@pytest.mark.requirement("C5")
+def test_each_argument_of_a_low_call_is_shown_with_its_value():
+    shown = seen({"amount": 12, "to": "ada", "note": {"a": [True, None]}})
+    assert "argument amount = 12" in shown.lines
+    assert 'argument to = "ada"' in shown.lines
+    assert 'argument note = {"a": [true, null]}' in shown.lines
+    assert (shown.hidden, shown.version) == (0, VERSION)
+    assert {"arguments.amount", "arguments.to", "arguments.note"} < set(shown.fields)
+
+
+@pytest.mark.requirement("C5")
+def test_what_a_class_does_not_show_is_named_with_the_reason():
+    shown = seen({"amount": 12, "to": "ada"}, "medium", summary=("/amount",))
+    assert "argument amount = 12" in shown.lines
+    assert "argument to — not shown: the class medium shows only values that the manifest declares" in shown.lines
+    assert shown.lines[-1] == "values of arguments that are not shown: 1 of 2"
+    assert "arguments.to" not in shown.fields
+
+    shown = seen({"amount": 12, "to": "ada"}, "critical")
+    assert "2 arguments — not shown: the class critical shows nothing" in shown.lines
+    assert shown.hidden == 2
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"note": "x" * 5_000},
+        {"note": f"token {GITHUB}"},
+        {"note": {"deep": ["a", f"card {CARD}"]}},
+        {"note": {"k" * 200 + "1": "pay Eve", "k" * 200 + "2": "pay Ada"}},
+        {"k" * 200 + "1": "pay Eve", "k" * 200 + "2": "pay Ada"},
+        {"note": ["text " * 15] * 200},
+        {f"key{i}": i for i in range(500)},
+    ],
+    ids=["long", "secret", "deep", "alike inside", "alike", "many", "more than are named"],
+)
+def test_what_is_cut_masked_or_lost_is_never_left_out_silently(arguments):
+    shown = seen(arguments)
+    assert 0 < shown.hidden <= sum(count_values(arguments)) + len(arguments)
+    assert any("not shown" in line for line in shown.lines[:-1])
+
+
+@given(JSON, st.sampled_from(CLASSES))
+def test_nothing_in_a_view_acts_and_its_hash_is_that_of_its_text(value, classification):
+    shown = seen({"a": value, "b": "end"}, classification)
+    assert not MARKS & set("".join(shown.lines))
+    assert shown.hash() == seen({"a": value, "b": "end"}, classification).hash()
+
+
+@given(JSON, JSON)
+def test_views_that_claim_to_show_everything_differ_where_the_arguments_do(one, other):
+    first, second = seen({"a": one}), seen({"a": other})
+    if first.hidden == second.hidden == 0 and first.lines == second.lines:
+        assert one == other
+
+
+def test_a_secret_stands_in_no_view():
+    for classification in CLASSES:
+        shown = seen({"note": f"use {GITHUB}", GITHUB: "x"}, classification, tool="refund " + GITHUB)
+        assert GITHUB not in "\n".join(shown.lines)
