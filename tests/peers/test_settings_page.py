@@ -12,7 +12,7 @@ from onrecord.rules.classify import ToolRule
 from onrecord.settings import Settings, WitnessSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-ROWS = dict(re.findall(r"^\| `([a-z_.]+)` \| (.+?) \| ", PAGE, re.MULTILINE))
+ROWS = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| (.+?) \| ", PAGE, re.MULTILINE))
 LISTS = {"tool": ToolRule, "witness": WitnessSettings, "approver": ApproverSettings}
 
 
