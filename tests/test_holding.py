@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard and what it holds: decided again on what is now, ended once, and never run but by a record of it."""
+
+from dataclasses import replace
+
+import pytest
+from tests.doors.session import record
+from tests.doors.test_approvals import POLICY, configured
+
+from onrecord.approving import Approver
+from onrecord.config import build_recorder
+from onrecord.errors import Denied, LedgerFull, NotRecorded
+from onrecord.event.call import Actor, Call, Connection, Definition, Raw
+from onrecord.ledger.place import Home
+from onrecord.permits import Held, Permit, Refusal
+from onrecord.rules.policy import DENIED, Verdict
+from onrecord.settings import load
+
+BOSS = Approver(actor=Actor(user_id="u_boss", identity_source="os_account", identity_assurance="os_account"))
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "pay"\ntier = 3\n[[tool]]\ntool = "look"\ntier = 1\n')
+    recorder, _ = build_recorder(Home(tmp_path), load(Home(tmp_path)), lambda text: None)
+    yield recorder
+    recorder.stop("the test ended", 0)
+
+
+def call(guard, tool="pay", digest="1" * 64, **changes):
+    about = Connection(session_id=guard.new_id(), server_id="s", transport="stdio", actor=Actor(user_id="u_1"))
+    made = Call(
+        event_type="tool_call",
+        method="tools/call",
+        name=tool,
+        arguments=Raw({"amount": 1}),
+        meta=Raw({}),
+        request_id=1,
+        connection=about,
+        size_bytes=10,
+        definition=Definition(name=tool, digest=digest),
+    )
+    return replace(made, **changes)
+
+
+def held_and_approved(guard):
+    made = call(guard)
+    held = guard.begin(made)
+    assert isinstance(held, Held)
+    guard.approving.cast(held.statement.id, "approved", BOSS, "cli")
+    assert held.look() == "approved"
+    return made, held
+
+
+def refused(given):
+    assert isinstance(given, Refusal)
+    with pytest.raises(Denied) as caught:
+        given.redeem()
+    return str(caught.value)
+
+
+@pytest.mark.requirement("C5")
+def test_an_approved_call_is_handed_out_once_its_decision_is_signed(tmp_path, recorder):
+    guard = recorder.guard
+    made, held = held_and_approved(guard)
+    permit = guard.resume(held, made)
+    assert isinstance(permit, Permit)
+    assert permit.redeem() is made
+    assert held.look() == "used"
+    events = record(tmp_path)
+    assert [e["phase"] for e in events if e.get("call_id") == permit.attempt.call_id] == [
+        *("attempt", "approval", "approval", "decision")
+    ]
+    with pytest.raises(NotRecorded, match="ended before"):
+        guard.resume(held, made)
+
+
+@pytest.mark.requirement("C5")
+def test_a_held_call_is_ended_once(tmp_path, recorder):
+    guard = recorder.guard
+    made, held = held_and_approved(guard)
+    assert guard.abandon(held, "cancelled", "approval_pending", "") is not None
+    assert guard.abandon(held, "cancelled", "approval_pending", "") is None
+    with pytest.raises(NotRecorded):
+        guard.resume(held, made)
+    assert [e["phase"] for e in record(tmp_path) if e.get("phase") in ("decision", "result")] == ["result"]
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"arguments": Raw({"amount": 2})}, "what would run is not what was asked for"),
+        ({"rounds": ("another round",)}, "what would run is not what was asked for"),
+        ({"name": "pay2"}, "what would run is not what was asked for"),
+        ({"definition": Definition(name="pay", digest="2" * 64)}, "the definition of what is called has changed"),
+        ({"definition": None}, "the definition of what is called has changed"),
+        ({"connection": Actor(user_id="u_2")}, "who asks is not who asked"),
+        ({"connection": Actor(user_id="u_1", act_chain=("u_agent",))}, "who asks is not who asked"),
+        ({"definition": Definition(name="pay", digest="1" * 64, refused="it was changed")}, "it was changed"),
+    ],
+)
+def test_what_is_not_what_was_approved_does_not_run_and_the_approval_is_not_used(tmp_path, recorder, changes, why):
+    guard = recorder.guard
+    made, held = held_and_approved(guard)
+    if "connection" in changes:
+        changes = {"connection": replace(made.connection, actor=changes["connection"])}
+    assert why in refused(guard.resume(held, replace(made, **changes)))
+
+    assert held.look() == "approved"
+    (end,) = [e for e in record(tmp_path) if e.get("phase") == "result"]
+    assert end["result_status"] == "blocked"
+    if "was asked for" in why or ("changed" in why and "it was" not in why):
+        assert (end["error_type"], end["approval_execution_match"]) == ("approval_mismatch", False)
+    assert [e for e in record(tmp_path) if e.get("phase") == "decision"] == []
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize("decision", ["deny", "needs_approval"])
+def test_a_policy_that_no_longer_allows_it_has_the_last_word(tmp_path, recorder, decision):
+    guard = recorder.guard
+    made, held = held_and_approved(guard)
+    guard._policy._engine = Changed(Verdict(decision=decision, reason="now it is so", safe=DENIED))
+    assert refused(guard.resume(held, made)) == DENIED
+    assert held.look() == "approved"
+
+
+class Changed:
+    """An engine that decides something else by now."""
+
+    name, version = "changed", "1"
+
+    def __init__(self, verdict):
+        self.verdict = verdict
+
+    def evaluate(self, question):
+        assert question.approval
+        return self.verdict
+
+
+@pytest.mark.requirement("C5", "D3")
+def test_a_decision_that_cannot_be_recorded_uses_the_approval_up_and_runs_nothing(tmp_path, recorder, monkeypatch):
+    guard = recorder.guard
+    made, held = held_and_approved(guard)
+    append = guard._writer.append
+
+    def full(entry, *durability, **more):
+        if entry.event.phase == "decision":
+            raise LedgerFull("no room")
+        return append(entry, *durability, **more)
+
+    monkeypatch.setattr(guard._writer, "append", full)
+    with pytest.raises(NotRecorded):
+        guard.resume(held, made)
+    assert held.look() == "used"
+    (end,) = [e for e in record(tmp_path) if e.get("phase") == "result"]
+    assert (end["result_status"], end["error_type"]) == ("blocked", "not_recorded")
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize("actor", [Actor(), Actor(identity_source="none")])
+def test_nobody_asks_for_who_is_not_known(recorder, actor):
+    guard = recorder.guard
+    made = call(guard)
+    given = guard.begin(replace(made, connection=replace(made.connection, actor=actor)))
+    assert "nobody knows who asks" in refused(given)
+
+
+@pytest.mark.requirement("C5")
+def test_arguments_that_have_no_digest_cannot_be_approved(recorder):
+    deep = value = []
+    for _ in range(100_000):
+        value.append([])
+        value = value[0]
+    made = call(recorder.guard)
+    assert "cannot be bound" in refused(recorder.guard.begin(replace(made, arguments=Raw({"a": deep}))))
+
+
+@pytest.mark.requirement("C5", "C6")
+def test_a_duplicate_that_would_be_refused_is_not_asked_about(tmp_path):
+    configured(
+        tmp_path,
+        approvals='four_eyes_from = 5\nstep_up_from = 5\nassurance_tier_4 = "os_account"',
+        more='[[tool]]\ntool = "pay"\ntier = 4\n',
+    )
+    recorder, _ = build_recorder(Home(tmp_path), load(Home(tmp_path)), lambda text: None)
+    guard = recorder.guard
+    made, held = held_and_approved(guard)
+    assert isinstance(guard.resume(held, made), Permit)
+    assert "an identical call was made" in refused(guard.begin(call(guard)))
+    recorder.stop("the test ended", 0)
+
+
+@pytest.mark.requirement("C5")
+def test_a_policy_that_is_only_observed_holds_nobody(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "pay"\ntier = 3\n')
+    text = (tmp_path / "onrecord.toml").read_text()
+    (tmp_path / "onrecord.toml").write_text(text.replace("[policy]", '[policy]\nmode = "observe"'))
+    recorder, _ = build_recorder(Home(tmp_path), load(Home(tmp_path)), lambda text: None)
+    permit = recorder.guard.begin(call(recorder.guard))
+    assert isinstance(permit, Permit)
+    assert permit.attempt.policy_observed == "needs_approval"
+    assert not (tmp_path / "approvals").exists()
+    recorder.stop("the test ended", 0)
+
+
+def test_the_policies_of_these_tests_ask_for_approvals():
+    assert '@obligation("approval")' in POLICY
