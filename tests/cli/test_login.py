@@ -301,6 +301,25 @@ def test_who_logs_out_without_the_issuer_is_told_and_still_leaves_nothing_here(t
     assert not (tmp_path / "login" / "id-token").exists()
 
 
+def test_a_log_in_that_others_could_read_or_nobody_can_is_ended_all_the_same(tmp_path, here, provider):
+    settings(tmp_path, provider)
+    logged_in(tmp_path, provider)
+    token = kept(tmp_path)["refresh_token"]
+    (tmp_path / "login" / "login.json").chmod(0o644)
+    assert here("logout").returncode == 0
+    assert provider.revoked == [token]
+
+    (tmp_path / "login" / "login.json").touch(0o600)
+    for text in (b"", b"{", b'{"issuer":3}', b"\xff" * 70_000):
+        (tmp_path / "login" / "login.json").write_bytes(text)
+        for verb in ("--refresh", "--status", "--keep"):
+            said = here("login", verb)
+            assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+            assert "is not what a log-in leaves there" in said.stderr
+    assert here("logout").returncode == 1
+    assert not (tmp_path / "login" / "login.json").exists()
+
+
 def test_files_of_a_log_in_that_others_can_read_or_write_are_refused(tmp_path, provider):
     settings(tmp_path / "home", provider, 'token_file = "../shared/token"')
     shared = tmp_path / "shared"

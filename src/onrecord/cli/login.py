@@ -62,8 +62,17 @@ def logout(options: Namespace) -> int:
 def _keep(parts: Parts) -> int:
     """Refresh the ID token before it expires, until this process is told to end. Raises NotLoggedIn."""
     ended = Flag()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: ended.set())  # a refresh that was begun is brought to its end
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda _number, _frame: ended.set()) for number in numbers]
+    try:
+        _keep_until(ended, parts)  # a refresh that was begun is brought to its end
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    return 0
+
+
+def _keep_until(ended: Flag, parts: Parts) -> None:
     wait_s = _AGAIN_S
     while not ended.is_set():
         try:
@@ -74,7 +83,6 @@ def _keep(parts: Parts) -> int:
             say(f"{e}; the next try is in {wait_s:.0f} s")
             due_s, wait_s = time.time() + wait_s, min(wait_s * 2, _SLOWEST_S)
         _until(due_s, ended, time.time)
-    return 0
 
 
 def _due(holding: "Holding", now_s: float) -> float:

@@ -78,11 +78,14 @@ class Store:
         finally:
             lock.close()
 
-    def read(self) -> Kept | None:
-        """Return what is kept, None where nobody has logged in. Raises KeyFileError where it cannot be used."""
+    def read(self, *, to_end_it: bool = False) -> Kept | None:
+        """Return what is kept, None where nobody has logged in. Raises KeyFileError where it cannot be used.
+
+        What others can read is good for nothing but to end the log-in.
+        """
         try:
             about = self.file.stat()
-            if os.name != "nt" and stat.S_IMODE(about.st_mode) & 0o077:
+            if os.name != "nt" and stat.S_IMODE(about.st_mode) & 0o077 and not to_end_it:
                 raise KeyFileError(
                     f"{self.file} can be read by others, who may have the refresh token: onrecord logout, then login"
                 )

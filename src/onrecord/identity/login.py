@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from onrecord.errors import IssuerAway, NotAuthenticated, NotLoggedIn
+from onrecord.errors import IssuerAway, KeyFileError, NotAuthenticated, NotLoggedIn
 from onrecord.identity.device import Granted, Shown, granted, log_in
 from onrecord.identity.identity import ID_TYPES, Issuer
 from onrecord.identity.kept import Kept, Store, digest_of
@@ -129,7 +129,10 @@ class Login:
                 self._store.forget()
 
     def _revoked(self) -> bool:
-        kept = self._store.read()
+        try:
+            kept = self._store.read(to_end_it=True)
+        except KeyFileError:
+            return False
         if kept is None or not kept.refresh_token:
             return True
         if kept.issuer != self._issuer.name:
