@@ -89,8 +89,9 @@ class Pins:
         """
         keys, new = set(before.keys), dict(before.new)
         try:
-            with self._open(server) as (book, known):
-                changes, pins = list(known), dict(book.pins)
+            with self._open(server) as (there, known):
+                book, moved = self._moved(there, listed)
+                changes, pins = [*known, *moved], dict(book.pins)
                 for one in sorted(listed, key=lambda one: self._is_pinned(pins, one)):  # of doubles, another one first
                     key = self._key_of(one.name)
                     for change in self._pinned(pins, one, again=key in keys, doubtful=book.doubtful):
@@ -103,13 +104,29 @@ class Pins:
                 if complete:
                     after, gone = _without(after, pages)
                     changes += gone
-                if after != book:
+                if after != there:
                     self._write(after)
                 return rules.together(changes, self._shown), pages
         except LedgerError as e:
             keys |= {self._key_of(one.name) for one in listed}
             why = [Change(action="unpinned", count=len(listed), why=str(e))] if listed else []
             return why, Pages(frozenset(keys), new)
+
+    def _moved(self, book: Book, listed: Sequence[Definition]) -> tuple[Book, list[Change]]:
+        """Return the pins of a server that is new here: those of one of another name that lists the same, if there is.
+
+        So what a person accepted is accepted, and what waits for a person waits, under the name that it has now.
+        """
+        if book.pins or book.doubtful:
+            return book, []
+        digests = {self._key_of(one.name): one.digest for one in listed}
+        with suppress(KeyFileError):  # of a book that can't be believed, nothing is taken over
+            alike = [other for other in self.books() if rules.is_listed_alike(other, digests)]
+            if alike:
+                old = max(alike, key=lambda other: sum(pin.listed is not None for pin in other.pins.values()))
+                told = Change(action="renamed", kind="server", name=book.server, was=old.server, count=len(digests))
+                return replace(old, server=book.server), [told]
+        return book, []
 
     def _is_pinned(self, pins: dict[str, Pin], definition: Definition) -> bool:
         pin = pins.get(self._key_of(definition.name))
@@ -286,17 +303,15 @@ class Pins:
 def _without(book: Book, pages: Pages) -> tuple[Book, list[Change]]:
     """Return `book` with what is gone marked as gone, and what that is: removed, or under another name now."""
     gone = rules.missing(book, pages.keys)
-    if not gone:
-        return book, []
     pins = {**book.pins, **{key: replace(book.pins[key], gone=True) for key in gone}}
     book = replace(book, pins=pins)
     changes: list[Change] = []
     renamed: set[str] = set()
-    for key, name in pages.new.items():
+    for key, name in pages.new.items() if any(pin.gone for pin in pins.values()) else ():
         old = rules.same_under_another_name(book, key) if key in pins else None
-        if old is not None and old in gone and old not in renamed:
+        if old is not None and old not in renamed:
             renamed.add(old)
-            pins[key] = replace(pins[key], was=pins[old].name)
+            pins[key] = rules.renamed(pins[key], pins[old])
             changes.append(_of(pins[old], "renamed", name=name, was=pins[old].name, after=rules.current(pins[key])))
     changes += [_of(pins[key], "removed", name=pins[key].name) for key in gone if key not in renamed]
     return book, changes

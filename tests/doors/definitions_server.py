@@ -18,7 +18,11 @@ for line in sys.stdin:
     plan = json.loads(Path(sys.argv[1]).read_bytes())
     result = {}
     if method == "initialize":
-        result = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "d", "version": "1"}, "capabilities": {}}
+        result = {
+            "protocolVersion": "2025-11-25",
+            "serverInfo": {"name": plan.get("calls_itself", "d"), "version": "1"},
+            "capabilities": {},
+        }
         result["instructions"] = plan.get("instructions", "")
     elif method == "tools/list":
         at = int(params.get("cursor", "0"))

@@ -143,6 +143,68 @@ def test_tools_that_are_gone_come_back_or_have_another_name_are_on_the_record(ho
     assert [e["action"] for e in home.security()] == ["tool_definition_renamed"]
 
 
+def test_a_tool_that_was_gone_for_a_while_is_known_under_its_new_name(home):
+    home.lists(tool("look"), tool("find", "Finds."))
+    home.lists(tool("find", "Finds."))
+    new = home.lists(tool("seek"), tool("find", "Finds."))
+    assert {e["action"] for e in new} == {"pinned", "renamed"}
+    assert next(e for e in new if e["action"] == "renamed")["detail"]["was"] == "look"
+    assert home.lists(tool("seek"), tool("find", "Finds.")) == []
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_definition_that_waits_for_a_person_waits_under_another_name_too(tmp_path, steps):
+    home = Home(tmp_path, '[definitions]\nchanged = "block"\n')
+    home.lists(tool("look"), tool("find", "Finds."))
+    home.lists(tool("look", "Other."), tool("find", "Finds."))
+    if steps == 2:
+        home.lists(tool("find", "Finds."))
+    home.lists(tool("seek", "Other."), tool("find", "Finds."))
+    with home.session() as session:
+        refused = session.call("seek", q="x")["result"]
+        assert "its definition changed, and nobody has accepted it" in refused["content"][0]["text"]
+        assert onrecord(home.path, "tools", "accept", "seek").returncode == 0
+        session.call("seek", q="x")
+        session.end()
+    assert home.ran() == ["seek"]
+    assert [e["policy_decision"] for e in home.attempts()] == ["deny", "allow"]
+
+
+def test_a_server_may_call_itself_what_it_likes(home):
+    home.lists(tool(), calls_itself="one")
+    assert home.lists(tool(), calls_itself="another") == []
+    (changed,) = home.lists(tool(description="Other."), calls_itself="a third")
+    assert changed["action"] == "changed"
+
+
+def test_pins_survive_a_new_name_of_the_server_in_our_configuration(tmp_path):
+    home = Home(tmp_path, '[definitions]\nchanged = "block"\nflagged = "block"\n')
+    tools = (tool("look"), tool("find", ORDER), tool("gone", "Was."))
+    home.lists(*tools)
+    assert onrecord(home.path, "tools", "accept", "find").returncode == 0
+    home.lists(tool("look", "Other."), *tools[1:2])
+
+    with home.session(options=("--server-id", "renamed")) as session:
+        session.call("look", q="x")
+        session.call("find", q="x")
+        session.end()
+
+    told = [e for e in record(home.path) if e["event_type"] == "tool_definition" and e["server_id"] == "renamed"]
+    assert [(e["action"], e["detail"]["kind"], e["detail"]["was"]) for e in told] == [("renamed", "server", "scripted")]
+    assert [e["policy_decision"] for e in home.attempts()] == ["deny", "allow"]
+    assert home.ran() == ["find"]
+    assert not [e for e in home.security() if "renamed" in e["action"]]
+
+
+def test_a_server_of_another_name_that_lists_something_else_begins_anew(home):
+    home.lists(tool("look"), tool("find", "Finds."))
+    home.says(tool("look"), tool("find", "Finds more."))
+    with home.session(options=("--server-id", "other")) as session:
+        session.end()
+    told = [e for e in record(home.path) if e["event_type"] == "tool_definition" and e["server_id"] == "other"]
+    assert [e["action"] for e in told] == ["pinned"]
+
+
 def test_pages_are_one_listing_and_only_a_whole_one_says_what_is_gone(home):
     home.says(pages=[[tool("a")], [tool("b", "B.")]])
     with home.session(listed=False) as session:

@@ -41,6 +41,8 @@ ATTACKS = (
     "replayed",
     "stolen",
     "clock that is wrong",
+    "changes after it was first used",
+    "under a new name",
 )
 
 

@@ -107,7 +107,8 @@ class Change:
     @property
     def alarming(self) -> bool:
         """Whether somebody should look at it."""
-        return self.action in ("changed", "renamed", "set_aside") or bool(self.flags)
+        renamed = self.action == "renamed" and self.kind == "tool"
+        return renamed or self.action in ("changed", "set_aside") or bool(self.flags)
 
     def __repr__(self) -> str:
         return f"<change {self.action}>"
@@ -162,6 +163,22 @@ def same_under_another_name(book: Book, key: str) -> str | None:
         if other != key and pin.gone and now is not None and now.rest in _rests(pin):
             return other
     return None
+
+
+def renamed(pin: Pin, old: Pin) -> Pin:
+    """Return the pin of a tool that was `old` before: what waited for a person then, waits under its new name."""
+    pin, now = replace(pin, was=old.name), pin.accepted
+    if now is None or old.listed is None or (old.accepted is not None and old.accepted.rest == now.rest):
+        return pin
+    return replace(pin, accepted=old.accepted, listed=now)
+
+
+def is_listed_alike(book: Book, digests: Mapping[str, str]) -> bool:
+    """Say whether all tools of these keys and definitions were listed last by the server of `book`."""
+    pins = [(book.pins.get(key), digest) for key, digest in digests.items()]
+    versions = [(current(pin), digest) for pin, digest in pins if pin is not None and not pin.gone]
+    alike = [now for now, digest in versions if now is not None and now.digest == digest]
+    return 0 < len(digests) == len(alike)
 
 
 def _rests(pin: Pin) -> set[str]:
