@@ -52,6 +52,7 @@ from onrecord.rules.detection.detectors import Detectors
 from onrecord.rules.detection.flagging import flagger
 from onrecord.rules.detection.own import check_off
 from onrecord.rules.policy import Engine, Policy
+from onrecord.rules.policy_input import merged
 from onrecord.rules.redact import Redactor
 from onrecord.screen import Screen
 from onrecord.settings import Loaded
@@ -309,6 +310,7 @@ def build_engine(loaded: Loaded, folder: Path | None = None) -> Engine | None:
     base = loaded.path.parent if loaded.path else Path()
     manifest = msgspec.json.encode(loaded.settings.tool)
     try:
+        declared = merged(rule.policy_input for rule in loaded.settings.tool)
         if settings.engine == "authzen" and folder is None:
             return AuthZen(settings.url, manifest, timeout_s=settings.timeout_ns / 1e9)
         if settings.engine == "spicedb" and folder is None:
@@ -321,7 +323,7 @@ def build_engine(loaded: Loaded, folder: Path | None = None) -> Engine | None:
                 environ=os.environ,
                 timeout_s=settings.timeout_ns / 1e9,
             )
-        return Cedar(read_policies(folder or base / settings.folder), manifest)
+        return Cedar(read_policies(folder or base / settings.folder), manifest, declared)
     except ConfigError as e:
         raise ConfigError(f"{folder or loaded.path}: {e}") from e
 

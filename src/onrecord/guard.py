@@ -55,7 +55,8 @@ from onrecord.rules.arguments import exceeded_in
 from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.definitions import by_definition
 from onrecord.rules.fitting import Fitting
-from onrecord.rules.policy import DENIED, UNJUDGED, Policy, Verdict, question_of
+from onrecord.rules.policy import DENIED, UNJUDGED, Policy, Verdict
+from onrecord.rules.question import question_of
 from onrecord.rules.redact import Redactor
 from onrecord.screen import AS_IT_IS, Screen
 

@@ -242,3 +242,55 @@ def test_a_manifest_that_cannot_be_read_is_one_clear_error(treated, text, said):
 
     assert said in told
     assert len(told.splitlines()) == 1
+
+
+SMALL = """
+permit (principal, action == MCP::Action::"tools/call", resource);
+@id("large") forbid (principal, action, resource == MCP::Tool::"store")
+when { context.input has amount && context.input.amount.greaterThan(decimal("MOST")) };
+"""
+
+
+def reading(classification):
+    return (
+        f'[[tool]]\ntool = "store"\ntier = 2\nclassification = "{classification}"\n'
+        'policy_input = { "/amount" = "decimal" }\n'
+    )
+
+
+@pytest.mark.requirement("C4", "C9")
+@pytest.mark.parametrize(("classification", "withheld"), [("medium", 0), ("high", 3)])
+def test_a_policy_reads_an_argument_and_a_replay_does_not_guess_at_one_that_is_withheld(
+    tmp_path, classification, withheld
+):
+    configured(tmp_path, SMALL.replace("MOST", "100.0"), more=reading(classification))
+    with Session(tmp_path) as session:
+        answers = [session.call("store", amount=amount) for amount in (100.5, 99, "a lot", 7000)]
+        session.end()
+    assert [one["result"].get("isError", False) for one in answers] == [True, False, True, True]
+    attempts = [e for e in record(tmp_path) if e.get("phase") == "attempt"]
+    assert [e["policy_id"] for e in attempts] == [
+        "team.cedar#large",
+        "team.cedar#1",
+        "policy_input",
+        "team.cedar#large",
+    ]
+    assert attempts[2]["policy_input"] == '{"/amount":null}'
+    shown = '{"/amount":{"decimal":"99.0"}}'
+    assert (attempts[1]["policy_input"] == shown) == (classification == "medium")
+    assert ("[WITHHELD:class#" in attempts[1]["policy_input"]) == (classification == "high")
+
+    (tmp_path / "policies" / "team.cedar").write_text(SMALL.replace("MOST", "5000.0"))
+    said = json.loads(onrecord(tmp_path, "policy", "replay", "--json").stdout)
+    assert (said["calls"], said["withheld"]) == (4, withheld)
+    assert sum(one["count"] for one in said["changed"]) == (0 if withheld else 1)
+
+
+@pytest.mark.requirement("C9")
+def test_a_replay_does_not_take_for_absent_what_was_not_recorded(tmp_path):
+    with Session(tmp_path) as session:
+        session.call("store", amount=7000)
+        session.end()
+    configured(tmp_path, SMALL.replace("MOST", "100.0"), more=reading("medium"))
+
+    assert json.loads(onrecord(tmp_path, "policy", "replay", "--json").stdout)["withheld"] == 1

@@ -7,6 +7,7 @@ from onrecord.engines.cedar import Cedar
 from onrecord.engines.cedar_files import PolicyFile
 from onrecord.event.call import Raw
 from onrecord.rules.policy import Context, Question, Resource, Subject
+from onrecord.rules.policy_input import NOTHING_GIVEN
 
 POLICIES = """
 @id("everyday") @reason("tiers up to 2 are everyday work")
@@ -43,6 +44,7 @@ def question(
     called: str | None = None,
     template: str = "",
     arguments: Any = None,
+    input: Any = NOTHING_GIVEN,  # noqa: A002
     **subject: Any,
 ) -> Question:
     """Return a question; `called` is the subject's name in a verified token."""
@@ -51,7 +53,9 @@ def question(
         subject=Subject(**who),
         action=action,
         resource=Resource(type=kind, id=name, server=server),
-        context=Context(tier=tier, classification="medium", scope_required=required, scope_present=present),
+        context=Context(
+            tier=tier, classification="medium", scope_required=required, scope_present=present, input=input
+        ),
         template=template,
         arguments=Raw(arguments),
     )

@@ -28,7 +28,8 @@ from onrecord.event.event import Event
 from onrecord.event.schema import read_event
 from onrecord.rules.asked_again import is_asked, question_again
 from onrecord.rules.classify import Manifest, classify
-from onrecord.rules.policy import Engine, Policy, Question, Verdict, authzen, question_of
+from onrecord.rules.policy import Engine, Policy, Question, Verdict, authzen
+from onrecord.rules.question import question_of
 from onrecord.rules.treated_again import Again, treated_again
 from onrecord.settings import Loaded, home_folder, load
 
@@ -176,7 +177,7 @@ def replay(options: Namespace) -> int:
     )
     for _, event in events_of(log, 0):
         if is_asked(event) and event.timestamp >= since:
-            _replay(event, policy, again, found, options.examples)
+            _replay(event, policy, again, _declared(event, new.settings.tool), found, options.examples)
     _print_replay(policy, found, as_json=options.json)
     return 1 if found.changes or any(found.counts[one] for one in _NOT_TOLD) else 0
 
@@ -191,8 +192,19 @@ def _treating(manifest: Manifest, loaded: Loaded) -> Callable[[Event], Again]:
     return lambda event: treated_again(event, manifest, known if event.policy_version in versions else None)
 
 
+def _declared(event: Event, manifest: Manifest) -> set[str]:
+    """Return the arguments that the rules for what was called name for policies."""
+    about = event.tool_name or event.resource_uri or event.prompt_name or event.method
+    return {place for rule in manifest if rule.matches(event.server_id, about) for place in rule.policy_input}
+
+
 def _replay(
-    event: Event, policy: Policy, again: Callable[[Event], Again] | None, found: _Replayed, examples: int
+    event: Event,
+    policy: Policy,
+    again: Callable[[Event], Again] | None,
+    declared: set[str],
+    found: _Replayed,
+    examples: int,
 ) -> None:
     """Decide on one attempt again, and count what comes of it."""
     counts = found.counts
@@ -200,11 +212,11 @@ def _replay(
     if event.policy_id in _NOT_BY_POLICY:
         counts["not_by_policy"] += 1
         return
-    if question_again(event) is None:
+    if question_again(event, declared) is None:
         counts["withheld"] += 1
         return
     told = Again(attempts=(event,)) if again is None else again(event)
-    questions = [question_again(attempt) for attempt in told.attempts]
+    questions = [question_again(attempt, declared) for attempt in told.attempts]
     verdicts = [policy.decide(question) for question in questions if question is not None]
     failed = next((verdict for verdict in verdicts if verdict.errors), None)
     if failed is not None:

@@ -16,7 +16,7 @@ Once it was given, the others decide.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
@@ -26,6 +26,7 @@ import msgspec
 
 from onrecord.engines.cedar_files import MAX_POLICIES, PolicyFile, Rule, context_read, rules_in, set_of
 from onrecord.errors import ConfigError
+from onrecord.event.call import Json
 from onrecord.rules.policy import (
     DENIED,
     UNAPPROVED,
@@ -38,6 +39,7 @@ from onrecord.rules.policy import (
     circumstances,
     failed,
 )
+from onrecord.rules.policy_input import Kind, cedar_type
 
 if TYPE_CHECKING:
     from cedarpy import Entities
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 REMEMBERED = 1_000  # pairs of who and what, as entities
 VERDICTS = 10_000
 _OWN = "onrecord.cedar"
+_INPUT = "type Input = {};"  # stands in the schema, for what the manifest declares
 _TYPES = {"tool": "MCP::Tool", "resource": "MCP::Resource", "prompt": "MCP::Prompt", "server": "MCP::Server"}
 
 _encode = msgspec.json.Encoder().encode
@@ -55,14 +58,20 @@ class Cedar:
 
     name = "cedar"
 
-    def __init__(self, policies: Sequence[PolicyFile], manifest: bytes) -> None:
-        """Load `policies` beside our own; `manifest`, encoded, is part of the version. Raises ConfigError."""
+    def __init__(
+        self, policies: Sequence[PolicyFile], manifest: bytes, declared: Mapping[str, Kind] | None = None
+    ) -> None:
+        """Load `policies` beside our own; `manifest`, encoded, is part of the version. Raises ConfigError.
+
+        `declared` are the arguments that policies may read, by pointer.
+        """
         if find_spec("cedarpy") is None:
             raise ConfigError("policy.engine is 'cedar', which needs cedarpy: pip install 'onrecord[cedar]'")
         from cedarpy import PolicySet, Schema
 
         folder = files("onrecord.engines")
         schema = folder.joinpath("mcp.cedarschema").read_text(encoding="utf-8")
+        schema = schema.replace(_INPUT, f"type Input = {cedar_type(declared or {})};")
         self._schema = Schema.from_str(schema)
         own = PolicyFile(name=_OWN, text=folder.joinpath(_OWN).read_text(encoding="utf-8"))
         rules = [rule for file in (own, *policies) for rule in rules_in(file, self._schema)]
@@ -112,7 +121,8 @@ class Cedar:
             "principal": _principal(subject),
             "action": {"type": "MCP::Action", "id": question.action},
             "resource": {"type": _TYPES[resource.type], "id": resource.id},
-            "context": _encode(circumstances(question.context)).decode(),  # as text; cedarpy's own encoding is slower
+            # as text; cedarpy's own encoding is slower
+            "context": _encode(circumstances(question.context, _decimal)).decode(),
         }
         answer = is_authorized(request, self._policies, entities, self._schema)
         said = answer.diagnostics
@@ -174,6 +184,10 @@ class Cedar:
                 self._known.clear()
             self._known[subject, resource] = known
         return known
+
+
+def _decimal(number: str) -> Json:
+    return {"__extn": {"fn": "decimal", "arg": number}}
 
 
 def _principal(subject: Subject) -> dict[str, str]:

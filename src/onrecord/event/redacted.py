@@ -136,6 +136,7 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         arg_keys=(),
         arguments_valid="",
         arguments_unfit=(),
+        policy_input="",
         input_size=None,
         policy_decision="",
         policy_reason="",

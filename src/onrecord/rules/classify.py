@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias, TypeVar
 from onrecord.event.call import Call
 from onrecord.event.event import EventType
 from onrecord.rules.manifest import Class, Manifest, Output, ToolRule
+from onrecord.rules.policy_input import Kind
 from onrecord.rules.words import LONGEST, listed, words
 
 __all__ = ["Class", "Manifest", "Output", "ToolRule", "Treatment", "classify"]
@@ -71,6 +72,7 @@ class Treatment:
     scope: tuple[str, ...] = ()
     approver_roles: tuple[str, ...] = ()
     limits: tuple[tuple[str, float], ...] = ()
+    policy_input: tuple[tuple[str, Kind], ...] = ()
     resource: str = ""
     recipient: str = ""
     result_id: str = ""
@@ -111,6 +113,7 @@ def classify(call: Call, manifest: Manifest) -> Treatment:
     retention = _first([rule.retention_class or None for rule in rules])
     if not rules:
         return Treatment(tier=tier, classification=classification, retention_class="standard", source=source)
+    declared: dict[str, Kind] = {at: rule.policy_input[at] for rule in reversed(rules) for at in rule.policy_input}
     duplicates: list[bool | None] = [rule.allow_duplicates for rule in rules]
     return Treatment(
         tier=tier,
@@ -125,6 +128,7 @@ def classify(call: Call, manifest: Manifest) -> Treatment:
         output=_first(outputs),
         scope=_first([rule.scope for rule in rules]) or (),
         approver_roles=_first([rule.approver_roles for rule in rules]) or (),
+        policy_input=tuple(declared.items()),
         limits=tuple({key: rule.limits[key] for rule in reversed(rules) for key in rule.limits}.items()),
         resource=_said([rule.resource for rule in rules]),
         recipient=_said([rule.recipient for rule in rules]),

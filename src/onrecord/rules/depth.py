@@ -30,6 +30,7 @@ from onrecord.rules.disclosure import Disclosure
 from onrecord.rules.echo import Secrets
 from onrecord.rules.inspection import Inspection
 from onrecord.rules.pointer import Tokens
+from onrecord.rules.policy_input import given, written
 from onrecord.rules.summary import plain_at, shown_at
 from onrecord.rules.tool_schema import ToolSchema, has_output_marks, output_marks
 
@@ -101,7 +102,20 @@ class Depth:
             fields["rollback_reference"] = "" if treatment.rollback.startswith("/") else treatment.rollback
         if treatment.tier >= RECIPIENT_FROM:
             fields["recipient"] = self._as_allowed(self._all(treatment.recipient, arguments, root))
+        if treatment.policy_input:
+            fields["policy_input"] = self._policy_input(arguments, root)
         return {field: said for field, said in fields.items() if said}
+
+    def _policy_input(self, arguments: Json, root: Tokens) -> str:
+        """Return what a policy is asked about: each value as it is, or else something in its place."""
+        declared = self.treatment.policy_input
+
+        def withheld(text: str) -> str:
+            raw, shown = self._one(arguments, root, pointer.parse(text))
+            said = self._as_allowed((raw, shown))
+            return "" if said == raw else said or label_only(CLASS)
+
+        return written(given(declared, arguments), (text for text, _ in declared), withheld)
 
     def of_result(self, body: Json, told: Json, *, done: bool) -> dict[str, Any]:
         """Return the fields of a result that its structured content fills, or what its text `told`.

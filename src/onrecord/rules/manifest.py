@@ -16,6 +16,7 @@ from onrecord.errors import ConfigError
 from onrecord.rules import pointer, template
 from onrecord.rules.actions import check_actions
 from onrecord.rules.pattern import Pattern, glob, utf8
+from onrecord.rules.policy_input import Kind, check
 
 Class: TypeAlias = Literal["low", "medium", "high", "critical"]
 Output: TypeAlias = Literal["annotate", "strip", "block"]
@@ -40,7 +41,8 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `sensitive_output`, `result_id`, `before` and `after` into `structuredContent`, and so does a
     `rollback` that begins with `/`; any other is a reference in words. Where a result has none, the
     last four look into its text, if that is JSON. `resource` is a template (see
-    `template.py`). `limits` are the largest numbers that arguments should have. `actions` says what is
+    `template.py`). `limits` are the largest numbers that arguments should have, `policy_input` the types of those that
+    policies read (see `policy_input.py`). `actions` says what is
     done with what is found (see `actions.py`).
     """
 
@@ -51,6 +53,7 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     scope: tuple[str, ...] | None = None
     approver_roles: tuple[str, ...] | None = None
     limits: dict[str, float] = {}
+    policy_input: dict[str, Kind] = {}
     summary: tuple[str, ...] | None = None
     output_summary: tuple[str, ...] | None = None
     sensitive: tuple[str, ...] = ()
@@ -100,6 +103,9 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             _check_pointer(text, self._at("limits"))
             if not -_LARGEST <= most <= _LARGEST:  # false for what is no number too
                 raise ValueError(f"{self._at('limits')}: {text}: {most} is no limit; give a number of at most 2**53")
+        for text in self.policy_input:
+            _check_pointer(text, self._at("policy_input"))
+        check(self.policy_input, self._at("policy_input"))
         for key in ("resource", "rollback"):
             if len(getattr(self, key)) > LONGEST_REFERENCE or not getattr(self, key).isprintable():
                 raise ValueError(f"{self._at(key)}: give at most {LONGEST_REFERENCE} printable characters")

@@ -2,10 +2,11 @@
 """Whether a call may run: the question that is put to a policy engine, and the verdict that comes back.
 
 The question has AuthZEN's shape (Authorization API 1.0): who, does what, to what, under which
-circumstances. It holds attributes only. No argument of a call is in it but by its keyed digest, so
-that each question can be asked again of the record, and an engine outside of this process learns no
-value of a call. Where the settings say so, and not else, such an engine is told two things more, which stay raw here:
-the name in a verified token, and what the manifest says that a call acts on.
+circumstances. It holds attributes only. No argument of a call is in it but by its keyed digest, and those that the
+manifest names for policies (`policy_input.py`). All of it stands on the record, as far as the class allows, so that the
+question can be asked again; an engine outside of this process learns no other value of a call. Where the settings say
+so, and not else, such an engine is told two things more, which stay raw here: the name in a verified token, and what
+the manifest says that a call acts on.
 
 A verdict says why twice: in full for the record, and in words of the operator or of ours for the
 caller, who may be a model under somebody's control. Whatever goes wrong denies. What judges a call for
@@ -14,18 +15,20 @@ another reason than policy, as a refused duplicate, gives a `Verdict` too.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec.structs import replace as replaced
 
-from onrecord.event.call import NOTHING, Actor, Call, Json, Raw
+from onrecord.event.call import NOTHING, Json, Raw
 from onrecord.event.event import Event, Fits, PolicyDecision
-from onrecord.rules.classify import Treatment
+from onrecord.rules.policy_input import NOTHING_GIVEN, Given, nested
 
 NO_POLICY = "no policy is configured: everything is recorded, nothing is denied"
 DENIED = "denied by policy"  # what the caller learns where the policy says no more
 UNDECIDED = "not allowed: the policy could not be evaluated"
 UNAPPROVED = "this call needs an approval, and none can be asked for here"
+UNFIT = "the arguments do not fit the tool's input schema"
+OF_ANOTHER_TYPE = "what the policy reads of the arguments is not of the type that the manifest says"
 LONGEST_REASON = 1_000  # characters; an engine's errors may quote at length
 
 ResourceType: TypeAlias = Literal["tool", "resource", "prompt", "server"]
@@ -34,13 +37,10 @@ Standing: TypeAlias = Literal["pinned", "changed", "unconfirmed", "unpinned", "s
 
 # As AuthZEN is told; of whom nothing is known but that there is somebody, no more is said (COAZ-MCP, draft 1).
 _SUBJECTS: dict[Kind, str] = {"human": "user", "workload": "workload", "unknown": "identity"}
-_DEFINITION = "tool-definition:"  # begins the sign that a definition is not the pinned one, and
-_DESCRIPTION = "-description:"  # stands in what was found in a description; see `doors/definitions.py`
+
 
 # How much each kind of assurance is worth, so that a policy can ask for "at least".
 LEVELS = {"": 0, "none": 0, "asserted": 1, "os_account": 2, "token": 3, "token_mfa": 4, "phishing_resistant": 5}
-
-_RESOURCES: dict[str, ResourceType] = {"tool_call": "tool", "resource_read": "resource", "prompt_get": "prompt"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -85,6 +85,7 @@ class Context:
 
     `definition` is what the tool's definition is worth: "pinned", or why it is not, or "unknown" where it was not
     listed; `description_flags` is what looks like an attack in it. `limits_exceeded` are pointers of the manifest, and
+    `input` holds the arguments that the manifest names for policies.
     `tainted_by` is all that was flagged in this session before. `repeats` says that the same call was made before.
     """
 
@@ -103,6 +104,7 @@ class Context:
     approver_roles: tuple[str, ...] = ()
     limits_exceeded: tuple[str, ...] = ()
     arguments_valid: Fits = "unchecked"
+    input: Given = NOTHING_GIVEN
     repeats: bool = False
     suspicious_before: int = 0  # the latest calls of this session whose output was flagged
     tainted_by: tuple[str, ...] = ()
@@ -211,9 +213,16 @@ class Policy:
     def decide(self, question: Question, unfit: Sequence[str] = ()) -> Verdict:
         """Return what the engine decides; a failure of any kind denies.
 
-        The engine is not asked about arguments that do not fit the tool: they are denied. `unfit` says where, if known.
+        The engine is not asked about arguments that do not fit the tool, or are not of the type that the manifest says:
+        they are denied. `unfit` are the places that do not fit, as far as they are known.
         """
-        verdict = _invalid(unfit) if question.context.arguments_valid == "invalid" else self._judged(question)
+        about = question.context
+        if about.arguments_valid == "invalid":
+            verdict = _invalid(UNFIT, unfit, "arguments")
+        elif about.input.unread:
+            verdict = _invalid(OF_ANOTHER_TYPE, about.input.unread, "policy_input")
+        else:
+            verdict = self._judged(question)
         if self._enforce or not verdict.refuses:
             return verdict
         return replace(
@@ -238,15 +247,9 @@ class Policy:
         return verdict
 
 
-def _invalid(places: Sequence[str]) -> Verdict:
+def _invalid(reason: str, places: Sequence[str], by: str) -> Verdict:
     where = f" at {', '.join(one or 'the top' for one in places)}" if places else ""
-    return Verdict(
-        decision="deny",
-        reason="the arguments do not fit the tool's input schema",
-        safe=f"the arguments do not fit the tool's input schema{where}",
-        id="arguments",
-        error_type="invalid_arguments",
-    )
+    return Verdict(decision="deny", reason=reason, safe=f"{reason}{where}", id=by, error_type="invalid_arguments")
 
 
 _VERBS = {"deny": "denied", "needs_approval": "an approval would be needed"}
@@ -259,98 +262,6 @@ def failed(engine: str, question: Question, *errors: str) -> Verdict:
     said = tuple(error[:LONGEST_REASON] for error in told)
     reason = f"the policy engine {engine} failed: {'; '.join(said)}"[:LONGEST_REASON]
     return Verdict(decision="deny", reason=reason, safe=UNDECIDED, id="engine", errors=said, error_type="policy_failed")
-
-
-def resource_type(event_type: str) -> ResourceType:
-    """Return what a call of this kind is about."""
-    return _RESOURCES.get(event_type, "server")
-
-
-def question_of(call: Call, treatment: Treatment, attempt: Event, approval: str = "") -> Question:
-    """Return what is asked about `call`; `attempt` is its event as far as it is known before it is redacted.
-
-    `approval` is that of a question.
-    """
-    actor = call.connection.actor
-    kind = resource_type(call.event_type)
-    server = call.connection.server_id
-    return Question(
-        subject=subject_of(actor, roles=actor.roles, name=actor.subject),
-        action=call.method if call.event_type != "request" else "request",
-        resource=Resource(type=kind, id=server if kind == "server" else call.name, server=server),
-        context=context_of(
-            attempt,
-            tier=treatment.tier,
-            classification=treatment.classification,
-            direction=call.direction,
-            transport=call.connection.transport,
-            trace_id=attempt.trace_id or call.trace.trace_id,
-            definition_digest=call.definition.digest if call.definition else "",
-        ),
-        template=treatment.resource,
-        arguments=call.arguments,
-        approval=approval,
-    )
-
-
-def subject_of(who: Actor | Event, *, roles: tuple[str, ...], name: Raw = NOTHING) -> Subject:
-    """Return who asks. `name` is what a token calls them."""
-    agent = who.agent_id
-    kind = who.principal_type or "unknown"
-    return Subject(
-        id=agent if kind == "workload" and not who.user_id else who.user_id,
-        kind=kind,
-        tenant=who.tenant_id,
-        source=who.identity_source,
-        assurance=who.identity_assurance,
-        issuer=who.identity_issuer,
-        agent=agent,
-        client=who.client_id,
-        roles=roles,
-        acting=len(who.act_chain),
-        name=name,
-    )
-
-
-def context_of(
-    attempt: Event,
-    *,
-    tier: int,
-    classification: str,
-    direction: str,
-    transport: str,
-    trace_id: str,
-    definition_digest: str,
-) -> Context:
-    """Return the circumstances of a call; what its attempt has before it is redacted is taken from there."""
-    signs = attempt.suspicious_signals
-    return Context(
-        tier=tier,
-        classification=classification,
-        scope_required=attempt.scope_required,
-        scope_present=attempt.scope_present,
-        direction=direction,
-        round=attempt.round,
-        transport=transport,
-        trace_id=trace_id,
-        arguments_digest=attempt.input_hash,
-        definition_digest=definition_digest,
-        definition=_standing(signs, definition_digest),
-        description_flags=tuple(sorted({one.partition(_DESCRIPTION)[2] for one in signs if _DESCRIPTION in one})),
-        approver_roles=attempt.approver_roles,
-        limits_exceeded=attempt.limits_exceeded,
-        arguments_valid=attempt.arguments_valid or "unchecked",
-        repeats=bool(attempt.repeats),
-        suspicious_before=len(attempt.suspicious_before),
-        tainted_by=attempt.tainted_by,
-    )
-
-
-def _standing(signs: tuple[str, ...], digest: str) -> Standing:
-    told = [one.removeprefix(_DEFINITION) for one in signs if one.startswith(_DEFINITION)]
-    if told:
-        return cast(Standing, told[0])
-    return "pinned" if digest else "unknown"
 
 
 def authzen(question: Question) -> dict[str, Json]:
@@ -385,8 +296,12 @@ def attributes(subject: Subject) -> dict[str, Json]:
     }
 
 
-def circumstances(context: Context) -> dict[str, Json]:
-    """Return `context` as an engine reads it."""
+def _as_text(number: str) -> Json:
+    return number
+
+
+def circumstances(context: Context, decimal: Callable[[str], Json] = _as_text) -> dict[str, Json]:
+    """Return `context` as an engine reads it; `decimal` says how it reads such a number."""
     return {
         "tier": context.tier,
         "classification": context.classification,
@@ -403,6 +318,7 @@ def circumstances(context: Context) -> dict[str, Json]:
         "approver_roles": list(context.approver_roles),
         "limits_exceeded": list(context.limits_exceeded),
         "arguments_valid": context.arguments_valid,
+        "input": nested(context.input.values, decimal),
         "repeats": context.repeats,
         "suspicious_before": context.suspicious_before,
         "tainted_by": list(context.tainted_by),

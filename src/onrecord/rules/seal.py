@@ -18,7 +18,7 @@ from onrecord.rules.echo import FOUND, Secrets
 
 BODY = 31 * 1024  # bytes of an encoded event; the ledger adds its own keys, and a line holds 32 KiB
 
-_SUMMARIES = ("input_summary", "output_summary", "error_summary")
+_SUMMARIES = ("input_summary", "policy_input", "output_summary", "error_summary")
 _KEYS = ("arg_keys", "arguments_unfit", "fields_returned")
 _REFERENCES = (
     *("downstream_resource", "recipient", "result_id", "before_summary", "after_summary"),
