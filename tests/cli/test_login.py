@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -240,6 +241,26 @@ def test_a_refresh_that_is_killed_says_so_and_ends_at_worst_with_another_log_in(
         assert here("login", "--refresh").returncode == 1
         logged_in(tmp_path, provider)
         assert here("login", "--refresh").returncode == 0
+
+
+def test_an_issuer_that_answers_too_late_may_have_used_the_token_up(tmp_path, here, provider, monkeypatch):
+    settings(tmp_path, provider)
+    logged_in(tmp_path, provider)
+    monkeypatch.setattr("onrecord.identity.provider.TIMEOUT_S", 2.0)
+    gone = threading.Event()
+
+    def wait(form):
+        gone.wait(30)
+
+    provider.wrong["/token"] = wait
+    said = here("login", "--refresh")
+    gone.set()
+    assert said.returncode == 2
+    assert "did not answer within 2 s" in said.stderr
+    assert json.loads(here("login", "--status", "--json").stdout)["cut_off_s"] > 0
+    again = here("login", "--refresh")
+    assert again.returncode == 1
+    assert "was cut off, and may have used it up" in again.stderr
 
 
 def test_processes_that_refresh_at_once_take_turns(tmp_path, provider):
