@@ -86,6 +86,11 @@ def _facts(event: Event) -> Iterator[str]:
         yield from _seen(event)
         yield f"{event.latency_us / 1000:.1f} ms" if event.latency_us is not None else ""
         yield (event.error_summary or event.output_summary or ", ".join((*event.output_type, *event.fields_returned)))
+    elif event.event_type == "approval":
+        yield f"{event.action} by {event.approval_approver}" if event.approval_approver else event.action
+        yield event.approval_role
+    elif event.phase == "decision":
+        yield f"{event.policy_decision}, approved by {event.approval_approver}"
     elif event.policy_reason:
         yield event.policy_reason
     elif event.event_type == "connection":

@@ -112,9 +112,10 @@ def received(event: Event, *, peer_uid: int | None, peer_pid: int | None) -> Red
 def closing_of(attempt: Event, *, event_id: str, error_type: str) -> Redacted:
     """Make the closing event of an attempt whose recorder died; its values come from the record itself.
 
-    Whether the call took effect is unknown, and the event says so.
+    Whether a call that was let through took effect is unknown, and the event says so. Any other one did not run.
     """
-    event = msgspec.structs.replace(ended(attempt, event_id=event_id), result_status="unknown", error_type=error_type)
+    status = "unknown" if attempt.policy_decision in ("", "allow") else "blocked"
+    event = msgspec.structs.replace(ended(attempt, event_id=event_id), result_status=status, error_type=error_type)
     return Redacted(event, encode(event))
 
 

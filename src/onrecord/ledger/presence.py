@@ -120,6 +120,9 @@ def open_attempts(folder: LogFolder, wid: str, seq: int) -> list[Event]:
             event = read_event(line.data)
             if event.phase == "attempt" and event.wid == wid:
                 attempts[event.call_id, event.round] = event
+            elif event.phase == "decision" and (event.call_id, event.round) in attempts:
+                key = event.call_id, event.round  # it was let through after all
+                attempts[key] = msgspec.structs.replace(attempts[key], policy_decision=event.policy_decision)
             elif event.phase == "result":
                 attempts.pop((event.call_id, event.round), None)
     except (OSError, NotVerified) as e:

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord approvals`: who decides is proven, what is shown is what is decided, and mistakes are said in one line."""
+
+import json
+import os
+import pty
+import subprocess
+import time
+
+import pytest
+from tests.doors.session import ONRECORD, Session, onrecord, record
+from tests.doors.test_approvals import STORE, asked_for, configured, said
+from tests.identity.issuing import AUDIENCE, ISSUER, id_token, shown
+
+BOSS = f'[[approver]]\nissuer = "{ISSUER}"\nsubject = "boss@people.example"\nroles = ["finance"]\n'
+
+
+def waiting(home, *, approvals="", more=STORE):
+    """Have a call wait, and return its session and request."""
+    configured(home, approvals=approvals, more=more)
+    session = Session(home)
+    session.begin("tools/call", name="store", arguments={"text": "kept"})
+    (request,) = asked_for(home)
+    return session, request
+
+
+@pytest.mark.requirement("C5", "C3")
+def test_a_call_of_tier_4_takes_another_person_with_the_role_by_a_verified_token(tmp_path):
+    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n'
+    (tmp_path / "keys.json").write_bytes(shown())
+    tool = STORE.replace("tier = 3", "tier = 4") + 'approver_roles = ["finance"]\n'
+    configured(tmp_path, approvals="step_up_from = 5", more=identity + BOSS + tool)
+    asker, boss = id_token(sub="ada@people.example"), id_token(sub="boss@people.example", jti="id-2")
+    with Session(tmp_path, env={"ONRECORD_ID_TOKEN": asker}) as session:
+        session.begin("tools/call", name="store", arguments={"text": "kept"})
+        (request,) = asked_for(tmp_path)
+        for token, why in (
+            (None, "token is needed"),
+            (asker, "none of the roles finance"),
+            (boss[:-8] + "AAAAAAAA", "not approved: "),
+            (id_token(sub="boss@people.example", exp=int(time.time()) - 600), "expired"),
+            (id_token(sub="boss@people.example", iss="https://other.example"), "another issuer"),
+            (id_token(sub="eve@people.example", roles=["finance"], gty="client-credentials"), "a workload"),
+        ):
+            ended = as_(tmp_path, token, "approve", request.stem, "--yes")
+            assert (ended.returncode, why in ended.stderr) == (1, True), ended.stderr
+        assert as_(tmp_path, boss, "approve", request.stem, "--yes").returncode == 0
+        assert said(session.receive()) == "kept"
+        session.end()
+
+    (yes,) = [e for e in record(tmp_path) if e.get("action") == "approved"]
+    assert (yes["identity_source"], yes["identity_assurance"], yes["approval_role"]) == ("id_token", "token", "finance")
+    assert yes["detail"]["independent"] is True
+    everything = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    assert boss.encode() not in everything
+    assert b"boss@people.example" not in everything.replace(BOSS.encode(), b"")
+
+
+def as_(home, token, *arguments):
+    env = {**os.environ, "ONRECORD_HOME": str(home), **({"ONRECORD_ID_TOKEN": token} if token else {})}
+    return subprocess.run([*ONRECORD, "approvals", *arguments], env=env, capture_output=True, text=True)
+
+
+@pytest.mark.requirement("C5", "B7")
+def test_list_and_show_say_what_waits_and_nothing_in_it_acts(tmp_path):
+    configured(tmp_path)
+    with Session(tmp_path) as session:
+        session.begin("tools/call", name="store", arguments={"text": "\x1b[31mred\u202e", "n": 1})
+        (request,) = asked_for(tmp_path)
+        listed = onrecord(tmp_path, "approvals", "list")
+        shown_ = onrecord(tmp_path, "approvals", "show", request.stem[:13])
+        told = json.loads(onrecord(tmp_path, "approvals", "show", request.stem, "--json").stdout)
+        session.end()
+
+    assert listed.returncode == 1
+    assert listed.stdout.startswith(f"{request.stem}  pending    tier 3  scripted/store  by u_")
+    assert 'argument text = "\\u001b[31mred\\u202e"' in shown_.stdout
+    assert "\x1b" not in shown_.stdout
+    assert told["statement"]["id"] == request.stem
+    assert told["view"] == shown_.stdout.splitlines()[: len(told["view"])]
+    (looks,) = (tmp_path / "ledger" / "access" / "log").glob("*")
+    assert [json.loads(line).get("action") for line in looks.read_text().splitlines()].count("approvals") == 3
+
+
+def test_where_nothing_waits_the_list_says_so(tmp_path):
+    configured(tmp_path)
+    with Session(tmp_path) as session:
+        session.end()
+    ended = onrecord(tmp_path, "approvals", "list")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "onrecord: nothing waits for an approval\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (["approve", "0000", "--yes"], 2, "there is no such request"),
+        (["approve", "", "--yes"], 2, "there is no such request"),
+        (["show", "../../etc/passwd"], 2, "there is no such request"),
+        (["approve", "ID"], 2, "nobody is at a terminal"),
+    ],
+)
+def test_a_mistake_is_said_in_one_line(tmp_path, arguments, code, why):
+    session, request = waiting(tmp_path)
+    ended = onrecord(tmp_path, "approvals", *(request.stem if one == "ID" else one for one in arguments))
+    session.end()
+
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (code, 1)
+    assert why in ended.stderr
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_person_at_a_terminal_says_which_one_they_mean(tmp_path, right):
+    session, request = waiting(tmp_path)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*ONRECORD, "approvals", "approve", request.stem],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "ONRECORD_HOME": str(tmp_path)},
+    ) as child:
+        os.write(ours, (request.stem[-6:] if right else "000000").encode() + b"\n")
+        _, errors = child.communicate(timeout=60)
+        assert child.returncode == (0 if right else 1)
+    if right:
+        assert said(session.receive()) == "kept"
+    else:
+        assert b"nothing was decided" in errors
+    session.end()
+    assert [e["action"] for e in record(tmp_path) if e["event_type"] == "approval"] == [
+        "requested",
+        *(["approved"] if right else []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('[approvals]\nwait = "soon"', "approvals.wait is 'soon'"),
+        ('[approvals]\nexpires = "48h"', "longer than a day"),
+        ('[approvals]\nescalate_after = "5m"', "go together"),
+        ('[approvals]\nchannels = ["mail"]', "approvals.channels"),
+        ("[approvals]\nquorum = 0", "approvals.quorum"),
+        ("[approvals]\nqourum = 2", "did you mean approvals.quorum?"),
+        ('[[approver]]\nroles = ["a"]', "approver 1: give an account, or an issuer and a subject"),
+        ('[[approver]]\naccount = "a"\nissuer = "b"\nroles = ["a"]', "approver 1: give an account"),
+        ('[[approver]]\naccount = "a"\nroles = []', "approver 1: roles is empty"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(tmp_path, more, why):
+    (tmp_path / "onrecord.toml").write_text(more)
+    ended = onrecord(tmp_path, "run", "--", "true")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert why in ended.stderr
