@@ -27,7 +27,7 @@ PROMISED = {
     "B7": "text from a tool never acts on the screen, the spreadsheet or the page that shows it",
     "C1": "arguments are checked against the tool's schema before policy is asked; what does not fit is told by place",
     "C2": "a decision is on disk before the tool runs; the caller gets a safe reason, the record a full one",
-    "C4": "policies in files decide over typed attributes, or one elsewhere; decisions have a version",
+    "C4": "policies over typed attributes decide, here or in a system elsewhere; their version is on each decision",
     "C5": "a risky call waits for someone else's yes to exactly that call; it counts once, for a while",
     "C6": "repeated calls are flagged and name the first; of tier 4 they are refused unless allowed",
     "C3": "who is behind a call comes from a verified token, or from the account, and the record says which",
