@@ -21,6 +21,7 @@ from typing import TypeAlias, cast
 from onrecord.errors import NotAuthenticated
 from onrecord.event.call import NOTHING, Actor, Raw
 from onrecord.event.event import IdentitySource, PrincipalType
+from onrecord.rules.approval import Choice
 from onrecord.rules.pattern import Pattern, utf8
 
 Claims: TypeAlias = Mapping[str, object]
@@ -52,6 +53,7 @@ ALGORITHMS: Mapping[str, tuple[str, str]] = {
 
 LEEWAY_S = 30  # how far clocks may be apart
 CALL_TOKEN_S = 300  # longest life of a token that stands for one call
+DECISION_S = 600  # and of one that decides on one: somebody may have to carry it here by hand
 ACTORS = 8  # of a chain; what acts through more hands is refused
 NAMES = 200  # scopes, roles, audiences, methods of one token, which is at most 16 KiB
 METHODS = 8  # by which somebody proved who they are; RFC 8176 has some twenty
@@ -110,6 +112,20 @@ def check_call(claims: Claims, *, digest: str) -> str:
     if not hmac.compare_digest(_text(claims, "req", needed=True).encode(), digest.encode()):
         raise NotAuthenticated("the token is for another call")
     return _text(claims, "jti", needed=True)
+
+
+def check_decision(claims: Claims) -> tuple[str, Choice, str]:
+    """Return the digest of the statement that `claims` decide on, what they decide, and the token's id.
+
+    Raises NotAuthenticated for claims that decide nothing, or for too long.
+    """
+    expires, issued = _time(claims, "exp"), _time(claims, "iat")
+    if expires is None or issued is None or expires - issued > DECISION_S:
+        raise NotAuthenticated(f"a token for a decision lives for at most {DECISION_S} s")
+    decision = _text(claims, "decision", needed=True)
+    if decision not in ("approved", "rejected"):
+        raise NotAuthenticated("the claim 'decision' is neither 'approved' nor 'rejected'")
+    return _text(claims, "statement", needed=True), decision, _text(claims, "jti", needed=True)
 
 
 def actor_of(

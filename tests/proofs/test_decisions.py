@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A decision of a service counts where it is signed, meant for us, on this statement, in time, and once."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc.jwk import ECKey
+from tests.identity.issuing import claims, confused, shown, signed, unsigned
+from tests.rules.test_approval import statement
+
+from onrecord.errors import NotAuthenticated
+from onrecord.identity.identity import Issuer
+from onrecord.identity.keys import IssuerKeys
+from onrecord.identity.used import UsedTokens
+from onrecord.proofs.decision import Decisions
+from onrecord.rules.approval import Statement, VoteRefused, admit, standing
+from onrecord.rules.principal import DECISION_S, Reading
+
+pytestmark = pytest.mark.requirement("C5")
+
+SERVICE, HERE = "https://approvals.example", "onrecord-here"
+
+
+def asked(**more: Any) -> Statement:
+    now_us = int(time.time() * 1e6)
+    return statement(**{"requested_us": now_us - 10**6, "expires_us": now_us + 900 * 10**6, **more})
+
+
+def decision_token(of: Statement, decision="approved", *, algorithm="ES256", key=None, header=None, **more):
+    now = int(time.time())
+    about = {"iss": SERVICE, "aud": HERE, "sub": "bob", "exp": now + 120, "jti": f"{of.id}/{time.time_ns()}"}
+    body = claims(**{**about, "statement": of.digest(), "decision": decision, **more})
+    return signed(body, algorithm, key, **{"typ": "onrecord-decision+jwt", **(header or {})})
+
+
+class Service:
+    """What verifies the decisions of one service, in a folder of a test."""
+
+    def __init__(self, path):
+        self.used = UsedTokens(path / "used.db")
+        self.held = Decisions(
+            issuer=Issuer(
+                name=SERVICE,
+                keys=IssuerKeys(shown, max_age_s=100, pause_s=1),
+                algorithms=("ES256", "EdDSA", "Ed25519"),
+            ),
+            audience=HERE,
+            reading=Reading(mfa_amr=("mfa",)),
+            digest_key=b"k" * 32,
+            pseudonym=lambda tenant, issuer, subject: f"u_{subject}",
+            used=self.used,
+            clock=time.time,
+        )
+
+    def vote(self, token, of):
+        return self.held.use(self.held.read(token), of, int(time.time() * 1e6))
+
+
+@pytest.fixture
+def service(tmp_path):
+    service = Service(tmp_path)
+    yield service
+    service.used.close()
+
+
+def now_us():
+    return int(time.time() * 1e6)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "Ed25519"])
+@pytest.mark.parametrize("decision", ["approved", "rejected"])
+def test_a_signed_decision_is_a_vote(service, algorithm, decision):
+    of = asked(roles=("finance",))
+    vote = service.vote(decision_token(of, decision, algorithm=algorithm, roles=["finance"]), of)
+
+    admit(of, [], vote, now_us())
+    assert standing(of, [vote], now_us()) == decision
+    assert (vote.approver, vote.channel, vote.assurance, vote.role) == ("u_bob", "webhook", "token", "finance")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"iss": "https://other.example"}, "of another issuer"),
+        ({"aud": "somebody-else"}, "another audience"),
+        ({"aud": None}, "another audience"),
+        ({"exp": 1, "iat": 0}, "expired"),
+        ({"exp": None}, "when it was issued and when it expires"),
+        ({"iat": None}, "when it was issued and when it expires"),
+        ({"iat": int(time.time()) + 3600, "exp": int(time.time()) + 3700}, "not valid yet"),
+        ({"exp": int(time.time()) + DECISION_S + 60}, "lives for at most"),
+        ({"sub": None}, "'sub' is missing"),
+        ({"sub": 7}, "'sub' is malformed"),
+        ({"jti": None}, "'jti' is missing"),
+        ({"statement": None}, "'statement' is missing"),
+        ({"statement": ["a"]}, "'statement' is malformed"),
+        ({"decision": "yes"}, "neither 'approved' nor 'rejected'"),
+        ({"decision": True}, "'decision' is malformed"),
+        ({"decision": None}, "'decision' is missing"),
+        ({"roles": {"finance": True}}, "'roles' is malformed"),
+        ({"client_id": "bob"}, "of a workload"),
+        ({"act": "x"}, "'act' is malformed"),
+        ({"header": {"typ": "JWT"}}, "of another type"),
+        ({"header": {"typ": "mcp-id+jwt"}}, "of another type"),
+        ({"header": {"kid": "k-nobody"}}, "a key that its issuer does not show"),
+        ({"header": {"crit": ["exp"], "exp": 1}}, "extension that is not known"),
+        ({"algorithm": "RS256"}, "algorithm that is not allowed"),
+        ({"key": ECKey.generate_key("P-256")}, "signature does not hold"),
+    ],
+)
+def test_a_decision_that_does_not_hold_is_none(service, wrong, why):
+    of = asked()
+    with pytest.raises(NotAuthenticated, match=why):
+        service.vote(decision_token(of, **{"decision": "approved", **wrong}), of)
+
+
+def test_what_is_not_signed_by_the_service_decides_nothing(service):
+    of = asked()
+    body = {**claims(), "statement": of.digest(), "decision": "approved"}
+    token = decision_token(of)
+    head, middle, tail = token.split(".")
+    other = decision_token(of, "rejected").split(".")[1]
+    for forged in (unsigned(body), confused(), f"{head}.{other}.{tail}", f"{head}.{middle}.", json.dumps(body), ""):
+        with pytest.raises(NotAuthenticated):
+            service.vote(forged, of)
+
+
+def test_a_decision_on_one_statement_is_none_on_another(service):
+    of = asked()
+    with pytest.raises(NotAuthenticated, match="decides on another statement"):
+        service.vote(decision_token(of), asked(call_digest="ee" * 32))
+
+
+def test_a_decision_holds_once_and_in_whichever_process(service, tmp_path):
+    of = asked()
+    token = decision_token(of)
+    service.vote(token, of)
+    other = Service(tmp_path)
+    for one in (service, other):
+        with pytest.raises(NotAuthenticated, match="used before"):
+            one.vote(token, of)
+    other.used.close()
+
+
+@pytest.mark.parametrize(
+    ("asks", "says", "why"),
+    [
+        ({"requester": "u_bob", "four_eyes": True}, {}, "cannot approve their own call"),
+        ({"agents": ("u_bob",)}, {}, "who acts for the requester"),
+        ({"roles": ("finance",)}, {"roles": ["ops"]}, "none of the roles finance"),
+        ({"step_up": True}, {}, "must prove their presence"),
+        ({"step_up": True}, {"amr": ["hwk", "mfa"], "auth_time": int(time.time())}, "must prove their presence"),
+        ({"assurance": "token_mfa"}, {}, "not enough is known"),
+        ({"channels": ("cli",)}, {}, "decisions by webhook do not count"),
+        ({"tenant": "acme"}, {}, "another tenant"),
+    ],
+)
+def test_a_decision_that_holds_is_still_a_vote_like_any_other(service, asks, says, why):
+    of = asked(**asks)
+    vote = service.vote(decision_token(of, **says), of)
+    with pytest.raises(VoteRefused, match=why):
+        admit(of, [], vote, now_us())
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory):
+    service = Service(tmp_path_factory.mktemp("service"))
+    yield service
+    service.used.close()
+
+
+@given(st.text(max_size=60) | st.builds(".".join, st.lists(st.text("ab-_=AQ{}", max_size=12), min_size=3, max_size=3)))
+def test_what_is_no_token_is_refused_in_words(lasting, token):
+    with pytest.raises(NotAuthenticated):
+        lasting.held.read(token)
