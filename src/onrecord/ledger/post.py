@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -31,12 +31,16 @@ _CHUNK = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a service answered; `content_type` is without parameters, in lower case; `date` is its time."""
+    """What a service answered; `content_type` is without parameters, in lower case; `date` is its time.
+
+    `retry_after` is when it wants to be asked again, as it says so, "" where it doesn't.
+    """
 
     status: int
     content_type: str
     body: bytes
     date: str = ""
+    retry_after: str = ""
 
 
 def check_url(url: str, *, plain: bool) -> None:
@@ -47,13 +51,22 @@ def check_url(url: str, *, plain: bool) -> None:
     split_url(url, plain=plain)
 
 
-def post(url: str, body: bytes, content_type: str, *, plain: bool = False, timeout_s: float = TIMEOUT_S) -> Answer:
-    """Send `body` and return the answer, whatever its status.
+def post(
+    url: str,
+    body: bytes,
+    content_type: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    plain: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> Answer:
+    """Send `body`, with further `headers` of our own, and return the answer, whatever its status.
 
     Raises NotAnchored where there is none within `timeout_s`, or a longer one than `MAX_ANSWER`, and
     ConfigError for a URL that `check_url` refuses. Looking up a host's name may take longer.
     """
-    return _exchange("POST", url, body, {"Content-Type": content_type}, plain=plain, timeout_s=timeout_s)
+    headers = {**(headers or {}), "Content-Type": content_type}
+    return _exchange("POST", url, body, headers, plain=plain, timeout_s=timeout_s)
 
 
 def get(url: str, accept: str, *, timeout_s: float = TIMEOUT_S) -> Answer:
@@ -83,6 +96,7 @@ def _exchange(
                 content_type=response.headers.get_content_type(),
                 body=_read(response, host),
                 date=response.headers.get("Date", ""),
+                retry_after=response.headers.get("Retry-After", ""),
             )
         if time.monotonic() >= deadline:
             raise TimeoutError  # it was cut off, and what is there may be a part
