@@ -26,6 +26,7 @@ from onrecord.ledger.post import check_url
 from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.witness import Witness
 from onrecord.measures import BYTES, SECONDS, measure
+from onrecord.proof_settings import WebauthnSettings, WebhookSettings, check_channels
 from onrecord.rules.actions import check_actions, check_cut
 from onrecord.rules.classify import Output, ToolRule
 from onrecord.rules.principal import ALGORITHMS
@@ -248,6 +249,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trace: TraceSettings = TraceSettings()
     identity: IdentitySettings = IdentitySettings()
     approvals: ApprovalSettings = ApprovalSettings()
+    webauthn: WebauthnSettings = WebauthnSettings()
+    webhook: WebhookSettings = WebhookSettings()
     approver: tuple[ApproverSettings, ...] = ()
     tool: tuple[ToolRule, ...] = ()
     witness: tuple[WitnessSettings, ...] = ()
@@ -306,6 +309,9 @@ def read(text: bytes, file: Path) -> Loaded:
         settings.timestamp.check()
         settings.identity.check()
         _ = settings.approvals.terms()
+        settings.webauthn.check()
+        settings.webhook.check()
+        check_channels(settings.approvals.channels, settings.webauthn, settings.webhook)
         for number, approver in enumerate(settings.approver, 1):
             approver.check(number)
         for number, witness in enumerate(settings.witness, 1):

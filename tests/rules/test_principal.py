@@ -6,12 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onrecord.errors import NotAuthenticated
-from onrecord.rules.principal import ACTORS, Reading, actor_of, check_call, check_claims
+from onrecord.rules.principal import ACTORS, Reading, actor_of, check_call, check_claims, check_decision
 
 pytestmark = pytest.mark.requirement("C3")
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.sampled_from(["i", "a", "MARK"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.sampled_from(["i", "a", "MARK", "approved"]),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["sub", "act", "x"]), inner, max_size=3)
     ),
@@ -26,6 +31,8 @@ NAMES = [
     "nbf",
     "jti",
     "req",
+    "statement",
+    "decision",
     "act",
     "acr",
     "amr",
@@ -62,6 +69,7 @@ def test_claims_are_read_or_refused(claims, good):
     reading = Reading(tenant_claim="tid" if "tid" in claims else "", person_claim="kind", person_values=("MARK",))
     refused = [refusal(lambda: check_claims(claims, issuer="i", audience="a", now_s=950))]
     refused.append(refusal(lambda: check_call(claims, digest="x")))
+    refused.append(refusal(lambda: check_decision(claims)))
     refused.append(refusal(lambda: actor(claims, reading)))
     assert "MARK" not in " ".join(refused)
     if not refused[-1]:

@@ -114,8 +114,8 @@ def check_call(claims: Claims, *, digest: str) -> str:
     return _text(claims, "jti", needed=True)
 
 
-def check_decision(claims: Claims) -> tuple[str, Choice, str]:
-    """Return the digest of the statement that `claims` decide on, what they decide, and the token's id.
+def check_decision(claims: Claims) -> tuple[str, Choice]:
+    """Return the digest of the statement that `claims` decide on, and what they decide.
 
     Raises NotAuthenticated for claims that decide nothing, or for too long.
     """
@@ -125,7 +125,7 @@ def check_decision(claims: Claims) -> tuple[str, Choice, str]:
     decision = _text(claims, "decision", needed=True)
     if decision not in ("approved", "rejected"):
         raise NotAuthenticated("the claim 'decision' is neither 'approved' nor 'rejected'")
-    return _text(claims, "statement", needed=True), decision, _text(claims, "jti", needed=True)
+    return _text(claims, "statement", needed=True), decision
 
 
 def actor_of(
