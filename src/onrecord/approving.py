@@ -81,6 +81,7 @@ class Approving:
         """`log` is where `writer` writes, None where that cannot be read from here."""
         self.store = store
         self.terms = terms
+        self.announce: Callable[[Kept], None] = lambda _: None  # told of each request that a call waits for
         self._writer = writer
         self._redactor = redactor
         self._log = log
@@ -148,12 +149,12 @@ class Approving:
 
     def open(self, asked: Asked, attempt: Event, call: Call) -> Kept:
         """Put the request on the record and keep it, unless it is there. Raises NotApproved."""
-        if asked.known is not None:
-            return asked.known
         try:
-            return self._opened(asked, attempt, call)
+            kept = asked.known or self._opened(asked, attempt, call)
         except LedgerError as e:
             raise NotApproved("it needs an approval, and cannot be kept until then", "approval_unbound") from e
+        self.announce(kept)
+        return kept
 
     def _opened(self, asked: Asked, attempt: Event, call: Call) -> Kept:
         if attempt.redaction_error:
@@ -221,13 +222,24 @@ class Approving:
     # of a person
 
     def cast(
-        self, approval_id: str, decision: Choice, by: Approver, channel: Channel, *, stepped_up: bool = False
+        self,
+        approval_id: str,
+        decision: Choice,
+        by: Approver,
+        channel: Channel,
+        *,
+        signed: str = "",
+        stepped_up: bool = False,
     ) -> Kept:
-        """Take the vote of `by`, who was proven to cast it. Raises VoteRefused, which is on the record; LedgerError."""
+        """Take the vote of `by`, who was proven to cast it. Raises VoteRefused, which is on the record; LedgerError.
+
+        `signed` is the digest of the statement that they have signed, where they have signed one.
+        """
         with self.store.locked():
             kept = self._asked_for(approval_id)
             vote = self._vote(kept.statement, decision, by, channel, stepped_up=stepped_up)
-            event = told.voted(kept.statement, kept.fields, vote, self._new_id())
+            vote = replace(vote, statement=signed or vote.statement)
+            event = _proven(told.voted(kept.statement, kept.fields, vote, self._new_id()), by.actor)
             try:
                 if kept.redeemed:
                     raise VoteRefused("it was used already")
@@ -327,6 +339,17 @@ def check_same(statement: Statement, call: Call, digest: str) -> None:
         raise NotApproved("what would run is not what was asked for", MISMATCH, suspicious=True)
     if (definition.digest if definition else "") != statement.definition_digest:
         raise NotApproved("the definition of what is called has changed since it was asked for", MISMATCH)
+
+
+def _proven(event: Event, actor: Actor) -> Event:
+    """Return the event of a vote with what it is known by who cast it."""
+    return replace(
+        event,
+        identity_issuer=actor.identity_issuer,
+        identity_key_id=actor.identity_key_id,
+        token_hash=actor.token_hash,
+        principal_type=actor.principal_type,
+    )
 
 
 def _acting(actor: Actor) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from onrecord.errors import ConfigError, KeyFileError, NotAuthenticated, OnRecor
 from onrecord.ledger.keys import read_digest_key
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.place import Home
-from onrecord.people import TOKEN, build_issuer, shown_at, token_file_of
+from onrecord.people import TOKEN, issuer_in, shown_at, token_file_of
 from onrecord.rules.principal import LEEWAY_S, check_claims
 from onrecord.settings import IdentitySettings, Loaded
 
@@ -70,7 +70,7 @@ def build_login(
     store = Store(home.login, file)
     login = Login(
         store,
-        build_issuer(settings, settings.issuer, settings.jwks, base),
+        issuer_in(settings, settings.issuer, settings.jwks, base),
         client_id=settings.client_id,
         audience=settings.meant_for,
         scopes=settings.login_scopes,
@@ -198,7 +198,7 @@ def _expiry(loaded: Loaded, file: Path) -> tuple[float, str]:
 
     settings = loaded.settings.identity
     base = loaded.path.parent if loaded.path else Path()
-    issuer, bearer = build_issuer(settings, settings.issuer, settings.jwks, base), in_file(file)
+    issuer, bearer = issuer_in(settings, settings.issuer, settings.jwks, base), in_file(file)
     try:
         bearer.version()
         claims = opened(bearer.read(), issuer.keys, issuer.algorithms, types=ID_TYPES).claims

@@ -113,15 +113,15 @@ def build_identity(
     except ModuleNotFoundError as e:
         raise ConfigError(f"{loaded.path}: identity needs joserfc: pip install 'onrecord[identity]'") from e
     base = loaded.path.parent if loaded.path else Path()
-    issuer = build_issuer(settings, settings.issuer, settings.jwks, base)
+    issuer = issuer_in(settings, settings.issuer, settings.jwks, base)
     identity = Identity(
         account=actor,
         issuer=issuer,
-        call_issuer=build_issuer(settings, settings.call_issuer, settings.call_jwks, base)
+        call_issuer=issuer_in(settings, settings.call_issuer, settings.call_jwks, base)
         if settings.call_issuer
         else issuer,
         audience=settings.meant_for,
-        reading=_reading(loaded),
+        reading=reading_of(loaded),
         bearer=_bearer(home, loaded, environ),
         required=settings.required,
         again_s=settings.keys_max_age_s,
@@ -199,6 +199,11 @@ def roles_of(actor: Actor, loaded: Loaded, keystore: Keystore) -> tuple[str, ...
     return tuple(roles)
 
 
+def issuer_in(settings: IdentitySettings, name: str, place: str, base: Path) -> "Issuer":
+    """Return an issuer of `[identity]`. Nothing is read yet."""
+    return build_issuer(name, place, base, algorithms=settings.algorithms, max_age_s=settings.keys_max_age_s)
+
+
 def _bearer(home: Home, loaded: Loaded, environ: Mapping[str, str]) -> "Bearer | None":
     from onrecord.identity.bearer import in_file, in_memory
 
@@ -213,18 +218,16 @@ def _bearer(home: Home, loaded: Loaded, environ: Mapping[str, str]) -> "Bearer |
     return in_memory(token) if token else in_file(file or Path())
 
 
-def build_issuer(settings: IdentitySettings, name: str, place: str, base: Path) -> "Issuer":
-    """Return an issuer whose keys are at `place`, a URL or a file seen from `base`. Nothing is read yet."""
+def build_issuer(name: str, place: str, base: Path, *, algorithms: tuple[str, ...], max_age_s: float) -> "Issuer":
+    """Return an issuer whose keys are at `place`: a URL, or a file seen from `base`. Needs the extra `identity`."""
     from onrecord.identity.identity import Issuer
     from onrecord.identity.keys import IssuerKeys
 
     remote = "://" in place
     keys = IssuerKeys(
-        lambda: shown_at(place, base)[0],
-        max_age_s=settings.keys_max_age_s,
-        pause_s=_PAUSE_S if remote else _FILE_PAUSE_S,
+        lambda: shown_at(place, base)[0], max_age_s=max_age_s, pause_s=_PAUSE_S if remote else _FILE_PAUSE_S
     )
-    return Issuer(name=name, keys=keys, algorithms=settings.algorithms)
+    return Issuer(name=name, keys=keys, algorithms=algorithms)
 
 
 def shown_at(place: str, base: Path) -> tuple[bytes, str]:
@@ -242,7 +245,8 @@ def _fetched(url: str) -> tuple[bytes, str]:
     return answer.body, answer.date
 
 
-def _reading(loaded: Loaded) -> Reading:
+def reading_of(loaded: Loaded) -> Reading:
+    """Return how the settings say that the claims of a token are to be read."""
     settings = loaded.settings.identity
     return Reading(
         tenant=loaded.settings.tenant,

@@ -2,6 +2,8 @@
 """A service is asked with a signature that it can check, and what it answers is taken for no more than it is."""
 
 import base64
+import hashlib
+import json
 import socket
 import threading
 import time
@@ -14,10 +16,11 @@ from standardwebhooks import Webhook as Checker
 from standardwebhooks import WebhookVerificationError
 from tests.ledger.logs import wait_for
 from tests.proofs.service import SECRET, DecidingService, Reply
+from tests.rules.test_approval import statement
 
 from onrecord.errors import ConfigError
 from onrecord.proofs.sender import Sender, backed_off
-from onrecord.proofs.webhook import PAUSE_S, Heard, Webhook, secrets_in, signed_headers, tokens_in
+from onrecord.proofs.webhook import PAUSE_S, Heard, Webhook, message, secrets_in, signed_headers, tokens_in
 
 pytestmark = pytest.mark.requirement("C5")
 
@@ -42,6 +45,18 @@ def test_the_service_can_check_who_asks_with_a_library_that_we_did_not_write():
         webhook(service.url, OTHER).ask("019a-id", b"{}")
     assert [(headers["webhook-id"], message) for headers, message in service.asked] == [("019a-id", {"data": "é"})] * 2
     assert service.forged == 1
+
+
+def test_the_service_gets_all_that_it_takes_to_show_a_request_and_to_check_it():
+    of = statement(preview_hash=hashlib.sha256(b"view@1\ntool_name: refund\namount = 10").hexdigest())
+    body = json.loads(message(of, ("tool_name: refund", "amount = 10")))
+    data = body["data"]
+    assert (body["type"], body["timestamp"], data["id"]) == ("approval.requested", "1970-01-01T00:00:01+00:00", of.id)
+    fields = {"type": "onrecord approval statement", **data["statement"]}
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()  # as RFC 8785, of what is ASCII
+    assert hashlib.sha256(canonical).hexdigest() == data["digest"] == of.digest()
+    shown = "\n".join(["view@1", *data["view"]]).encode()
+    assert hashlib.sha256(shown).hexdigest() == data["statement"]["preview_hash"]
 
 
 def test_while_a_secret_changes_the_old_one_and_the_new_one_hold():
@@ -156,14 +171,19 @@ class Store:
         self.asked: list[str] = []
         self.taken: list[tuple[str, str]] = []
         self.failed: list[tuple[str, str]] = []
+        self.unsettled: set[str] = set()
         self.held = threading.Event()
         self.held.set()
         self.sender = Sender(
             self.ask,
             is_open=lambda approval_id: approval_id in self.open,
-            take=lambda *taken: self.taken.append(taken),
+            take=self.take,
             fail=lambda *failed: self.failed.append(failed),
         )
+
+    def take(self, approval_id, token):
+        self.taken.append((approval_id, token))
+        return token not in self.unsettled
 
     def ask(self, approval_id, _body):
         self.asked.append(approval_id)
@@ -190,6 +210,30 @@ def test_what_a_service_says_again_is_taken_once():
     store = Store(Heard(tokens=(TOKEN,), again_s=0.01), Heard(tokens=(TOKEN, f"{TOKEN}2"), again_s=0.01))
     store.run("a")
     assert store.taken == [("a", TOKEN), ("a", f"{TOKEN}2")]
+
+
+def test_what_could_not_be_taken_is_brought_again():
+    store = Store(*[Heard(tokens=(TOKEN,), again_s=0.01)] * 3)
+    store.unsettled = {TOKEN}
+    store.run("a")
+    assert store.taken == [("a", TOKEN)] * 3
+
+
+def test_a_service_that_sends_decisions_without_end_is_asked_no_more():
+    store = Store(
+        *[Heard(tokens=tuple(f"{TOKEN}{n}" for n in range(m, m + 16)), again_s=0.0) for m in range(0, 99, 16)]
+    )
+    store.run("a")
+    assert (len(store.asked), len(store.taken)) == (4, 64)
+
+
+def test_a_request_that_is_asked_about_is_not_asked_about_twice():
+    store = Store(Heard(again_s=0.01), Heard())
+    store.held.clear()
+    store.run("a", "a", "a")
+    assert store.asked == ["a", "a"]
+    store.run("a")
+    assert store.asked == ["a"] * 3
 
 
 def test_what_is_decided_elsewhere_is_not_asked_about_any_more():

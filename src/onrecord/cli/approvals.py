@@ -39,16 +39,16 @@ def list(options: Namespace) -> int:  # noqa: A001  # as the action is called
         say(f"{approval_id} is not what was written; it does not count, and is asked for again")
     if not found and not options.json:
         say("nothing waits for an approval")
-    return 1 if any(_state(kept) in _WAITS for kept in found) else 0
+    return 1 if any(state_of(kept) in _WAITS for kept in found) else 0
 
 
 def show(options: Namespace) -> int:
     """Show one request: the view, its hash, the terms and the votes."""
     home = home_folder()
     load(home, options.config)
-    kept = _found(Approvals(home, open_digest_key(home)), options.id)
+    kept = request_of(Approvals(home, open_digest_key(home)), options.id)
     accessed(home, "approvals", which=kept.statement.id)
-    _print(kept, as_json=options.json)
+    print_request(kept, as_json=options.json)
     return 0
 
 
@@ -66,10 +66,10 @@ def _decide(options: Namespace, choice: Choice) -> int:
     home = home_folder()
     loaded = load(home, options.config)
     digest_key = open_digest_key(home)
-    kept = _found(Approvals(home, digest_key), options.id)
-    _check_view(kept)
+    kept = request_of(Approvals(home, digest_key), options.id)
+    check_view(kept)
     if not options.json:
-        _print(kept, as_json=False)
+        print_request(kept, as_json=False)
     if not options.yes:
         _confirm(kept.statement.id, choice)
     try:
@@ -85,13 +85,13 @@ def _decide(options: Namespace, choice: Choice) -> int:
         except VoteRefused as e:
             raise CommandError(f"not {choice}: {e}", 1) from e
     if options.json:
-        print_json(_facts(kept))
+        print_json(facts_of(kept))
     else:
-        put(f"{choice}; the request is {_state(kept)} now")
+        put(f"{choice}; the request is {state_of(kept)} now")
     return 0
 
 
-def _found(store: Approvals, begins: str) -> Kept:
+def request_of(store: Approvals, begins: str) -> Kept:
     """Return the one request whose id begins so. Raises CommandError."""
     found, broken = store.all()
     if any(one.startswith(begins) for one in broken):
@@ -103,7 +103,7 @@ def _found(store: Approvals, begins: str) -> Kept:
     return same[0]
 
 
-def _check_view(kept: Kept) -> None:
+def check_view(kept: Kept) -> None:
     """Raise OnRecordError where what is shown is not what was asked."""
     shown = View(lines=kept.view, fields=kept.fields, hidden=kept.hidden, version=kept.statement.prompt_version)
     if shown.hash() != kept.statement.preview_hash:
@@ -120,33 +120,33 @@ def _confirm(approval_id: str, choice: Choice) -> None:
         raise CommandError("that is not how the id ends; nothing was decided", 1)
 
 
-def _state(kept: Kept) -> str:
+def state_of(kept: Kept) -> str:
     return "used" if kept.redeemed else approval.standing(kept.statement, kept.cast, now_us())
 
 
 def _print_row(kept: Kept, *, as_json: bool) -> None:
     if as_json:
-        print_json(_facts(kept))
+        print_json(facts_of(kept))
         return
     of = kept.statement
     yes = sum(vote.decision == "approved" for vote in kept.cast)
     left_s = max(0, of.expires_us - now_us()) // 1_000_000
     put(
-        f"{of.id}  {_state(kept):<9}  tier {of.tier}  {of.server}/{of.name}  by {of.requester or 'a workload'}"
+        f"{of.id}  {state_of(kept):<9}  tier {of.tier}  {of.server}/{of.name}  by {of.requester or 'a workload'}"
         f"  {yes} of {of.quorum}  {left_s // 60} min left"
     )
 
 
-def _print(kept: Kept, *, as_json: bool) -> None:
+def print_request(kept: Kept, *, as_json: bool) -> None:
     if as_json:
-        print_json(_facts(kept) | {"view": kept.view})
+        print_json(facts_of(kept) | {"view": kept.view})
         return
     of = kept.statement
     for line in kept.view:
         put(line)
     put(f"view SHA-256 {of.preview_hash}")
     put(f"statement SHA-256 {of.digest()}")
-    put(f"approval {of.id}: {_state(kept)}, until {_clock(of.expires_us)}")
+    put(f"approval {of.id}: {state_of(kept)}, until {_clock(of.expires_us)}")
     put(f"needs {_needs(kept)}")
     for vote in kept.cast:
         own = "" if approval.is_independent(of, vote) else ", not independently"
@@ -165,10 +165,10 @@ def _needs(kept: Kept) -> str:
     return "; ".join([*parts, f"decided by {' or '.join(of.channels)}"])
 
 
-def _facts(kept: Kept) -> dict[str, object]:
+def facts_of(kept: Kept) -> dict[str, object]:
     of = kept.statement
     return {
-        "state": _state(kept),
+        "state": state_of(kept),
         "digest": of.digest(),
         "statement": of,
         "hidden": kept.hidden,

@@ -4,6 +4,7 @@
 import argparse
 from pathlib import Path
 
+from onrecord.cli.proofs_options import add_assertion, add_proofs
 from onrecord.cli.verbs import Verbs, verb
 
 
@@ -19,6 +20,7 @@ def add_approvals(verbs: Verbs) -> None:
         each.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
         each.add_argument("--json", action="store_true")
     shown.add_argument("id", metavar="ID", help="of the request, or how it begins")
+    add_proofs(actions)
 
 
 _DECISIONS = (
@@ -34,5 +36,7 @@ def _deciding(actions: Verbs, name: str, about: str) -> argparse.ArgumentParser:
         "On a terminal, the end of the id is asked for. Exit code 1: the decision does not count, and why is said."
     )
     parser.add_argument("id", metavar="ID", help="of the request, or how it begins")
+    if name == "approve":
+        add_assertion(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask; for scripts")
     return parser

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from onrecord.cli import streams
 from onrecord.cli.approvals_options import add_approvals
+from onrecord.cli.authenticators_options import add_authenticators
 from onrecord.cli.policy_options import add_policy
 from onrecord.cli.terminal import Parser, say
 from onrecord.cli.tools_options import add_options
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         add(verbs)
     add_policy(verbs, _verb)
     add_approvals(verbs)
+    add_authenticators(verbs)
     return parser
 
 

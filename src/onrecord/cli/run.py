@@ -15,6 +15,7 @@ from onrecord.ledger.place import Home
 from onrecord.ledger.soundness import Unsound, is_quick
 from onrecord.ledger.whereabouts import way_of
 from onrecord.people import forget_tokens
+from onrecord.proving import WEBHOOK_KEY, attach_webhook
 from onrecord.settings import Loaded, home_folder, load
 
 # Programs that start the server that their arguments name.
@@ -33,8 +34,9 @@ def run(options: Namespace) -> int:
     _stop_unless_sound(home, loaded, despite=options.despite_verdict)
     try:
         recorder, actor = build_recorder(home, loaded, say, asked_over=0)
+        attach_webhook(home, loaded, recorder, say)
         # the server inherits what is there, and a token is none of its business
-        forget_tokens(loaded.settings.policy.spicedb.token_env)
+        forget_tokens(loaded.settings.policy.spicedb.token_env, WEBHOOK_KEY)
         server = stdio.Server(command)
     except LedgerError as e:
         raise KeyFileError(f"the home {home.path} cannot be used: {e}") from e

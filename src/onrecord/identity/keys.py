@@ -25,6 +25,11 @@ MAX_KEYS = 100  # of one issuer; a large one shows some ten
 MAX_KEY_ID = 200  # characters
 _RSA_CHARS = (342, 1366)  # base64url of a modulus of 2048 bits (RFC 7518, 3.3) to 8192
 
+
+class KeysAway(NotAuthenticated):
+    """The keys cannot be had now, so nobody can tell whether the token holds; a later try may succeed."""
+
+
 PublicKey = RSAKey | ECKey | OKPKey
 
 _KINDS: Mapping[str, tuple[type[RSAKey] | type[ECKey] | type[OKPKey], tuple[str, ...]]] = {
@@ -88,7 +93,7 @@ class IssuerKeys:
                 self._tried_at = self._clock()
                 Thread(target=self._renew_unasked, name="onrecord-keys", daemon=True).start()
             if (age_s := self._age_s()) is None or age_s >= self._max_age_s:
-                raise NotAuthenticated(f"the issuer's keys cannot be had: {self._why or 'they are being read'}")
+                raise KeysAway(f"the issuer's keys cannot be had: {self._why or 'they are being read'}")
             found = self._fitting(key_id, algorithm)
             if not found and not self._paused():
                 self._renew()

@@ -17,6 +17,7 @@ from threading import Condition, Thread
 from onrecord.proofs.webhook import Heard
 
 MOST = 1_000  # requests at a time, as many as the store takes
+MOST_DECISIONS = 64  # on one of them; who has sent so many is asked no more
 LONGEST_PAUSE_S = 60.0  # of a service that cannot be reached
 
 
@@ -39,14 +40,15 @@ class Sender:
         ask: Callable[[str, bytes], Heard],
         *,
         is_open: Callable[[str], bool],
-        take: Callable[[str, str], None],
+        take: Callable[[str, str], bool],
         fail: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_open` says whether an approval still waits for a decision; `take` gets its id and a signed decision.
+        """`is_open` says whether an approval still waits for a decision.
 
-        `fail` gets the id, and why it could not be asked about, once for each request. None of the three may raise,
-        and each may take its time. `clock` counts seconds and never goes back.
+        `take` gets its id and a signed decision, and says whether that is settled; what isn't is brought again. `fail`
+        gets the id, and why it could not be asked about, once for each request. None of the three may raise, and each
+        may take its time. `clock` counts seconds and never goes back.
         """
         self._ask = ask
         self._is_open = is_open
@@ -56,14 +58,16 @@ class Sender:
         self._changed = Condition()
         self._due: list[tuple[float, int, _Asked]] = []
         self._order = itertools.count()
+        self._ids: set[str] = set()
         self._runs = False
         self._closed = False
 
     def put(self, approval_id: str, body: bytes) -> None:
-        """Begin to ask about an approval. Returns at once."""
+        """Begin to ask about an approval, unless that is done already. Returns at once."""
         with self._changed:
-            if self._closed or len(self._due) >= MOST:
+            if self._closed or approval_id in self._ids or len(self._ids) >= MOST:
                 return
+            self._ids.add(approval_id)
             self._push(_Asked(approval_id=approval_id, body=body), 0.0)
             if not self._runs:
                 self._runs = True
@@ -84,7 +88,9 @@ class Sender:
         while (asked := self._next()) is not None:
             pause_s = self._once(asked)
             with self._changed:
-                if pause_s is not None and not self._closed:
+                if pause_s is None or self._closed:
+                    self._ids.discard(asked.approval_id)
+                else:
                     self._push(asked, pause_s)
 
     def _next(self) -> _Asked | None:
@@ -104,13 +110,12 @@ class Sender:
             return None
         heard = self._ask(asked.approval_id, asked.body)
         for token in heard.tokens:
-            if token not in asked.seen:  # it may well say again what it has said
-                asked.seen.add(token)
-                self._take(asked.approval_id, token)
+            if token not in asked.seen and self._take(asked.approval_id, token):
+                asked.seen.add(token)  # it may well say again what it has said
         if heard.why and not asked.told:
             asked.told = True
             self._fail(asked.approval_id, heard.why)
-        if heard.again_s is None or len(asked.seen) > MOST:
+        if heard.again_s is None or len(asked.seen) >= MOST_DECISIONS:
             return None
         asked.failed = asked.failed + 1 if heard.why else 0
         return backed_off(heard.again_s, asked.failed)

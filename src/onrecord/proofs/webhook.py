@@ -16,10 +16,14 @@ import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+import msgspec
 
 from onrecord.errors import ConfigError, NotAnchored
 from onrecord.ledger.post import Answer, check_url, post
+from onrecord.rules.approval import Statement
 
 PREFIX = "whsec_"
 PAUSE_S = 5.0  # between two questions, where the service names no other
@@ -63,6 +67,17 @@ class Webhook:
         except ConfigError as e:
             return Heard(why=str(e))
         return _heard(answer, self._clock())
+
+
+def message(statement: Statement, view: Sequence[str]) -> bytes:
+    """Return what a service is sent about a request: all that it takes to show it, and to check it.
+
+    `digest` is the SHA-256 of `statement` in the form of RFC 8785, with `type` "onrecord approval statement" beside its
+    members; `preview_hash` in it is that of the lines of `view` behind its version, with a line feed between them.
+    """
+    at = datetime.fromtimestamp(statement.requested_us / 1e6, UTC).isoformat(timespec="seconds")
+    data = {"id": statement.id, "digest": statement.digest(), "statement": statement, "view": tuple(view)}
+    return msgspec.json.encode({"type": "approval.requested", "timestamp": at, "data": data})
 
 
 def secrets_in(text: str) -> tuple[bytes, ...]:
