@@ -298,8 +298,13 @@ def build_policy(loaded: Loaded) -> Policy | None:
     engine, settings = build_engine(loaded), loaded.settings.policy
     if engine is None:
         return None
-    enforce = settings.mode == "enforce"
-    return Policy(engine, enforce=enforce, deadline_ns=settings.timeout_ns, clock=time.monotonic_ns)
+    return Policy(
+        engine,
+        enforce=settings.mode == "enforce",
+        deadline_ns=settings.timeout_ns,
+        clock=time.monotonic_ns,
+        elsewhere=settings.engine != "cedar",
+    )
 
 
 def build_engine(loaded: Loaded, folder: Path | None = None) -> Engine | None:

@@ -92,6 +92,7 @@ class Guard:
         """
         self.approving = approving
         self._closing = Closing(writer, redactor, self.new_id)
+        self.decides_elsewhere = policy is not None and policy.elsewhere  # so `begin` may take a while
         self._policy = policy
         self._screen = screen
         self._identity = identity

@@ -114,6 +114,17 @@ class Conversation:
             transport=known.transport,
         )
 
+    def claims(self) -> dict[str, str]:
+        """Return what the two ends say of themselves."""
+        known = self.connection
+        return {
+            "client_name": known.client_name,
+            "client_version": known.client_version,
+            "server_name": known.server_name,
+            "server_version": known.server_version,
+            "protocol_version": known.protocol_version,
+        }
+
     def _learn(self, side: str, claims: protocol.Claims) -> None:
         known = self.connection
         if claims.name and side == "client":

@@ -6,34 +6,37 @@ ours. A call goes through the guard on its way in and its result on the way out;
 client there is nothing but JSON-RPC. Nothing is ever sent to the server that the client did not
 send, so a server that locks its protocol era on the first request locks the client's.
 
-Several threads may be in here: one for each direction, those of the outboxes, and the one that sweeps.
+Several threads may be in here: one for each direction, those of the outboxes, the one that sweeps, one that looks at
+what waits for an approval, and those in which a policy elsewhere is asked.
 This file opens no file and starts no process.
 """
 
 import time
 from collections.abc import Callable
 from threading import Lock
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from onrecord.approving import Look
 from onrecord.doors import going, protocol, wire
 from onrecord.doors.conversation import Conversation
+from onrecord.doors.deciding import Deciding, Key
 from onrecord.doors.definitions import told
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.sides import Asked, Open, Side
 from onrecord.doors.waiting import Wait, Waiting
 from onrecord.doors.wire import Notification, Request, Response
 from onrecord.errors import EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
-from onrecord.event.call import Outcome, RequestId, Result
+from onrecord.event.call import Call, Outcome, RequestId, Result
+from onrecord.event.event import ResultStatus
 from onrecord.guard import Guard
 from onrecord.permits import Held, Permit, Refusal
 from onrecord.recorder import Alarm
 from onrecord.rules.definitions import Change
 from onrecord.rules.redact import Redactor
 
-GRACE_S = 2.0  # how long a cancelled call may still answer before it is closed as cancelled
-REMEMBERED = 1_000  # closed calls whose late answers are still recognised
+_Begun: TypeAlias = Permit | Refusal | Held | bytes  # the last is the answer to a call that was not let in
 
 
 class Relay:
@@ -69,6 +72,7 @@ class Relay:
         self._server = Side("server_to_client", asker=to_server, answerer=to_client)
         self._opened = False
         self._waiting = Waiting[Asked](self, failed)
+        self._deciding = Deciding[_Begun](failed)
         self.calls = 0
 
     # client to server
@@ -99,7 +103,8 @@ class Relay:
             self._opened = True
             self._note_connection("open")
         with self._lock:
-            waits = ("client_to_server", request.id) in self._waiting
+            key: Key = ("client_to_server", request.id)
+            waits = key in self._waiting or key in self._deciding
             if waits or request.id in self._client.calls or request.id in self._client.quiet:
                 raise MessageRefused("a request with this id is still open", wire.AMBIGUOUS)
         self._take_request(request, line, self._client)
@@ -148,27 +153,43 @@ class Relay:
             return
         with self._lock:  # what a server asks belongs to one of the calls that it works on, and nobody says to which
             within = [call.permit for call in self._client.calls.values()] if side is self._server else []
-        try:
-            permit = self._guard.begin(self._conversation.call(request, len(line), side.direction), within)
-        except NotAuthenticated as e:
-            side.asker.send(wire.error_line(request.id, wire.NOT_AUTHENTICATED, f"not run: {e}"))
-            return
-        except NotRecorded as e:
-            side.asker.send(wire.error_line(request.id, wire.NOT_RECORDED, str(e)))
-            return
+        call = self._conversation.call(request, len(line), side.direction)
         asked = Asked(request, onward, len(line), side)
-        if isinstance(permit, Refusal):
-            self._answer(permit, asked)
-        elif isinstance(permit, Held):
-            self._hold(permit, asked)
-        else:
-            self._open(permit, asked)
+        if not self._guard.decides_elsewhere:
+            self._begun(self._begin(call, within, request), asked)
+            return
+        key: Key = (side.direction, request.id)
+        begin = lambda: self._begin(call, within, request)  # noqa: E731
+        self._deciding.run(key, begin, lambda given, ended_as: self._begun(given, asked, ended_as))
 
-    def _answer(self, refusal: Refusal, asked: Asked) -> None:
+    def _begin(self, call: Call, within: list[Permit], request: Request) -> _Begun:
+        try:
+            return self._guard.begin(call, within)
+        except NotAuthenticated as e:
+            return wire.error_line(request.id, wire.NOT_AUTHENTICATED, f"not run: {e}")
+        except NotRecorded as e:
+            return wire.error_line(request.id, wire.NOT_RECORDED, str(e))
+
+    def _begun(self, given: _Begun, asked: Asked, ended_as: ResultStatus = "") -> None:
+        """Go on with a call that was decided on; `ended_as` is what has come of it meanwhile."""
+        elsewhere = self._guard.decides_elsewhere  # then nothing may wait here
+        if isinstance(given, Permit) and ended_as:
+            self._end(given, ended_as, "not_forwarded")
+        elif isinstance(given, Held) and ended_as:
+            self._guard.abandon(given, ended_as, "approval_pending", "")
+        elif isinstance(given, Permit):
+            self._open(given, asked, at_once=not elsewhere)
+        elif isinstance(given, Held):
+            self._hold(given, asked)
+        elif isinstance(given, Refusal) and not ended_as:
+            self._answer(given, asked, at_once=not elsewhere)
+        elif isinstance(given, bytes) and not ended_as:
+            asked.side.asker.send((lambda: given) if elsewhere else given)
+
+    def _answer(self, refusal: Refusal, asked: Asked, *, at_once: bool = True) -> None:
         request = asked.request
-        asked.side.asker.send(
-            going.refused(refusal, request) if refusal.settled else lambda: going.refused(refusal, request)
-        )
+        now = at_once and refusal.settled
+        asked.side.asker.send(going.refused(refusal, request) if now else lambda: going.refused(refusal, request))
 
     def _open(self, permit: Permit, asked: Asked, *, at_once: bool = True) -> None:
         """Make a call: forward it as soon as its record is durable, and wait for its answer."""
@@ -236,7 +257,8 @@ class Relay:
             self._answer(refusal, wait.what)
 
     def client_gone(self) -> None:
-        """End the waiting: nobody is there to be answered. What was asked for stands, for the same call again."""
+        """End the waiting, once all is decided on: nobody is there to be answered. What was asked for stands."""
+        self._deciding.drain()
         for wait in self._waiting.close("cancelled"):
             self._give_up(wait, "cancelled")
 
@@ -293,7 +315,9 @@ class Relay:
         """Close the calls that were cancelled, or that nobody answered in time."""
         now = time.monotonic()
         for side in (self._client, self._server):
-            for call in self._take_due(side, now):
+            with self._lock:
+                due = side.take_due(now)
+            for call in due:
                 if call.cancelled_at is not None:
                     self._end(call.permit, "timed_out" if call.timed_out else "cancelled", "")
                     continue
@@ -301,22 +325,9 @@ class Relay:
                 text = f"no answer within {self._call_timeout_s:g} s; the call may still be running, do not retry"
                 side.asker.send(wire.error_line(call.request.id, wire.TIMED_OUT, text))
 
-    def _take_due(self, side: Side, now: float) -> list[Open]:
-        with self._lock:
-            due = [
-                call
-                for call in side.calls.values()
-                if now > call.expires or (call.cancelled_at is not None and now > call.cancelled_at + GRACE_S)
-            ]
-            for call in due:
-                call.answered = call.cancelled_at is None
-                side.closed[call.request.id] = side.calls.pop(call.request.id)
-                if len(side.closed) > REMEMBERED:
-                    side.closed.popitem(last=False)
-        return due
-
     def finish(self, why: str) -> None:
         """Close every call that is still open, and tell the client `why` no answer will come."""
+        self._deciding.drain("cancelled")
         for wait in self._waiting.close("cancelled"):
             self._give_up(wait, "cancelled")
             wait.what.side.asker.send(wire.error_line(wait.request_id, wire.SERVER_GONE, "not run: the server is gone"))
@@ -344,6 +355,8 @@ class Relay:
         said = reason.casefold() if isinstance(reason, str) else ""
         timed_out = "timed out" in said or "timeout" in said
         status: Outcome = "timed_out" if timed_out else "cancelled"
+        if self._deciding.cancel(side.direction, request_id, status):
+            return True
         waited, wait = self._waiting.take(side.direction, request_id, status)
         if wait is not None:
             self._give_up(wait, status)
@@ -357,11 +370,8 @@ class Relay:
     def _note_progress(self, notification: Notification) -> None:
         if notification.method != "notifications/progress":
             return
-        token = notification.params.get("progressToken")
         with self._lock:
-            for call in self._client.calls.values():
-                if token is not None and protocol.meta_of(call.request.params).get("progressToken") == token:
-                    call.expires = time.monotonic() + self._call_timeout_s
+            self._client.extend(notification.params.get("progressToken"), time.monotonic() + self._call_timeout_s)
 
     def _hear_server(self, request: Request, response: Response) -> None:
         self._note_changes(self._conversation.hear_server(request, response))
@@ -376,13 +386,6 @@ class Relay:
                 self._alarm(replace(event, event_type="security", action=alarm), outside)
 
     def _note_connection(self, action: str) -> None:
-        known = self._conversation.connection
         event = replace(self._conversation.base(), event_type="connection", action=action)
-        said = {
-            "client_name": known.client_name,
-            "client_version": known.client_version,
-            "server_name": known.server_name,
-            "server_version": known.server_version,
-            "protocol_version": known.protocol_version,
-        }
+        said = self._conversation.claims()
         self._guard.note(self._redactor.fact(event, {key: text for key, text in said.items() if text}))

@@ -4,10 +4,14 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from onrecord.doors import protocol
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.wire import Request
 from onrecord.event.call import Direction, RequestId
 from onrecord.permits import Permit
+
+GRACE_S = 2.0  # how long a cancelled call may still answer before it is closed as cancelled
+REMEMBERED = 1_000  # closed calls whose late answers are still recognised
 
 
 @dataclass(slots=True)
@@ -32,6 +36,26 @@ class Side:
     calls: dict[RequestId, Open] = field(default_factory=dict[RequestId, Open])
     quiet: dict[RequestId, Request] = field(default_factory=dict[RequestId, Request])
     closed: OrderedDict[RequestId, Open] = field(default_factory=OrderedDict[RequestId, Open])
+
+    def extend(self, token: object, expires: float) -> None:
+        """Give the calls of which `token` reports progress until `expires`."""
+        for call in self.calls.values():
+            if token is not None and protocol.meta_of(call.request.params).get("progressToken") == token:
+                call.expires = expires
+
+    def take_due(self, now: float) -> list[Open]:
+        """Return the calls that were cancelled, or that nobody answered in time; they are closed from now on."""
+        due = [
+            call
+            for call in self.calls.values()
+            if now > call.expires or (call.cancelled_at is not None and now > call.cancelled_at + GRACE_S)
+        ]
+        for call in due:
+            call.answered = call.cancelled_at is None
+            self.closed[call.request.id] = self.calls.pop(call.request.id)
+            if len(self.closed) > REMEMBERED:
+                self.closed.popitem(last=False)
+        return due
 
 
 @dataclass(frozen=True, slots=True)

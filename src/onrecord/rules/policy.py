@@ -198,8 +198,14 @@ class Engine(Protocol):
 class Policy:
     """An engine, and what its verdicts mean: they hold, or are only watched."""
 
-    def __init__(self, engine: Engine, *, enforce: bool, deadline_ns: int, clock: Callable[[], int]) -> None:
-        """`clock` counts nanoseconds. A verdict that takes longer than `deadline_ns` is none."""
+    def __init__(
+        self, engine: Engine, *, enforce: bool, deadline_ns: int, clock: Callable[[], int], elsewhere: bool = False
+    ) -> None:
+        """`clock` counts nanoseconds. A verdict that takes longer than `deadline_ns` is none.
+
+        `elsewhere`: the engine is not in this process, so that asking it takes a while.
+        """
+        self.elsewhere = elsewhere
         self._engine = engine
         self._enforce = enforce
         self._deadline_ns = deadline_ns
