@@ -193,6 +193,22 @@ class Pins:
         refused = rules.refusal(of, pin.listed.flags, changed=self._changed, flagged=self._flagged)
         return believed(Definition(name=name, digest=""), of, pin, refused)
 
+    def known(self, server: str, name: str) -> Definition | None:
+        """Return what is kept of the definition that a tool was last listed with: all but its schemas."""
+        pin = self._book(server).pins.get(self._key_of(name))
+        version = None if pin is None else rules.current(pin)
+        if version is None:
+            return None
+        hint = version.said.get("/annotations/readOnlyHint")
+        kept = Definition(
+            name=name,
+            digest=version.digest,
+            rest=version.rest,
+            read_only=None if hint is None else hint == "true",
+            destructive=True if version.destructive else None,
+        )
+        return self.standing(server, kept)
+
     def flags(self, server: str, definition: Definition) -> tuple[str, ...]:
         """Return the flags of a definition that no person has accepted."""
         pin = self._book(server).pins.get(self._key_of(definition.name))

@@ -68,6 +68,7 @@ def test_people_get_lines_and_no_policy_is_said(tmp_path):
     ended = onrecord(tmp_path, "policy", "check", str(tmp_path / "call.json"))
     assert ended.stdout.startswith(
         "decision   allow\nreason     permitted by team.cedar#low (harmless)\ntier       2 medium\n"
+        "tool       definition unknown, arguments unchecked\n"
     )
 
 
@@ -294,3 +295,41 @@ def test_a_replay_does_not_take_for_absent_what_was_not_recorded(tmp_path):
     configured(tmp_path, SMALL.replace("MOST", "100.0"), more=reading("medium"))
 
     assert json.loads(onrecord(tmp_path, "policy", "replay", "--json").stdout)["withheld"] == 1
+
+
+def test_a_check_knows_the_definition_that_is_pinned_and_the_schema_of_a_listing(tmp_path):
+    configured(tmp_path, POLICY.replace("context.tier <= 2", 'context.tier <= 1 && context.definition == "pinned"'))
+    at = ("--server-id", "scripted")
+    assert checked(tmp_path, calling("login"), *at)[0] == 1
+    with Session(tmp_path) as session:
+        listing = session.ask("tools/list")
+        session.end()
+
+    code, said = checked(tmp_path, calling("login"), *at)
+    assert (code, said["question"]["context"]["definition"]) == (0, "pinned")
+    assert checked(tmp_path, calling("erase"), *at)[1]["question"]["context"]["tier"] == 3
+
+    (tmp_path / "tools.json").write_text(json.dumps(listing))
+    with_schema = (*at, "--tools", str(tmp_path / "tools.json"))
+    code, said = checked(tmp_path, calling("login", user=3), *with_schema)
+    assert (code, said["policy_id"]) == (1, "arguments")
+    assert said["safe_reason"].endswith("at /user")
+    assert checked(tmp_path, calling("login", user="ann"), *with_schema)[0] == 0
+
+    (tmp_path / "tools.json").write_text(json.dumps(listing).replace('"sensitive": true', '"sensitive": false'))
+    code, said = checked(tmp_path, calling("login"), *with_schema)
+    assert (code, said["question"]["context"]["definition"]) == (1, "changed")
+
+    (tmp_path / "bad.json").write_text("[")
+    code, told = checked(tmp_path, calling("login"), *at, "--tools", str(tmp_path / "bad.json"))
+    assert (code, len(told.splitlines())) == (2, 1)
+
+
+def test_who_asks_and_what_was_seen_before_can_be_said(tmp_path):
+    only = "permit (principal is MCP::Workload, action, resource) when {"
+    configured(tmp_path, only + ' principal.roles.contains("ops") && !context.tainted_by.contains("instruction") };')
+    told = ("--kind", "workload", "--user", "u_1", "--role", "ops")
+
+    assert checked(tmp_path, calling("echo"), *told)[0] == 0
+    assert checked(tmp_path, calling("echo"), *told, "--tainted-by", "instruction")[0] == 1
+    assert checked(tmp_path, calling("echo"), "--user", "u_1", "--role", "ops")[0] == 1

@@ -19,15 +19,20 @@ from onrecord.cli.accessed import accessed
 from onrecord.cli.inputs import opened
 from onrecord.cli.read import events_of, log_of
 from onrecord.cli.terminal import print_json, put, say
-from onrecord.config import build_engine
-from onrecord.doors import wire
+from onrecord.config import build_engine, build_pins, build_redactor
+from onrecord.doors import protocol, wire
 from onrecord.doors.conversation import Conversation
+from onrecord.doors.definitions import Definitions
 from onrecord.errors import ConfigError, MessageRefused, NotVerified, OnRecordError
-from onrecord.event.call import Actor, Json, Raw
+from onrecord.event.call import Actor, Call, Definition, Json, Raw
 from onrecord.event.event import Event
 from onrecord.event.schema import read_event
+from onrecord.ledger.keys import open_digest_key
+from onrecord.rules.arguments import exceeded_in
 from onrecord.rules.asked_again import is_asked, question_again
 from onrecord.rules.classify import Manifest, classify
+from onrecord.rules.definitions import by_definition
+from onrecord.rules.fitting import Fitting
 from onrecord.rules.policy import Engine, Policy, Question, Verdict, authzen
 from onrecord.rules.question import question_of
 from onrecord.rules.treated_again import Again, treated_again
@@ -47,12 +52,22 @@ _NOT_TOLD = ("withheld", "not_known", "undecided")
 _NEVER_LATE_NS = 10**18  # a person waits here, no call
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is asked about a call; why it must not run whatever the policy says; and where its arguments do not fit."""
+
+    question: Question
+    refused: Verdict | None = None
+    unfit: tuple[str, ...] = ()
+
+
 def check(options: Namespace) -> int:
     """Print what the policy decides on one call; return 0 where it may run."""
     loaded = load(home_folder(), options.config)
     policy = _policy(_engine(loaded))
-    question = _question(_read(options.call), options, loaded)
-    verdict = policy.decide(question)  # from here on the version is that of what decided
+    asked = _asked(_read(options.call), options, loaded)
+    question = asked.question
+    verdict = asked.refused or policy.decide(question, asked.unfit)  # from here on the version is that of what decided
     if options.json:
         print_json({**_told(verdict), "policy_version": policy.version, "question": authzen(question)})
     else:
@@ -61,6 +76,7 @@ def check(options: Namespace) -> int:
         if verdict.safe:
             put(f"caller     {verdict.safe}")
         put(f"tier       {question.context.tier} {question.context.classification}")
+        put(f"tool       definition {question.context.definition}, arguments {question.context.arguments_valid}")
         put(f"policy     {policy.version}")
     return 1 if verdict.refuses else 0
 
@@ -101,7 +117,7 @@ def _read(name: str) -> bytes:
     return data.strip()
 
 
-def _question(data: bytes, options: Namespace, loaded: Loaded) -> Question:
+def _asked(data: bytes, options: Namespace, loaded: Loaded) -> _Asked:
     """Return what is asked about a request, or about an attempt on the record."""
     try:
         value = msgspec.json.decode(data)
@@ -111,7 +127,7 @@ def _question(data: bytes, options: Namespace, loaded: Loaded) -> Question:
         raise OnRecordError(f"{options.call}: is no JSON object; give a request, or an attempt from the record")
     fields = cast(dict[str, object], value)
     if "event_type" in fields:
-        return _of_attempt(data, options.call)
+        return _Asked(question=_of_attempt(data, options.call))
     if not isinstance(fields.get("method"), str):
         raise OnRecordError(f'{options.call}: has neither "method" nor "event_type": it is no request, and no event')
     try:
@@ -122,15 +138,56 @@ def _question(data: bytes, options: Namespace, loaded: Loaded) -> Question:
         raise OnRecordError(f"{options.call}: is no request")
     tenant = loaded.settings.tenant if options.tenant is None else options.tenant
     actor = Actor(
-        user_id=options.user,
+        user_id="" if options.kind == "workload" else options.user,
+        agent_id=options.user if options.kind == "workload" else "",
         tenant_id=tenant,
         identity_assurance=options.assurance,
+        principal_type=options.kind,
         scopes=tuple(options.scope),
         subject=Raw(options.subject or None),
+        roles=tuple(options.role),
     )
     call = Conversation(actor, options.server_id, "stdio", str).call(message, len(data), "client_to_server")
+    call = _defined(call, options, loaded)
     treatment = classify(call, loaded.settings.tool)
-    return question_of(call, treatment, Event(scope_required=treatment.scope, scope_present=actor.scopes))
+    fit = Fitting().of(call)
+    base = Event(
+        scope_required=treatment.scope,
+        scope_present=actor.scopes,
+        roles_present=actor.roles,
+        approver_roles=treatment.approver_roles,
+        limits_exceeded=exceeded_in(call, treatment.limits),
+        arguments_valid=fit.valid,
+        suspicious_signals=call.signals,
+        suspicious_before=("",) if options.tainted_by else (),
+        tainted_by=tuple(sorted(set(options.tainted_by))),
+    )
+    return _Asked(question=question_of(call, treatment, base), refused=by_definition(call), unfit=fit.places)
+
+
+def _defined(call: Call, options: Namespace, loaded: Loaded) -> Call:
+    """Return `call` with what is known of its tool: as it was pinned, or as a given listing has it."""
+    home = home_folder()
+    if call.event_type != "tool_call":
+        return call
+    listed = _listed(options.tools, call.name) if options.tools else None
+    if not home.pins.is_dir():
+        return replace(call, definition=None if listed is None else replace(listed, standing="unpinned"))
+    digest_key = open_digest_key(home)
+    pins = build_pins(home, loaded, digest_key, build_redactor(digest_key, loaded))
+    known = pins.known(options.server_id, call.name) if listed is None else pins.standing(options.server_id, listed)
+    signals = Definitions(pins, options.server_id).signals(call.method, call.name, known)
+    return replace(call, definition=known, signals=signals)
+
+
+def _listed(file: Path, name: str) -> Definition | None:
+    """Return the definition of a tool in a file that holds a listing, as a server answers `tools/list`."""
+    try:
+        said = msgspec.json.decode(_read(str(file)), type=dict[str, object])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as e:
+        raise OnRecordError(f"{file}: is no JSON object: {e}") from e
+    listing = cast(Json, said.get("result", said))
+    return next((one for one in protocol.definitions_in(listing) if one.name == name), None)
 
 
 def _of_attempt(data: bytes, name: str) -> Question:

@@ -24,7 +24,8 @@ def add_policy(verbs: _Verbs, add: Add) -> None:
     check.description = (
         "CALL is a file of JSON, or - for standard input: a request as a client sends it, or an attempt as it is on "
         "the record. Exit code 0: it may run. 1: it may not, or needs an approval. 2: it could not be told. Nothing is "
-        "recorded, and nothing is called. The annotations of a tool are not known here: say its tier in onrecord.toml."
+        "recorded, and nothing is called. Of a tool its pinned definition is known, but for its schemas, which --tools "
+        "gives."
     )
     check.add_argument("call", metavar="CALL", help="file of JSON, or -")
     check.add_argument("--server-id", default="", metavar="ID", help="whose tool it is, as for run")
@@ -37,6 +38,10 @@ def add_policy(verbs: _Verbs, add: Add) -> None:
         choices=["none", "asserted", "os_account", "token", "token_mfa", "phishing_resistant"],
         help="how well that is known (default: none)",
     )
+    check.add_argument("--tools", type=Path, metavar="FILE", help="what the server answers to tools/list, as JSON")
+    check.add_argument("--kind", default="", choices=["human", "workload", "unknown"], help="what the token says of it")
+    check.add_argument("--role", action="append", default=[], metavar="ROLE", help="of the caller; repeatable")
+    check.add_argument("--tainted-by", action="append", default=[], metavar="FLAG", help="seen before; repeatable")
     check.add_argument("--scope", action="append", default=[], metavar="SCOPE", help="that the caller has; repeatable")
 
     replay = add(actions, "replay", "say which decisions on the record would change", "policy")
