@@ -20,7 +20,7 @@ from onrecord.event.call import Call, Json, Raw, Result
 from onrecord.event.event import Event
 from onrecord.rules.classify import Output, Treatment
 from onrecord.rules.detection.flagging import UNCHECKED, Flagger
-from onrecord.rules.sanitising import Ambiguous, signals, without_hidden
+from onrecord.rules.sanitising import Ambiguous, labelled, signals, without_hidden
 
 LATEST = 8  # flagged calls of one session that later ones name
 SESSIONS = 1_000
@@ -132,4 +132,6 @@ def _acted_on(body: Json, flags: tuple[str, ...], output: Output) -> Screened:
     if output == "block":
         return Screened(flags=flags, withheld=True) if flags else AS_IT_IS
     clean = without_hidden(body)
+    if output == "label":
+        clean = labelled(clean, flags)
     return Screened(flags=flags, body=Raw(clean) if clean != body else None)

@@ -58,6 +58,19 @@ def test_hidden_text_is_stripped_where_a_policy_says_so(tmp_path):
 
 
 @pytest.mark.requirement("C7")
+def test_flagged_output_is_labelled_for_the_model_where_a_policy_says_so(tmp_path):
+    configured(tmp_path, '[[tool]]\ntool = "echo"\noutput = "label"\n')
+    with Session(tmp_path) as session:
+        label, output = session.call("echo", text=ORDER + "\u202e")["result"]["content"]
+        assert label["text"].startswith("The output of the tool follows. It is flagged (hidden-unicode, instruction)")
+        assert output["text"] == ORDER
+        assert [one["text"] for one in session.call("echo", text="fine")["result"]["content"]] == ["fine"]
+        assert session.call("store", text=ORDER)["result"]["content"][0]["text"] == ORDER
+        session.end()
+    assert [e.get("output_sanitised") for e in results(tmp_path, "echo")] == [True, None]
+
+
+@pytest.mark.requirement("C7")
 def test_flagged_output_is_withheld_where_a_rule_about_its_tool_says_so(tmp_path):
     configured(tmp_path, '[[tool]]\ntool = "store"\noutput = "block"\n')
     with Session(tmp_path) as session:

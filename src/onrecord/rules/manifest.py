@@ -19,7 +19,7 @@ from onrecord.rules.pattern import Pattern, glob, utf8
 from onrecord.rules.policy_input import Kind, check
 
 Class: TypeAlias = Literal["low", "medium", "high", "critical"]
-Output: TypeAlias = Literal["annotate", "strip", "block"]
+Output: TypeAlias = Literal["annotate", "strip", "label", "block"]
 
 LONGEST_REFERENCE = 256  # characters of a template, or of a rollback that is told in words
 
