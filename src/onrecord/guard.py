@@ -192,8 +192,7 @@ class Guard:
         base, same = self._earlier.compared(call, treatment, base)
         verdict = by_definition(call)
         if verdict is None:
-            question = question_of(call, treatment, base)
-            verdict = UNJUDGED if self._policy is None else self._policy.decide(question, base.arguments_unfit)
+            verdict = UNJUDGED if self._policy is None else self._decided(self._policy, call, treatment, base)
         return base, self._earlier.settled(same, verdict)
 
     def _asked(self, call: Call, treatment: Treatment, base: Event, verdict: Verdict) -> tuple[Asked | None, Verdict]:
@@ -223,12 +222,15 @@ class Guard:
         )
         verdict = by_definition(again)
         if verdict is None and self._policy is not None:
-            question = question_of(again, held.treatment, base, held.statement.id)
-            verdict = self._policy.decide(question, base.arguments_unfit)
+            verdict = self._decided(self._policy, again, held.treatment, base, held.statement.id)
         verdict = self._earlier.settled(same, verdict or UNJUDGED)
         if verdict.refuses:
             raise NotApproved(verdict.safe or DENIED, verdict.error_type)
         return again, verdict
+
+    @staticmethod
+    def _decided(policy: Policy, call: Call, treatment: Treatment, base: Event, approval: str = "") -> Verdict:
+        return policy.decide(question_of(call, treatment, base, approval), base.arguments_unfit)
 
     def _refused(self, attempt: Event, verdict: Verdict, ticket: Pending | None, treatment: Treatment) -> Refusal:
         """Record that a call ended before it began."""

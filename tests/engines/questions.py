@@ -45,10 +45,12 @@ def question(
     template: str = "",
     arguments: Any = None,
     input: Any = NOTHING_GIVEN,  # noqa: A002
+    kind_of: Any = "unknown",
     **subject: Any,
 ) -> Question:
     """Return a question; `called` is the subject's name in a verified token."""
-    who: dict[str, Any] = {"id": "u_1", "tenant": "acme", "assurance": "os_account", "name": Raw(called), **subject}
+    who: dict[str, Any] = {"id": "u_1", "tenant": "acme", "assurance": "os_account", "kind": kind_of, **subject}
+    who["name"] = Raw(called)
     return Question(
         subject=Subject(**who),
         action=action,

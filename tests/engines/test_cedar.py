@@ -3,6 +3,7 @@
 
 import itertools
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from tests.engines.questions import POLICIES, cedar, question
 from onrecord.doors.protocol import CALLS
 from onrecord.engines.cedar_files import PolicyFile, context_read, rules_in
 from onrecord.errors import ConfigError
-from onrecord.rules.policy import DENIED, UNAPPROVED, UNDECIDED, Policy
+from onrecord.rules.policy import DENIED, UNAPPROVED, UNDECIDED, Context, Policy, authzen
 
 pytestmark = pytest.mark.requirement("C2")
 
@@ -240,3 +241,30 @@ def test_what_policies_read_of_the_circumstances_is_known_or_all_of_it_counts(co
 def test_a_remembered_verdict_is_the_one_that_would_be_given_anew(asked):
     for one in asked:
         assert ENGINE.evaluate(one) == ENGINE._evaluated(one)
+
+
+@pytest.mark.parametrize("name", sorted(Context.__slots__))
+def test_each_of_the_circumstances_can_be_read_and_told_by_itself(name):
+    assert (
+        not cedar(f"permit (principal, action, resource) when {{ context has {name} }};").evaluate(question()).refuses
+    )
+
+
+def test_a_policy_can_take_all_circumstances_together():
+    assert not cedar("permit (principal, action, resource) when { context == context };").evaluate(question()).refuses
+
+
+def test_what_a_decision_point_elsewhere_is_told_is_what_policies_here_can_read():
+    said: Any = authzen(question())
+
+    assert set(said["context"]) == set(Context.__slots__)
+
+
+@pytest.mark.requirement("C3")
+def test_a_workload_is_not_taken_for_a_person():
+    people = cedar("permit (principal is MCP::User, action, resource);")
+    kinds = ("human", "workload", "unknown")
+
+    assert [people.evaluate(question(kind_of=kind)).refuses for kind in kinds] == [False, True, False]
+    said: list[Any] = [authzen(question(kind_of=kind)) for kind in kinds]
+    assert [one["subject"]["type"] for one in said] == ["user", "workload", "identity"]

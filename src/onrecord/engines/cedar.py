@@ -16,7 +16,7 @@ Once it was given, the others decide.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 REMEMBERED = 1_000  # pairs of who and what, as entities
 VERDICTS = 10_000
 _OWN = "onrecord.cedar"
+_CIRCUMSTANCES = "type Circumstances = {"
 _INPUT = "type Input = {};"  # stands in the schema, for what the manifest declares
 _TYPES = {"tool": "MCP::Tool", "resource": "MCP::Resource", "prompt": "MCP::Prompt", "server": "MCP::Server"}
 
@@ -89,6 +90,7 @@ class Cedar:
         self._verdicts: dict[tuple[object, ...], Verdict] = {}
         read = context_read(rules)
         self._read = sorted(set(Context.__slots__) if read is None else read & set(Context.__slots__))
+        self._asking = Schema.from_str(_of_what_is_read(schema, self._read))
         parts = [self.name, version("cedarpy").encode(), text.encode(), schema.encode(), manifest]
         hashes = [hashlib.sha256(part if isinstance(part, bytes) else part.encode()).digest() for part in parts]
         self.version = hashlib.sha256(b"".join(hashes)).hexdigest()
@@ -116,15 +118,15 @@ class Cedar:
         from cedarpy import Decision, is_authorized
 
         subject, resource = question.subject, question.resource
-        entities = self._entities(subject, resource)
+        entities, said = self._entities(subject, resource), circumstances(question.context, _decimal)
         request: dict[str, object] = {
             "principal": _principal(subject),
             "action": {"type": "MCP::Action", "id": question.action},
             "resource": {"type": _TYPES[resource.type], "id": resource.id},
             # as text; cedarpy's own encoding is slower
-            "context": _encode(circumstances(question.context, _decimal)).decode(),
+            "context": _encode({name: said[name] for name in self._read}).decode(),
         }
-        answer = is_authorized(request, self._policies, entities, self._schema)
+        answer = is_authorized(request, self._policies, entities, self._asking)
         said = answer.diagnostics
         if said.errors or answer.decision is Decision.NoDecision:
             return failed(self.name, question, *(said.errors or ["no decision"]))
@@ -135,7 +137,7 @@ class Cedar:
             return Verdict(decision="deny", reason="no policy permits it", safe=DENIED, id="default")
         rules = [self._rules[one] for one in ids]
         if all(rule.obligation for rule in rules):
-            without = is_authorized(request, self._unlifted, entities, self._schema)
+            without = is_authorized(request, self._unlifted, entities, self._asking)
             if without.diagnostics.errors or not without.allowed:
                 return Verdict(
                     decision="deny",
@@ -184,6 +186,14 @@ class Cedar:
                 self._known.clear()
             self._known[subject, resource] = known
         return known
+
+
+def _of_what_is_read(schema: str, names: Collection[str]) -> str:
+    """Return `schema` with those circumstances only that policies read, so that no others are told with a question."""
+    before, begin, rest = schema.partition(_CIRCUMSTANCES)
+    declared, end, after = rest.partition("  };")
+    lines = [line for line in declared.splitlines() if line.partition(":")[0].strip() in names]
+    return "\n".join([before + begin, *lines, end + after])
 
 
 def _decimal(number: str) -> Json:
