@@ -2,14 +2,14 @@
 """Whether a call was made before: by the same person, to the same tool, with the same arguments, a short while ago.
 
 A client that retries doesn't say so: to the protocol a retry is a new request. Two calls are the same here where
-person, server, tool and arguments are. Where the manifest names an idempotency key and a call brings one, the key
-stands for the arguments: calls with different keys are different even if nothing else is, and a key that comes back
-with other arguments is a sign of its own.
+who asks (person, agent and client), server, tool and arguments are. Where the manifest names an idempotency key and a
+call brings one, the key stands for the arguments: calls with different keys are different even if nothing else is, and
+a key that comes back with other arguments is a sign of its own.
 
 A repeated call is flagged. One of tier 4 is refused, unless the manifest allows it: what was paid twice stays paid
 twice. The rounds of one call have one call id, and are never duplicates of each other. A call counts from the moment
-it is let through, however it ends, because a call that failed may have taken effect; one that was not made is
-forgotten.
+it is asked for, so that a policy can be told of it, and however it ends, because a call that failed may have taken
+effect; one that was not made is forgotten.
 
 Memory is bounded. Of calls below tier 4 the oldest are forgotten; of tier 4 none is forgotten before its time, and
 where there are too many to remember, further ones are refused. It is the memory of one process: what another
