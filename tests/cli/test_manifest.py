@@ -398,6 +398,56 @@ def test_doctor_names_a_rule_that_matches_nothing(tmp_path):
     ]
 
 
+APPROVALS = """
+@id("verified") permit (principal, action == MCP::Action::"tools/call", resource) when { principal.level >= 2 };
+@id("ask") @obligation("approval") @approvers("owner") forbid (principal, action, resource)
+when { context.tier >= 4 || resource == MCP::Tool::"erase" };
+"""
+
+
+def findings(home, about):
+    done = onrecord(home, "doctor", "--json")
+    return [(one["state"], one["text"]) for one in json.loads(done.stdout) if one["about"] == about]
+
+
+def test_doctor_names_risky_tools_that_no_policy_asks_an_approval_for(tmp_path):
+    rules = '[[tool]]\ntool = "pay"\ntier = 4\n[[tool]]\ntool = "st*"\ntier = 3\n'
+    rules += '[[tool]]\nserver = "bank"\ntool = "wire"\ntier = 3\nscope = ["bank:pay"]\n'
+    (tmp_path / "onrecord.toml").write_text('[policy]\nengine = "cedar"\n' + rules)
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "team.cedar").write_text(APPROVALS)
+    with Session(tmp_path) as session:
+        for tool in ("erase", "store", "echo"):
+            session.call(tool, text="x")
+        session.end()
+
+    said = "no policy asks for an approval; somebody who is known by os_account, with its scopes, may call it"
+    assert findings(tmp_path, "approvals") == [
+        ("warn", f"wire of bank, tier 3: {said}"),
+        ("warn", f"store of scripted, tier 3: {said}"),
+    ]
+    (tmp_path / "policies" / "team.cedar").write_text(APPROVALS.replace("tier >= 4", "tier >= 3"))
+    assert findings(tmp_path, "approvals") == [("ok", "4 tools of tier 3 and 4; none is allowed without an approval")]
+
+
+def test_doctor_says_where_approvals_cannot_be_tried_or_do_not_hold(tmp_path):
+    assert findings(tmp_path, "approvals") == []
+    file = tmp_path / "onrecord.toml"
+    file.write_text('[policy]\nengine = "authzen"\nurl = "http://127.0.0.1:9"\n')
+    ((state, text),) = findings(tmp_path, "approvals")
+    assert (state, "not tried here" in text) == ("ok", True)
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "team.cedar").write_text("permit (principal, action, resource);")
+    file.write_text('[policy]\nengine = "cedar"\nmode = "observe"\n[[tool]]\ntool = "pay"\ntier = 4\n')
+    assert [text for _, text in findings(tmp_path, "approvals")] == [
+        "policies are only observed: no call waits for anybody",
+        "pay of any server, tier 4: no policy asks for an approval; anybody, with its scopes, may call it",
+    ]
+    (tmp_path / "policies" / "team.cedar").write_text("permit (")
+    ((state, text),) = findings(tmp_path, "approvals")
+    assert (state, "team.cedar" in text) == ("fail", True)
+
+
 @pytest.mark.requirement("A6")
 def test_a_call_at_the_real_door_goes_as_deep_as_its_tier(tmp_path):
     text = (

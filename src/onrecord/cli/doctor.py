@@ -31,7 +31,9 @@ from onrecord.ledger.verify import SIGNING_S, verify
 from onrecord.ledger.whereabouts import UNIT, answers, read_moved
 from onrecord.logins import standing
 from onrecord.rules.classify import ToolRule
+from onrecord.rules.neutral import neutral
 from onrecord.settings import home_folder, load
+from onrecord.views.unasked import Seen, risky_tools, unasked
 
 _ROOM_BYTES = 256 * 1024 * 1024  # some 250,000 events; less is worth a warning
 _CANARY = "ghp_" + "0123456789abcdefghijABCDEFGHIJ" + "012345"  # a dummy of a known form
@@ -171,6 +173,42 @@ def _check_policy(home: Home) -> Iterator[Finding]:
     yield Finding("ok", "policy", f"{engine.name}, {loaded.settings.policy.mode}: policy_version {engine.version}")
 
 
+def _check_approvals(home: Home) -> Iterator[Finding]:
+    loaded = load(home)
+    said = loaded.settings.policy
+    if said.engine == "none":
+        return
+    if said.engine != "cedar":
+        text = "what the decision point asks an approval for is not tried here; see: onrecord policy check"
+        yield Finding("ok", "approvals", text)
+        return
+    engine = build_engine(loaded)
+    assert engine is not None
+    if said.mode == "observe":
+        yield Finding("warn", "approvals", "policies are only observed: no call waits for anybody")
+    tools = risky_tools(_seen(home.log()), loaded.settings.tool)
+    found = unasked(tools, loaded.settings.tool, engine.evaluate)
+    for one in found[:_SHOWN]:
+        name = neutral(f"{one.tool} of {one.server or 'any server'}", limit=160)
+        whom = "anybody" if one.assurance == "none" else f"somebody who is known by {one.assurance}"
+        text = f"{name}, tier {one.tier}: no policy asks for an approval; {whom}, with its scopes, may call it"
+        yield Finding("warn", "approvals", text)
+    if len(found) > _SHOWN:
+        yield Finding("warn", "approvals", f"and {len(found) - _SHOWN} more that nobody is asked about")
+    if tools and not found:
+        yield Finding("ok", "approvals", f"{len(tools)} tools of tier 3 and 4; none is allowed without an approval")
+
+
+def _seen(folder: LogFolder) -> Iterator[Seen]:
+    """Yield what attempts of tool calls say of their tools."""
+    for line in _lines(folder):
+        if b'"tool_name":' in line.data and b'"risk_tier":' in line.data:
+            with suppress(*UNREADABLE):  # verify says what became of such a line
+                seen = msgspec.json.decode(line.data, type=Seen)
+                if seen.phase == "attempt":
+                    yield seen
+
+
 def _check_redaction(home: Home) -> Iterator[Finding]:
     searching = compiled.ready()
     if searching.gate == "hyperscan":
@@ -238,6 +276,7 @@ _CHECKS = (
     _check_rules,
     _check_identity,
     _check_policy,
+    _check_approvals,
     _check_redaction,
     _check_ledger,
 )
