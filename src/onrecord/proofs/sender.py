@@ -11,6 +11,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 
@@ -70,8 +71,9 @@ class Sender:
             self._ids.add(approval_id)
             self._push(_Asked(approval_id=approval_id, body=body), 0.0)
             if not self._runs:
-                self._runs = True
-                Thread(target=self._run, name="onrecord-webhook", daemon=True).start()
+                with suppress(RuntimeError):  # no thread can be had now: the next request tries again
+                    Thread(target=self._run, name="onrecord-webhook", daemon=True).start()
+                    self._runs = True
             self._changed.notify()
 
     def close(self) -> None:
