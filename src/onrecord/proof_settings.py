@@ -16,8 +16,6 @@ from onrecord.measures import SECONDS, measure
 from onrecord.proofs.ceremony import RelyingParty
 from onrecord.rules.principal import ALGORITHMS
 
-ACCOUNTS = "os_account"  # as `subjects`: the service names accounts of this machine
-
 _DOMAIN = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 

@@ -143,6 +143,7 @@ def attach_webhook(
             sender.put(kept.statement.id, message(kept.statement, kept.view))
 
     approving.announce = announce
+    recorder.at_stop = sender.close
 
 
 def build_webhook(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> "Webhook | None":

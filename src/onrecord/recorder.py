@@ -70,6 +70,7 @@ class Recorder:
         self.redactor = redactor
         self.pins = pins
         self.alarm = alarm
+        self.at_stop: Callable[[], None] = lambda: None  # ends what still records beside the calls
         self._writer = writer
         self._version = version
         self._configuration = configuration
@@ -158,6 +159,7 @@ class Recorder:
 
     def stop(self, reason: str, calls: int) -> None:
         """Record the stop, and make all of it durable and signed. Says what could not be."""
+        self.at_stop()
         event = replace(
             self._base,
             event_id=self.guard.new_id(),

@@ -208,6 +208,27 @@ def test_while_nobody_has_decided_the_service_is_asked_again_and_other_calls_go_
     assert len(approvals(tmp_path, "approved")) == 1
 
 
+def test_a_request_that_was_left_behind_is_asked_about_again_when_the_call_comes_again(tmp_path):
+    ready = threading.Event()
+
+    def answers(message):
+        return Reply(200, decision(message["data"]["digest"]).encode()) if ready.is_set() else Reply(202)
+
+    with DecidingService(answers) as service:
+        by_service(tmp_path, service.url)
+        with Session(tmp_path, env=KEY) as session:
+            session.begin("tools/call", name="store", arguments={"text": "kept"})
+            wait_for(lambda: service.asked)
+            assert session.end() == 0
+        ready.set()
+        with Session(tmp_path, env=KEY) as session:
+            assert said(session.call("store", text="kept")) == "kept"
+            session.end()
+    assert len({headers["webhook-id"] for headers, _ in service.asked}) == 1
+    assert [e["result_status"] for e in results(tmp_path, "store")] == ["cancelled", "succeeded"]
+    assert len(approvals(tmp_path, "requested")) == 1
+
+
 def test_a_service_that_hangs_or_is_away_holds_up_nothing_else(tmp_path):
     with DecidingService(lambda _: Reply(500, wait_s=0.5)) as service:
         by_service(tmp_path, service.url, webhook='timeout = "200ms"')
