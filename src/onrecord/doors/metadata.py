@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes the `_meta` of one request and no other byte of it. Pure.
+"""Changes the `_meta` of one request, or members of its `params`, and no other byte of it. Pure.
 
 A message is never encoded anew to add a field to it, or to take one out: numbers would lose digits, and keys their
 spelling. What is here finds where `params` and `_meta` stand in the text that came, and changes the members there. The
@@ -52,6 +52,25 @@ def _changed(text: str, span: _Span, added: Iterable[str], without: Collection[s
     if kept and members[-1][0] in without:
         inside = inside.removesuffix(",")
     return text[span[0] : starts[0]] + ",".join([inside] * bool(kept) + [*added]) + text[last : span[1]]
+
+
+def with_members(line: bytes, put: Mapping[str, str], drop: Collection[str] = ()) -> bytes:
+    """Return `line`, a request with `params`, with the members of `put`, JSON texts, in them, and without `drop`.
+
+    Raises MessageRefused where `params` is no object.
+    """
+    text = line.decode()
+    params = _member(text, _blanks(text, 0), "params") or (0, 0)
+    added = [f"{json.dumps(key)}:{value}" for key, value in put.items()]
+    return (text[: params[0]] + _changed(text, params, added, {*put, *drop}) + text[params[1] :]).encode()
+
+
+def member_text(line: bytes, name: str) -> str:
+    """Return the JSON text of the member `name` in the `params` of `line`, a request; "" where there is none."""
+    text = line.decode()
+    params = _member(text, _blanks(text, 0), "params")
+    value = _member(text, params[0], name) if params else None
+    return text[slice(*value)] if value else ""
 
 
 def _member(text: str, at: int, name: str) -> _Span | None:

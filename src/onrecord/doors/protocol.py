@@ -19,6 +19,7 @@ from onrecord.event.event import EventType
 _VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _CLIENT_KEY = "io.modelcontextprotocol/clientInfo"
 _SERVER_KEY = "io.modelcontextprotocol/serverInfo"
+_CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
 
 _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "tools/call": ("name",),
@@ -174,6 +175,16 @@ def _flag(value: object) -> bool | None:
 def asks(method: str, params: Object) -> Json:
     """Return the schema of the whole answer to a request that asks a person; None for any other request."""
     return _holding("content", params.get("requestedSchema")) if method == "elicitation/create" else None
+
+
+def shows_forms(params: Object) -> bool:
+    """Say whether the client says in `params`, of `initialize` or of any later revision, that it can show a form.
+
+    An empty capability means forms; that is how they began.
+    """
+    declared = params.get("capabilities", meta_of(params).get(_CAPABILITIES_KEY))
+    modes = declared.get("elicitation") if is_object(declared) else None
+    return is_object(modes) and (not modes or "form" in modes)
 
 
 def questions_in(body: Json) -> Object:

@@ -149,6 +149,24 @@ class Trace:
         return "<trace>"
 
 
+Answer: TypeAlias = Literal["approved", "rejected", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """What a client brings back of a question of ours: whether its user wants exactly the call of `statement`.
+
+    `key` links the request that brings it to the one that was asked about. Where there is a `fault`, in words of
+    ours, nothing else is known.
+    """
+
+    approval_id: str = ""
+    statement: str = ""
+    answer: Answer = "none"
+    key: str = ""
+    fault: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Call:
     """One request, raw, as a door read it.
@@ -158,7 +176,9 @@ class Call:
     `identity` is a token of ours that came in `_meta`; `meta` and what is forwarded are without it.
     `answers` are the schemas by which a person was asked for what the arguments bring, `asks` the one
     of what the result is to bring. `size_bytes` counts the whole message. `signals` are what looks
-    like an attack in the description of what is called.
+    like an attack in the description of what is called. `confirmation` is an answer to a question of ours;
+    then `arguments` and `rounds` are without it, and `sent` are the arguments with it. `without` are JSON
+    Pointers of what is so taken out of the message.
     """
 
     event_type: EventType
@@ -177,6 +197,9 @@ class Call:
     answers: Raw = NOTHING
     asks: Raw = NOTHING
     signals: tuple[str, ...] = ()
+    confirmation: Confirmation | None = None
+    sent: Raw | None = None
+    without: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<call {self.event_type}>"
