@@ -14,6 +14,7 @@ What cannot be told is not approved. This file forwards nothing and knows no pro
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -21,7 +22,7 @@ from msgspec.structs import replace
 
 from onrecord.approvals import Approvals, Cast, Kept
 from onrecord.errors import LedgerError, NotApproved, NotVerified
-from onrecord.event.call import Actor, Call
+from onrecord.event.call import Actor, Call, Confirmation
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted
 from onrecord.ledger.appending import Appending
@@ -32,6 +33,7 @@ from onrecord.rules import approval
 from onrecord.rules import approval_told as told
 from onrecord.rules.approval import Channel, Choice, State, Statement, Terms, Vote, VoteRefused
 from onrecord.rules.classify import Treatment
+from onrecord.rules.confirmation import REFUSED
 from onrecord.rules.policy import Verdict
 from onrecord.rules.preview import View, count_values, view
 from onrecord.rules.redact import Redactor
@@ -133,6 +135,16 @@ class Approving:
             escalate_roles=terms.escalate_roles,
         )
         return Asked(draft=draft, known=self._known(draft))
+
+    def check_answer(self, asked: Asked, said: Confirmation) -> None:
+        """Raise NotApproved unless what `said` brings is an answer to what is asked."""
+        if asked.known is not None and asked.known.statement.digest() == said.statement:
+            return
+        with suppress(NotVerified):
+            kept = self.store.read(said.approval_id)
+            if kept is not None and not kept.redeemed and kept.statement.digest() == said.statement:
+                raise NotApproved("what is asked for is not what was answered", MISMATCH, suspicious=True)
+        raise NotApproved("the answer was used before, or its question is over", REFUSED, suspicious=True)
 
     def _known(self, draft: Statement) -> Kept | None:
         """Return the request that asks for the same already and can still be used, an approved one first."""

@@ -16,6 +16,7 @@ from onrecord.event.redacted import Redacted, ended
 from onrecord.ledger.appending import Appending, Durability, Pending
 from onrecord.permits import Held, Refusal
 from onrecord.rules.classify import Treatment
+from onrecord.rules.confirmation import REFUSED
 from onrecord.rules.redact import Redactor
 
 
@@ -59,12 +60,14 @@ class Closing:
     def unapproved(self, held: Held, why: NotApproved) -> Refusal:
         """Record that a call that was held is not made after all, and return the answer to it."""
         if why.suspicious:
-            event = replace(
-                held.attempt, event_id=self._new_id(), event_type="security", phase="", action="approval_refused"
-            )
-            self.note(self._redactor.fact(event, {"reason": str(why)}), urgent=True)
+            self.suspect(held.attempt, str(why))
         match = False if why.error_type == MISMATCH else None
         return self.refusal(held.attempt, held.treatment, None, error_type=why.error_type, safe=str(why), match=match)
+
+    def suspect(self, attempt: Event, why: str) -> None:
+        """Record that something came with a call as if it approved it, and does not."""
+        event = replace(attempt, event_id=self._new_id(), event_type="security", phase="", action=REFUSED)
+        self.note(self._redactor.fact(event, {"reason": why}), urgent=True)
 
     def abandoned(self, held: Held, status: ResultStatus, error_type: str, safe: str) -> Refusal:
         """Record that nobody waits any longer for the approval of a call; its request stands."""

@@ -10,7 +10,8 @@
 
 A door forwards a call only after `redeem` returned it (in stdio that is one place, `Relay._redeem`). No other way
 leads from a Held to a Permit than `resume`, which gives one out only for an approval of exactly this call that was not
-used before; `abandon` ends the wait, and the call with it. What is held is ended once, by whichever comes first.
+used before; `abandon` ends the wait, and the call with it; `ask` ends the wait with a question to the client, whose
+next request brings the answer and is decided on like any other. What is held is ended once, by whichever comes first.
 `begin` raises NotAuthenticated where what says who calls does not hold. `begin` and `redeem` raise NotRecorded, and
 from tier 2 up that means "not run". Once it ran, the same failure is another error, EndNotRecorded, because the caller
 must do another thing: not retry.
@@ -39,7 +40,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace as _replaced
 
-from onrecord.approving import Approving, Asked, check_same
+from onrecord.approving import MISMATCH, Approving, Asked, check_same
 from onrecord.closing import Closing
 from onrecord.earlier import Earlier
 from onrecord.errors import LedgerError, NotApproved, NotAuthenticated, NotRecorded
@@ -53,6 +54,7 @@ from onrecord.permits import Delivery, Held, Permit, Refusal, end_not_recorded, 
 from onrecord.rules.approval_told import used
 from onrecord.rules.arguments import exceeded_in
 from onrecord.rules.classify import Manifest, Treatment, classify
+from onrecord.rules.confirmation import REFUSED, by_confirmation
 from onrecord.rules.definitions import by_definition
 from onrecord.rules.fitting import Fitting
 from onrecord.rules.policy import DENIED, UNJUDGED, Policy, Verdict
@@ -184,6 +186,16 @@ class Guard:
         """End a call that was held and is not to be made; return the answer to it, None where it has ended already."""
         return self._closing.abandoned(held, status, error_type, safe) if held.finish() else None
 
+    def ask(self, held: Held, key: str) -> Refusal | None:
+        """End a request whose answer is a question to its client; the one that `key` links to it goes on with the call.
+
+        None where it has ended already.
+        """
+        ending = self.abandon(held, "input_required", "", "")
+        if ending is not None:
+            self._earlier.expect(held.call, held.attempt, Result(status="input_required", rounds=(key,)))
+        return ending
+
     def _verdict(self, call: Call, treatment: Treatment, base: Event) -> tuple[Event, Verdict]:
         """Return whether `call` may run, and its event with what was seen of it.
 
@@ -193,14 +205,17 @@ class Guard:
         verdict = by_definition(call)
         if verdict is None:
             verdict = UNJUDGED if self._policy is None else self._decided(self._policy, call, treatment, base)
-        return base, self._earlier.settled(same, verdict)
+        return base, self._earlier.settled(same, by_confirmation(call, verdict))
 
     def _asked(self, call: Call, treatment: Treatment, base: Event, verdict: Verdict) -> tuple[Asked | None, Verdict]:
         """Return what somebody is to be asked about `call`, None where nobody is, and the verdict that holds then."""
         if verdict.decision != "needs_approval" or self.approving is None:
             return None, verdict
         try:
-            return self.approving.ask(call, treatment, base, verdict), verdict
+            asked = self.approving.ask(call, treatment, base, verdict)
+            if call.confirmation is not None:
+                self.approving.check_answer(asked, call.confirmation)
+            return asked, verdict
         except NotApproved as e:
             return None, replace(verdict, safe=str(e), error_type=e.error_type)
 
@@ -234,6 +249,8 @@ class Guard:
 
     def _refused(self, attempt: Event, verdict: Verdict, ticket: Pending | None, treatment: Treatment) -> Refusal:
         """Record that a call ended before it began."""
+        if verdict.error_type in (MISMATCH, REFUSED):
+            self._closing.suspect(attempt, verdict.safe)
         return self._closing.refusal(attempt, treatment, ticket, error_type=verdict.error_type, safe=verdict.safe)
 
     def _identified(self, call: Call, *, again: bool = False) -> Call:
@@ -315,6 +332,10 @@ class Guard:
         permit.ended = True
         self._earlier.forget(permit.call, permit.treatment, permit.attempt)
         self._closing.unrun(permit.attempt)
+
+    def now_us(self) -> int:
+        """Return the time."""
+        return self._clock()
 
     def new_id(self) -> str:
         """Return a fresh UUIDv7."""

@@ -13,6 +13,7 @@ from threading import Lock
 
 from onrecord.doors import protocol
 from onrecord.doors.definitions import Definitions
+from onrecord.doors.rounds import PLACES, Taken
 from onrecord.doors.wire import Object, Request, Response
 from onrecord.event.call import Actor, Call, Connection, Direction, Json, Raw, Result
 from onrecord.event.event import Event, Transport
@@ -42,8 +43,8 @@ class Conversation:
         self._said: tuple[object, object] = (None, None)
         self.connection = Connection(session_id=new_id(), server_id=server_id, transport=transport, actor=actor)
 
-    def call(self, request: Request, size_bytes: int, direction: Direction) -> Call:
-        """Return `request` as a call of this connection."""
+    def call(self, request: Request, size_bytes: int, direction: Direction, taken: Taken | None = None) -> Call:
+        """Return `request` as a call of this connection; `taken` is what it was made of by taking out what is ours."""
         params, meta = request.params, protocol.meta_of(request.params)
         identity = Raw(meta[META_KEY]) if META_KEY in meta else None
         meta = {key: value for key, value in meta.items() if key != META_KEY} if identity else meta
@@ -68,6 +69,9 @@ class Conversation:
             identity=identity,
             answers=Raw(self._asked(rounds)),
             asks=Raw(protocol.asks(request.method, params)),
+            confirmation=taken.confirmation if taken else None,
+            sent=Raw(protocol.arguments_of(request.method, taken.sent.params)) if taken else None,
+            without=PLACES if taken and not taken.confirmation.fault else (),
         )
 
     def hear_questions(self, result: Result) -> None:
@@ -103,6 +107,18 @@ class Conversation:
         """Learn what a notification of the server says; return what is new about definitions."""
         return self._definitions.notice(method) if self._definitions else []
 
+    def told(self) -> dict[str, str]:
+        """Return what the two ends have said of themselves, by field of an event."""
+        known = self.connection
+        said = {
+            "client_name": known.client_name,
+            "client_version": known.client_version,
+            "server_name": known.server_name,
+            "server_version": known.server_version,
+            "protocol_version": known.protocol_version,
+        }
+        return {key: text for key, text in said.items() if text}
+
     def base(self) -> Event:
         """Return what every event of this connection says, as a new event."""
         known = self.connection
@@ -113,17 +129,6 @@ class Conversation:
             server_id=known.server_id,
             transport=known.transport,
         )
-
-    def claims(self) -> dict[str, str]:
-        """Return what the two ends say of themselves."""
-        known = self.connection
-        return {
-            "client_name": known.client_name,
-            "client_version": known.client_version,
-            "server_name": known.server_name,
-            "server_version": known.server_version,
-            "protocol_version": known.protocol_version,
-        }
 
     def _learn(self, side: str, claims: protocol.Claims) -> None:
         known = self.connection

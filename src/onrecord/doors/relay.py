@@ -11,6 +11,7 @@ what waits for an approval, and those in which a policy elsewhere is asked.
 This file opens no file and starts no process.
 """
 
+import os
 import time
 from collections.abc import Callable
 from threading import Lock
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 
 from onrecord.approving import Look
 from onrecord.doors import going, protocol, wire
+from onrecord.doors.asking import Asking
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.deciding import Deciding, Key
 from onrecord.doors.definitions import told
@@ -64,6 +66,7 @@ class Relay:
         self._conversation = conversation
         self._to_client = to_client
         self._to_server = to_server
+        self._asking = Asking(guard, os.urandom)
         self._call_timeout_s = call_timeout_s
         self._alarm = alarm
         self._say = say
@@ -85,8 +88,11 @@ class Relay:
                 case Request():
                     self._take_request_of_client(message, line)
                 case Notification():
+                    self._asking.hear(message)
                     if not self._note_cancellation(message, self._client):
                         self._to_server.send(going.onward(message, line))
+                case Response() if self._asking.answered(message):
+                    self._waiting.wake()
                 case Response():
                     self._take_answer(message, line, self._server)
         except MessageRefused as e:
@@ -99,6 +105,7 @@ class Relay:
 
     def _take_request_of_client(self, request: Request, line: bytes) -> None:
         self._conversation.hear_client(request)
+        self._asking.hear(request)
         if not self._opened:
             self._opened = True
             self._note_connection("open")
@@ -145,6 +152,8 @@ class Relay:
     # both ways
 
     def _take_request(self, request: Request, line: bytes, side: Side) -> None:
+        size_bytes, taken = len(line), self._asking.take(request, line) if side is self._client else None
+        request, line = (taken.request, taken.line) if taken else (request, line)
         onward = going.onward(request, line) if side is self._client else line
         if protocol.event_type_of(request.method) is None:
             with self._lock:
@@ -153,8 +162,8 @@ class Relay:
             return
         with self._lock:  # what a server asks belongs to one of the calls that it works on, and nobody says to which
             within = [call.permit for call in self._client.calls.values()] if side is self._server else []
-        call = self._conversation.call(request, len(line), side.direction)
-        asked = Asked(request, onward, len(line), side)
+        call = self._conversation.call(request, size_bytes, side.direction, taken)
+        asked = Asked(request, onward, size_bytes, side, taken)
         if not self._guard.decides_elsewhere:
             self._begun(self._begin(call, within, request), asked)
             return
@@ -213,24 +222,44 @@ class Relay:
     # what waits for an approval
 
     def _hold(self, held: Held, asked: Asked) -> None:
+        question = self._asking.in_result(held, asked.request, asked.onward)
+        if question is not None:
+            self._to_client.send(question)
+            return
         approving = self._guard.approving
-        until = time.monotonic() + (approving.terms.wait_s if approving else 0)
+        waits = approving is not None and asked.taken is None  # of one who was asked, nothing more is awaited
+        until = time.monotonic() + (approving.terms.wait_s if approving and waits else 0)
         wait = Wait(held, asked.side.direction, asked.request.id, asked, until)
         _, left = self._waiting.take(wait.direction, wait.request_id, "unknown")  # of a server that reuses its ids
         if left is not None:
             self._give_up(left, "unknown")
+        version = self._conversation.connection.protocol_version
+        asking = self._asking.by_request(held, asked.request, version)  # known before the wait can end, and end it
         if not self._waiting.add(wait):
             self._give_up(wait, "cancelled")
+        elif asking is not None:
+            self._to_client.send(asking)
+
+    def look(self, wait: Wait[Asked]) -> Look:
+        """Return how the request of a call stands, with what its client has answered."""
+        return self._asking.look(wait.held)
 
     def _give_up(self, wait: Wait[Asked], status: Outcome) -> None:
         """Record that nobody waits any longer, who would have to be answered."""
         self._guard.abandon(wait.held, status, "approval_pending", "")
+        self._withdraw(wait.held)
+
+    def _withdraw(self, held: Held) -> None:
+        """Tell the client that nothing needs to be answered any more."""
+        if (told := self._asking.withdrawn(held)) is not None:
+            self._to_client.send(told)
 
     def resume(self, wait: Wait[Asked]) -> Permit | Refusal | None:
         """Decide once more on a call that was approved."""
         asked = wait.what
+        self._withdraw(wait.held)
         try:
-            again = self._conversation.call(asked.request, asked.size_bytes, asked.side.direction)
+            again = self._conversation.call(asked.request, asked.size_bytes, asked.side.direction, asked.taken)
             return self._guard.resume(wait.held, again)
         except NotRecorded as e:
             asked.side.asker.send(wire.error_line(asked.request.id, wire.NOT_RECORDED, str(e)))
@@ -251,6 +280,7 @@ class Relay:
 
     def over(self, wait: Wait[Asked], look: Look) -> None:
         """Record and answer a call whose request was not granted, or not yet."""
+        self._withdraw(wait.held)
         error_type, safe = going.not_granted(wait.held, look)
         refusal = self._guard.abandon(wait.held, "blocked", error_type, safe)
         if refusal is not None:
@@ -387,5 +417,4 @@ class Relay:
 
     def _note_connection(self, action: str) -> None:
         event = replace(self._conversation.base(), event_type="connection", action=action)
-        said = self._conversation.claims()
-        self._guard.note(self._redactor.fact(event, {key: text for key, text in said.items() if text}))
+        self._guard.note(self._redactor.fact(event, self._conversation.told()))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from onrecord.doors import protocol
 from onrecord.doors.outbox import Outbox
+from onrecord.doors.rounds import Taken
 from onrecord.doors.wire import Request
 from onrecord.event.call import Direction, RequestId
 from onrecord.permits import Permit
@@ -60,9 +61,13 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that is a call, and the line that is forwarded where it may run."""
+    """A request that is a call, and the line that is forwarded where it may run.
+
+    `taken` is what both are made of, where an answer to a question of ours came with the request.
+    """
 
     request: Request
     onward: bytes
     size_bytes: int
     side: Side
+    taken: Taken | None

@@ -40,6 +40,10 @@ class Wait(Generic[_T]):
 class Door(Protocol[_T]):
     """What has calls wait here. Each function is called in the thread that looks."""
 
+    def look(self, wait: Wait[_T]) -> Look:
+        """Return how the request of a call stands now."""
+        ...
+
     def resume(self, wait: Wait[_T]) -> Permit | Refusal | None:
         """Decide on a call that was approved once more. None where that was answered already."""
         ...
@@ -85,6 +89,7 @@ class Waiting(Generic[_T]):
             if self._thread is None:
                 self._thread = Thread(target=self._look_on, name="onrecord-approvals", daemon=True)
                 self._thread.start()
+            self._cond.notify_all()
         return True
 
     def take(self, direction: Direction, request_id: object, status: ResultStatus) -> tuple[bool, Wait[_T] | None]:
@@ -112,7 +117,7 @@ class Waiting(Generic[_T]):
         with self._cond:
             waits = [wait for wait in self._waits.values() if not wait.deciding]
         for wait in waits:
-            look = wait.held.look()
+            look = self._door.look(wait)
             if look == "approved":
                 self._decide(wait)
             elif (look not in _GOES_ON or time.monotonic() > wait.until) and self._remove(wait):
@@ -120,7 +125,7 @@ class Waiting(Generic[_T]):
 
     def _decide(self, wait: Wait[_T]) -> None:
         with self._cond:
-            if self._waits.get((wait.direction, wait.request_id)) is not wait:
+            if wait.deciding or self._waits.get((wait.direction, wait.request_id)) is not wait:
                 return
             wait.deciding = True
         given = self._door.resume(wait)
@@ -145,7 +150,7 @@ class Waiting(Generic[_T]):
 
     def _remove(self, wait: Wait[_T]) -> bool:
         with self._cond:
-            here = self._waits.get((wait.direction, wait.request_id)) is wait
+            here = not wait.deciding and self._waits.get((wait.direction, wait.request_id)) is wait
             if here:
                 del self._waits[wait.direction, wait.request_id]
             return here

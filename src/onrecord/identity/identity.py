@@ -161,7 +161,7 @@ class Identity:
         server = call.connection.server_id
         expires_s = check_claims(found.claims, issuer=issuer.name, audience=server, now_s=now_s)
         try:
-            digest = request_digest(call.method, call.name, call.arguments.open())
+            digest = request_digest(call.method, call.name, (call.sent or call.arguments).open())
         except NotCanonical as e:
             raise NotAuthenticated("a call with such arguments cannot be bound to a token") from e
         token_id = check_call(found.claims, digest=digest)

@@ -196,6 +196,12 @@ def is_independent(statement: Statement, vote: Vote) -> bool:
     return vote.approver not in ("", statement.requester, *statement.agents) and vote.channel != "elicitation"
 
 
+def is_confirmable(statement: Statement) -> bool:
+    """Say whether the confirmation of who asked, through their client, is all that it takes."""
+    more = statement.four_eyes or statement.step_up or statement.roles or statement.quorum != 1
+    return "elicitation" in statement.channels and bool(statement.requester) and not more
+
+
 def _why_not(statement: Statement, counted: Sequence[Vote], vote: Vote) -> str:
     """Return why `vote` does not count after `counted`, "" where it does."""
     if not hmac.compare_digest(vote.statement.encode(), statement.digest().encode()):
@@ -241,7 +247,7 @@ def _why_not_of(statement: Statement, vote: Vote) -> str:
 
 def _why_not_confirmed(statement: Statement, vote: Vote) -> str:
     """Return why a confirmation through the client of who asked does not count, "" where it does."""
-    if statement.four_eyes or statement.step_up or statement.roles or statement.quorum != 1:
+    if not is_confirmable(statement):
         return "a confirmation in the client is no approval by another person"
     return "" if vote.approver == statement.requester else "only the requester confirms in their client"
 

@@ -43,7 +43,7 @@ class Links:
 
     def of(self, call: Call, new_id: str) -> Link:
         """Return the link of the call that this request continues, or one of a new call with `new_id`."""
-        for key in call.rounds:
+        for key in (call.confirmation.key, *call.rounds) if call.confirmation else call.rounds:
             link = self._rounds.pop(_round(call, key), None)
             if link is not None:
                 return link

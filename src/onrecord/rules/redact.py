@@ -225,7 +225,7 @@ class Redactor:
         return replace(
             base,
             **{name: getattr(base, name) or getattr(actor, name) for name in (*IDENTITY, *PROVEN)},
-            forwarded_without=(PLACE,) if call.identity else (),
+            forwarded_without=(PLACE, *call.without) if call.identity else call.without,
             session_id=base.session_id or at.session_id,
             server_id=base.server_id or at.server_id,
             transport=base.transport or at.transport,
