@@ -148,7 +148,7 @@ class Approvals:
         path = self._path(kept.statement.id)
         if not path.exists() and sum(1 for _ in self._folder.glob("*.json")) >= MOST:
             raise LedgerError(f"{MOST} requests for approval wait already")
-        self._put(path, kept)
+        self._put(path, kept, _LONGEST)
 
     def remove(self, approval_id: str) -> None:
         """Forget a request that is over. Needs `locked`."""
@@ -172,7 +172,7 @@ class Approvals:
             raise NotVerified("it was used before")
         until_us = {key: until for key, until in spent.until_us.items() if until > now_us}
         until_us[approval_id] = kept.statement.expires_us
-        self._put(self._spent, _Spent(count=spent.count + 1, until_us=until_us))
+        self._put(self._spent, _Spent(count=spent.count + 1, until_us=until_us), _SPENT)
         used = msgspec.structs.replace(kept, redeemed=decision)
         self.write(used)
         return used
@@ -204,9 +204,9 @@ class Approvals:
         except UNREADABLE as e:
             raise NotVerified("it is not what was written") from e
 
-    def _put(self, path: Path, value: msgspec.Struct) -> None:
+    def _put(self, path: Path, value: msgspec.Struct, most: int) -> None:
         body = msgspec.json.encode(value)
-        if len(body) > _LONGEST - 1024:
-            raise LedgerError(f"{path.name} would take more than {_LONGEST} bytes")
+        if len(body) > most - 1024:
+            raise LedgerError(f"{path.name} would take more than {most} bytes")
         file = _File(version=1, seal=self._seal(path, body), body=msgspec.Raw(body))
         replace_file(path, msgspec.json.encode(file), durable=True)

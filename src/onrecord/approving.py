@@ -214,8 +214,10 @@ class Approving:
                 kept = self.store.read(statement.id)
                 if kept is None or kept.statement != statement:
                     raise NotVerified("the request is not there any more")
+                if kept.redeemed:
+                    raise NotApproved("its approval was used by another call like it; ask again", "approval_used")
                 state = self._state(kept)
-                if state != "approved" and not kept.redeemed:
+                if state != "approved":
                     raise NotApproved(f"the approval is {state}", f"approval_{state}")
                 if self._log is not None:
                     votes = {one.event_id: one.vote for one in kept.votes}

@@ -40,7 +40,7 @@ from onrecord.ledger.sessions import Sessions
 from onrecord.ledger.signing import SigningKeys
 from onrecord.ledger.timestamp import load_roots
 from onrecord.ledger.vouched import Vouched
-from onrecord.ledger.whereabouts import way_of
+from onrecord.ledger.whereabouts import own_socket, way_of
 from onrecord.ledger.writer import Writer
 from onrecord.people import build_identity, own_account
 from onrecord.pins import Pins
@@ -106,7 +106,7 @@ def build_recorder(
         policy=build_policy(loaded),
         earlier=_earlier(loaded),
         identity=identity,
-        approving=_approving(home, loaded, digest_key, writer, redactor, readable=not way.moved),
+        approving=_approving(home, loaded, digest_key, writer, redactor, readable=way.socket == own_socket(home)),
     )
     recorder = Recorder(
         None,

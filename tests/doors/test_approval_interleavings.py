@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.doors.test_approvals import POLICY, configured
+from tests.ledger.logs import wait_for
 
 from onrecord.approving import Approver
 from onrecord.config import build_recorder
@@ -313,8 +314,12 @@ def test_what_comes_while_an_approved_call_is_decided_on_again_wins(recording, h
     world.take(("call", 0))
     world.take(("approve", "boss"))
     assert deciding.wait(30)
-    world.take((how, 0))
+    coming = threading.Thread(target=world.take, args=((how, 0),))
+    coming.start()
+    (wait,) = waiting._waits.values()
+    wait_for(lambda: wait.ended_as)
     go_on.set()
+    coming.join(30)
     reached, heard = world.end()
 
     assert [m for m in reached if m.get("method") == "tools/call"] == []

@@ -3,6 +3,7 @@
 
 import getpass
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import time
 import pytest
 from tests.doors.session import Session, onrecord, record, results
 from tests.ledger.logs import wait_for
+from tests.services import Running, short_folder
 
 from onrecord.approvals import Approvals
 from onrecord.errors import NotVerified
@@ -42,8 +44,11 @@ def asked_for(home, count=1):
     return sorted((home / "approvals").glob("*.json"))
 
 
-def decide(home, request, *, action="approve", **more):
-    ended = onrecord(home, "approvals", action, request.stem, "--yes", **more)
+def decide(home, request, *, action="approve", env=None):
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in (env or {}).items():
+            patched.setenv(name, value)
+        ended = onrecord(home, "approvals", action, request.stem, "--yes")
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -87,6 +92,7 @@ def test_a_risky_call_waits_and_runs_once_it_is_approved_in_another_process(tmp_
     assert yes["approval_approver"] == result["approval_approver"] == attempt["user_id"]
     assert yes["detail"]["independent"] is False  # the same account: a confirmation, and the record says so
     assert (result["result_status"], result["approval_execution_match"]) == ("succeeded", True)
+    assert [e["event_id"] for e in record(tmp_path) if e.get("redaction_error")] == []
 
 
 @pytest.mark.requirement("C5")
@@ -372,6 +378,36 @@ def test_a_policy_that_has_changed_since_asks_again(tmp_path):
     assert ask_again(tmp_path).startswith("not run: it needs an approval")
     assert len(asked_for(tmp_path, 2)) == 2
     assert request.exists()
+
+
+# a recorder service
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize("own", [True, False], ids=["of this home", "of another one"])
+def test_approvals_hold_where_a_service_keeps_the_log(own):
+    place = short_folder()
+    home, kept_by = place / "home", place / ("home" if own else "elsewhere")
+    configured(home, approvals='wait = "200ms"')
+    socket = kept_by / "recorder.sock"
+    service = Running(kept_by, socket)
+    env = {"ONRECORD_SOCKET": str(socket)}
+    try:
+        with Session(home, env=env) as session:
+            assert "needs an approval" in said(session.call("store", text="kept"))
+            (request,) = asked_for(home)
+            assert decide(home, request, env=env)
+            before = request.read_bytes()
+            assert said(session.call("store", text="kept")) == "kept"
+            request.write_bytes(before)
+            assert "it was used before" in said(session.call("store", text="kept"))
+            session.end()
+    finally:
+        service.stop()
+
+    assert [e["action"] for e in approvals(kept_by)] == ["requested", "approved"]
+    assert [e["result_status"] for e in results(kept_by, "store")] == ["blocked", "succeeded", "blocked"]
+    shutil.rmtree(place)
 
 
 # a server that is not ours

@@ -18,6 +18,7 @@ from onrecord.event.event import ResultStatus
 from onrecord.permits import Held, Permit, Refusal
 
 POLL_S = 0.2  # between two looks
+SETTLE_S = 10.0  # a decision and its record each have a shorter deadline of their own
 
 _GOES_ON: frozenset[Look] = frozenset({"pending", "escalated"})
 
@@ -76,6 +77,7 @@ class Waiting(Generic[_T]):
         self._waits: dict[tuple[Direction, RequestId], Wait[_T]] = {}
         self._thread: Thread | None = None
         self._closed = False
+        self._deciding = 0
 
     def __contains__(self, key: tuple[Direction, RequestId]) -> bool:
         return key in self._waits
@@ -100,11 +102,15 @@ class Waiting(Generic[_T]):
             return wait is not None, None if wait is None else self._ended(wait, status)
 
     def close(self, status: ResultStatus) -> list[Wait[_T]]:
-        """End all waits as `status`, and take no further ones; return those whose end is still to be recorded."""
+        """End all waits as `status`, and take no further ones; return those whose end is still to be recorded.
+
+        The end of one that is being decided on is recorded when this returns, or could not be in time.
+        """
         with self._cond:
             self._closed = True
             waits = [self._ended(wait, status) for wait in list(self._waits.values())]
             self._cond.notify_all()
+            self._cond.wait_for(lambda: not self._deciding, SETTLE_S)
         return [wait for wait in waits if wait is not None]
 
     def wake(self) -> None:
@@ -128,7 +134,15 @@ class Waiting(Generic[_T]):
             if wait.deciding or self._waits.get((wait.direction, wait.request_id)) is not wait:
                 return
             wait.deciding = True
-        given = self._door.resume(wait)
+            self._deciding += 1
+        try:
+            self._settle(wait, self._door.resume(wait))
+        finally:
+            with self._cond:
+                self._deciding -= 1
+                self._cond.notify_all()
+
+    def _settle(self, wait: Wait[_T], given: Permit | Refusal | None) -> None:
         with self._cond:
             if self._waits.get((wait.direction, wait.request_id)) is wait:
                 del self._waits[wait.direction, wait.request_id]

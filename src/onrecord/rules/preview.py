@@ -24,7 +24,7 @@ VERSION = "view@1"  # of the form below; a view of another version has another t
 _MASKED = ("[REDACTED:", "[WITHHELD:")
 _MORE = "…"  # what stands where a value or a list goes on
 _WHY: Mapping[str, str] = {
-    "low": "withheld by redaction, or too long",
+    "low": "withheld by redaction, too long, or the tool's schema is not known",
     "medium": "the class medium shows only values that the manifest declares",
     "high": "the class high shows no values",
     "critical": "the class critical shows nothing",
@@ -78,7 +78,7 @@ def count_values(arguments: Json) -> tuple[int, ...]:
 def _arguments(attempt: Event, counts: Sequence[int]) -> Iterator[tuple[str, str, int]]:
     """Yield each argument: its name where it has one, its line, and how many of its values are not shown."""
     names = attempt.arg_keys
-    why = _WHY.get(attempt.data_classification, "withheld")
+    why = _WHY.get(attempt.data_classification, "withheld") if attempt.risk_tier else "tier 0 shows no values"
     if len(names) > len(counts):
         names = ()  # whatever these are, they are not the arguments that were counted
     values = _values(attempt.input_summary)
