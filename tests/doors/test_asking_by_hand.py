@@ -295,6 +295,30 @@ def test_a_call_that_is_given_up_takes_its_question_back_and_a_late_yes_runs_not
     assert approvals(tmp_path) == ["requested"]
 
 
+ALL = POLICY.replace('action == MCP::Action::"tools/call"', "action")
+
+
+def test_a_prompt_is_confirmed_as_a_tool_is(tmp_path):
+    with Client(tmp_path, NEW, policy=ALL) as client:
+        about = {"name": "greet", **client.meta}
+        asked = client.ask("prompts/get", **about)["result"]
+        [question] = asked["inputRequests"]
+        back = {"inputResponses": {question: YES}, "requestState": asked["requestState"]}
+        told = client.ask("prompts/get", **about, **back)
+        client.end()
+
+    assert told["result"] == {"messages": []}
+    assert approvals(tmp_path) == ["requested", "approved"]
+
+
+def test_in_the_result_of_a_request_that_cannot_ask_nothing_is_asked(tmp_path):
+    with Client(tmp_path, NEW, policy=ALL, more='wait = "300ms"') as client:
+        told = client.ask("completion/complete", ref={"type": "ref/prompt", "name": "greet"}, **client.meta)
+        client.end()
+
+    assert "needs an approval" in told["error"]["message"]
+
+
 def test_an_answer_goes_to_nobody_but_us_and_counts_once(tmp_path):
     with Client(tmp_path, OLD) as client:
         question, _ = client.question()
