@@ -192,6 +192,22 @@ def test_a_duplicate_that_would_be_refused_is_not_asked_about(tmp_path):
 
 
 @pytest.mark.requirement("C5")
+def test_a_permit_that_was_dropped_is_void_and_its_call_counts_as_not_made(tmp_path, recorder):
+    guard = recorder.guard
+    first, second = guard.begin(call(guard, "look")), guard.begin(call(guard, "look"))
+    assert second.attempt.repeats == first.attempt.call_id
+    guard.drop(first, "cancelled", "not_forwarded")
+    with pytest.raises(NotRecorded):
+        first.redeem()
+    assert guard.begin(call(guard, "look")).attempt.repeats == ""
+    (end,) = [e for e in record(tmp_path) if e.get("phase") == "result"]
+    assert (end["result_status"], end["error_type"], end["call_id"]) == (
+        *("cancelled", "not_forwarded"),
+        first.attempt.call_id,
+    )
+
+
+@pytest.mark.requirement("C5")
 def test_a_policy_that_is_only_observed_holds_nobody(tmp_path):
     configured(tmp_path, more='[[tool]]\ntool = "pay"\ntier = 3\n')
     text = (tmp_path / "onrecord.toml").read_text()

@@ -3,7 +3,7 @@
 
     begin(call)             who is it? classify, decide, redact, write the attempt   → Permit, Refusal, or Held
     resume(held, call)      once it was approved: decide again, use the approval up, write that   → Permit, or Refusal
-    permit.redeem()         wait until the attempt is as durable as its tier demands   → the Call, to forward
+    permit.redeem()         wait until what was written is as durable as its tier demands   → the Call, to forward
         …the tool runs…
     end(permit, result)     redact, write the result   → Delivery
     delivery.redeem()       wait until the result is as durable as its tier demands; then answer the caller
@@ -195,6 +195,12 @@ class Guard:
         if ending is not None:
             self._earlier.expect(held.call, held.attempt, Result(status="input_required", rounds=(key,)))
         return ending
+
+    def drop(self, permit: Permit, status: ResultStatus, error_type: str) -> None:
+        """Record that a call that might have been made was not. Its permit must not have been redeemed, and is void."""
+        permit.void()
+        self._earlier.forget(permit.call, permit.treatment, permit.attempt)
+        self._closing.refusal(permit.attempt, permit.treatment, None, error_type=error_type, safe="", status=status)
 
     def _verdict(self, call: Call, treatment: Treatment, base: Event) -> tuple[Event, Verdict]:
         """Return whether `call` may run, and its event with what was seen of it.

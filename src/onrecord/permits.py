@@ -92,6 +92,10 @@ class Permit:
             if secrets is not self.secrets:
                 secrets.lend(self.secrets)
 
+    def void(self) -> None:
+        """Let nobody make the call any more."""
+        self._used = self.ended = True
+
     @property
     def settled(self) -> bool:
         """Whether `redeem` returns at once."""

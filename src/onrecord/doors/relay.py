@@ -183,7 +183,7 @@ class Relay:
         """Go on with a call that was decided on; `ended_as` is what has come of it meanwhile."""
         elsewhere = self._guard.decides_elsewhere  # then nothing may wait here
         if isinstance(given, Permit) and ended_as:
-            self._end(given, ended_as, "not_forwarded")
+            self._guard.drop(given, ended_as, "not_forwarded")
         elif isinstance(given, Held) and ended_as:
             self._guard.abandon(given, ended_as, "approval_pending", "")
         elif isinstance(given, Permit):
@@ -276,7 +276,7 @@ class Relay:
 
     def drop(self, wait: Wait[Asked], permit: Permit) -> None:
         """Record that a call was approved and not made, as it was cancelled meanwhile."""
-        self._end(permit, wait.ended_as or "cancelled", "approval_unused")
+        self._guard.drop(permit, wait.ended_as, "approval_unused")
 
     def over(self, wait: Wait[Asked], look: Look) -> None:
         """Record and answer a call whose request was not granted, or not yet."""
