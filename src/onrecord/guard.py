@@ -284,14 +284,8 @@ class Guard:
         if news is not None:
             from onrecord.identity.telling import of_standing
 
-            base = Event(
-                event_id=self.new_id(),
-                session_id=connection.session_id,
-                server_id=connection.server_id,
-                transport=connection.transport,
-                policy_version=self._policy_version,
-            )
-            self.note(self._redactor.fact(of_standing(base, news), {}))
+            base = Event(event_id=self.new_id(), policy_version=self._policy_version)
+            self.note(self._redactor.fact(of_standing(base, connection, news), {}))
 
     def end(self, permit: Permit, result: Result) -> Delivery:
         """Write how the call ended. Raises EndNotRecorded where the result must be withheld.

@@ -167,7 +167,7 @@ class World:
 
     def do_crash(self, _):
         """Let the process that waits be gone without a word, and another one come."""
-        waiting = self.relay._waiting
+        waiting = self.relay._holding._waiting
         with waiting._cond:
             waiting._closed = True
             waiting._waits.clear()
@@ -175,10 +175,10 @@ class World:
         self.connect()
 
     def do_look(self, _):
-        self.relay._waiting.look()
+        self.relay._holding._waiting.look()
 
     def do_over(self, _):
-        for wait in list(self.relay._waiting._waits.values()):
+        for wait in list(self.relay._holding._waiting._waits.values()):
             wait.until = 0
 
     def do_finish(self, _):
@@ -192,7 +192,7 @@ class World:
         self.relay.finish("the end")
         reached, heard = [], []
         deadline = time.monotonic() + 30
-        while self.relay._waiting._thread is not None and time.monotonic() < deadline:
+        while self.relay._holding._waiting._thread is not None and time.monotonic() < deadline:
             time.sleep(0.01)
         for from_us_to_client, from_us_to_server, to_client, to_server in self.pipes:
             to_server.close()
@@ -300,7 +300,7 @@ def test_what_comes_while_an_approved_call_is_decided_on_again_wins(recording, h
     recorder, home = recording
     world = World(recorder, home)
     before = len(log_of(home))
-    waiting = world.relay._waiting
+    waiting = world.relay._holding._waiting
     deciding, go_on = threading.Event(), threading.Event()
     clock = world.approving._clock
 

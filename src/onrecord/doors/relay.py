@@ -19,15 +19,14 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from onrecord.approving import Look
 from onrecord.doors import going, protocol, wire
 from onrecord.doors.asking import Asking
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.deciding import Deciding, Key
 from onrecord.doors.definitions import told
+from onrecord.doors.holding import Holding
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.sides import Asked, Open, Side
-from onrecord.doors.waiting import Wait, Waiting
 from onrecord.doors.wire import Notification, Request, Response
 from onrecord.errors import EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
 from onrecord.event.call import Call, Outcome, RequestId, Result
@@ -74,7 +73,9 @@ class Relay:
         self._client = Side("client_to_server", asker=to_client, answerer=to_server)
         self._server = Side("server_to_client", asker=to_server, answerer=to_client)
         self._opened = False
-        self._waiting = Waiting[Asked](self, failed)
+        self._holding = Holding(
+            guard, conversation, self._asking, to_client, make=self._make_approved, answer=self._answer, failed=failed
+        )
         self._deciding = Deciding[_Begun](failed)
         self.calls = 0
 
@@ -92,7 +93,7 @@ class Relay:
                     if not self._note_cancellation(message, self._client):
                         self._to_server.send(going.onward(message, line))
                 case Response() if self._asking.answered(message):
-                    self._waiting.wake()
+                    self._holding.wake()
                 case Response():
                     self._take_answer(message, line, self._server)
         except MessageRefused as e:
@@ -111,7 +112,7 @@ class Relay:
             self._note_connection("open")
         with self._lock:
             key: Key = ("client_to_server", request.id)
-            waits = key in self._waiting or key in self._deciding
+            waits = key in self._holding or key in self._deciding
             if waits or request.id in self._client.calls or request.id in self._client.quiet:
                 raise MessageRefused("a request with this id is still open", wire.AMBIGUOUS)
         self._take_request(request, line, self._client)
@@ -189,7 +190,7 @@ class Relay:
         elif isinstance(given, Permit):
             self._open(given, asked, at_once=not elsewhere)
         elif isinstance(given, Held):
-            self._hold(given, asked)
+            self._holding.hold(given, asked)
         elif isinstance(given, Refusal) and not ended_as:
             self._answer(given, asked, at_once=not elsewhere)
         elif isinstance(given, bytes) and not ended_as:
@@ -219,78 +220,14 @@ class Relay:
         if outgoing is not None:
             side.answerer.send(outgoing)
 
-    # what waits for an approval
-
-    def _hold(self, held: Held, asked: Asked) -> None:
-        question = self._asking.in_result(held, asked.request, asked.onward)
-        if question is not None:
-            self._to_client.send(question)
-            return
-        approving = self._guard.approving
-        waits = approving is not None and asked.taken is None  # of one who was asked, nothing more is awaited
-        until = time.monotonic() + (approving.terms.wait_s if approving and waits else 0)
-        wait = Wait(held, asked.side.direction, asked.request.id, asked, until)
-        _, left = self._waiting.take(wait.direction, wait.request_id, "unknown")  # of a server that reuses its ids
-        if left is not None:
-            self._give_up(left, "unknown")
-        version = self._conversation.connection.protocol_version
-        asking = self._asking.by_request(held, asked.request, version)  # known before the wait can end, and end it
-        if not self._waiting.add(wait):
-            self._give_up(wait, "cancelled")
-        elif asking is not None:
-            self._to_client.send(asking)
-
-    def look(self, wait: Wait[Asked]) -> Look:
-        """Return how the request of a call stands, with what its client has answered."""
-        return self._asking.look(wait.held)
-
-    def _give_up(self, wait: Wait[Asked], status: Outcome) -> None:
-        """Record that nobody waits any longer, who would have to be answered."""
-        self._guard.abandon(wait.held, status, "approval_pending", "")
-        self._withdraw(wait.held)
-
-    def _withdraw(self, held: Held) -> None:
-        """Tell the client that nothing needs to be answered any more."""
-        if (told := self._asking.withdrawn(held)) is not None:
-            self._to_client.send(told)
-
-    def resume(self, wait: Wait[Asked]) -> Permit | Refusal | None:
-        """Decide once more on a call that was approved."""
-        asked = wait.what
-        self._withdraw(wait.held)
-        try:
-            again = self._conversation.call(asked.request, asked.size_bytes, asked.side.direction, asked.taken)
-            return self._guard.resume(wait.held, again)
-        except NotRecorded as e:
-            asked.side.asker.send(wire.error_line(asked.request.id, wire.NOT_RECORDED, str(e)))
-            return None
-
-    def forward(self, wait: Wait[Asked], permit: Permit) -> None:
-        """Make a call that was approved. It goes by the outbox, behind which a cancellation comes."""
-        self._open(permit, wait.what, at_once=False)
-
-    def deny(self, wait: Wait[Asked], refusal: Refusal) -> None:
-        """Answer a call that is not made after all."""
-        if not wait.ended_as:
-            self._answer(refusal, wait.what)
-
-    def drop(self, wait: Wait[Asked], permit: Permit) -> None:
-        """Record that a call was approved and not made, as it was cancelled meanwhile."""
-        self._guard.drop(permit, wait.ended_as, "approval_unused")
-
-    def over(self, wait: Wait[Asked], look: Look) -> None:
-        """Record and answer a call whose request was not granted, or not yet."""
-        self._withdraw(wait.held)
-        error_type, safe = going.not_granted(wait.held, look)
-        refusal = self._guard.abandon(wait.held, "blocked", error_type, safe)
-        if refusal is not None:
-            self._answer(refusal, wait.what)
-
     def client_gone(self) -> None:
         """End the waiting, once all is decided on: nobody is there to be answered. What was asked for stands."""
         self._deciding.drain()
-        for wait in self._waiting.close("cancelled"):
-            self._give_up(wait, "cancelled")
+        self._holding.close()
+
+    def _make_approved(self, permit: Permit, asked: Asked) -> None:
+        """Make a call that was approved. It goes by the outbox, behind which a cancellation comes."""
+        self._open(permit, asked, at_once=False)
 
     def _redeem(self, permit: Permit, request_id: RequestId, line: bytes, side: Side) -> bytes | None:
         """Return the line once its attempt is durable; else answer it and return nothing."""
@@ -358,9 +295,8 @@ class Relay:
     def finish(self, why: str) -> None:
         """Close every call that is still open, and tell the client `why` no answer will come."""
         self._deciding.drain("cancelled")
-        for wait in self._waiting.close("cancelled"):
-            self._give_up(wait, "cancelled")
-            wait.what.side.asker.send(wire.error_line(wait.request_id, wire.SERVER_GONE, "not run: the server is gone"))
+        for asked in self._holding.close():
+            asked.side.asker.send(wire.error_line(asked.request.id, wire.SERVER_GONE, "not run: the server is gone"))
         for side in (self._client, self._server):
             with self._lock:
                 left = [*side.calls.values()]
@@ -387,9 +323,7 @@ class Relay:
         status: Outcome = "timed_out" if timed_out else "cancelled"
         if self._deciding.cancel(side.direction, request_id, status):
             return True
-        waited, wait = self._waiting.take(side.direction, request_id, status)
-        if wait is not None:
-            self._give_up(wait, status)
+        waited = self._holding.end(side.direction, request_id, status)
         with self._lock:
             call = side.calls.get(request_id) if isinstance(request_id, (int, str)) and not waited else None
             if call is not None and call.cancelled_at is None:

@@ -3,15 +3,15 @@
 
 from msgspec.structs import replace
 
-from onrecord.event.call import Actor, Call
+from onrecord.event.call import Actor, Call, Connection
 from onrecord.event.event import Event
 from onrecord.identity.identity import Standing
 from onrecord.rules.principal import IDENTITY, PLACE, PROVEN
 
 
-def of_standing(base: Event, standing: Standing) -> Event:
-    """Return the event that says what became of the ID token of this process; `base` says on which connection."""
-    event = replace(base, event_type="authentication", action="verify")
+def of_standing(base: Event, connection: Connection, standing: Standing) -> Event:
+    """Return the event, made from `base`, that says what became of the ID token of this process."""
+    event = replace(base, event_type="authentication", action="verify", **_where(connection))
     if standing.actor is None:
         return replace(event, action="refuse", policy_reason=standing.why, error_type="not_authenticated")
     detail = {"expires_s": int(standing.expires_s)}
@@ -25,9 +25,7 @@ def of_refusal(base: Event, call: Call, why: str) -> tuple[Event, dict[str, str]
         **_fields(call.connection.actor),
         event_type="authentication",
         action="refuse",
-        session_id=call.connection.session_id,
-        server_id=call.connection.server_id,
-        transport=call.connection.transport,
+        **_where(call.connection),
         direction=call.direction,
         policy_decision="deny",
         policy_reason=why,
@@ -39,6 +37,10 @@ def of_refusal(base: Event, call: Call, why: str) -> tuple[Event, dict[str, str]
     name = {"resource_read": "resource_uri", "prompt_get": "prompt_name"}.get(call.event_type, "tool_name")
     names = {"method": call.method, "request_id": str(call.request_id), name: call.name}
     return event, {field: text for field, text in names.items() if text}
+
+
+def _where(connection: Connection) -> dict[str, str]:
+    return {name: getattr(connection, name) for name in ("session_id", "server_id", "transport")}
 
 
 def _fields(actor: Actor) -> dict[str, object]:
