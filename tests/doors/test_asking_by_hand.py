@@ -295,6 +295,38 @@ def test_a_call_that_is_given_up_takes_its_question_back_and_a_late_yes_runs_not
     assert approvals(tmp_path) == ["requested"]
 
 
+def approve(home):
+    """Approve the only request of `home` on the command line."""
+    [asked] = [e for e in record(home) if e.get("action") == "requested"]
+    told = onrecord(home, "approvals", "approve", asked["approval_id"], "--yes")
+    assert told.returncode == 0, told.stderr
+
+
+def test_who_declines_in_their_client_is_heeded_although_it_was_approved_meanwhile(tmp_path):
+    with Client(tmp_path, NEW) as client:
+        question, state = client.question()
+        approve(tmp_path)
+        told = client.pay(inputResponses={question: {"action": "decline"}}, requestState=state)
+        client.end()
+
+    assert told["result"]["isError"]
+    assert client.ran == 0
+    assert ends(tmp_path) == ["approval_rejected"]
+
+
+def test_a_call_that_is_approved_elsewhere_runs_and_its_question_is_taken_back(tmp_path):
+    with Client(tmp_path, OLD) as client:
+        question, _ = client.question()
+        approve(tmp_path)
+        messages = [client.receive(), client.receive()]
+        client.end()
+
+    [taken_back] = [m["params"]["requestId"] for m in messages if m.get("method") == "notifications/cancelled"]
+    assert taken_back == question
+    assert [said(m) for m in messages if "result" in m] == ["ran"]
+    assert client.ran == 1
+
+
 ALL = POLICY.replace('action == MCP::Action::"tools/call"', "action")
 
 
