@@ -12,7 +12,7 @@ from argparse import Namespace
 
 from onrecord.approvals import Approvals, Kept
 from onrecord.cli.accessed import accessed
-from onrecord.cli.terminal import print_json, put, say
+from onrecord.cli.terminal import ask, print_json, put, say
 from onrecord.config import build_recorder
 from onrecord.errors import CommandError, NotAuthenticated, OnRecordError
 from onrecord.ledger.clock import now_us
@@ -115,8 +115,7 @@ def _confirm(approval_id: str, choice: Choice) -> None:
     if not sys.stdin.isatty():
         raise CommandError("nobody is at a terminal to be asked; give --yes", 2)
     verb = {"approved": "approve", "rejected": "reject"}[choice]
-    print(f"to {verb} it, type the last {_END} characters of its id: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != approval_id[-_END:]:
+    if ask(f"to {verb} it, type the last {_END} characters of its id:") != approval_id[-_END:]:
         raise CommandError("that is not how the id ends; nothing was decided", 1)
 
 

@@ -29,6 +29,12 @@ def put(text: str, *, flush: bool = False) -> None:
     print(neutral(text), flush=flush)
 
 
+def ask(text: str) -> str:
+    """Ask the person at the terminal, and return the line that they type, without the blanks around it."""
+    print(f"onrecord: {neutral(text)} ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
 def print_json(value: object) -> None:
     """Print a value as one line of JSON, in which escapes stand for all that could act."""
     sys.stdout.write(json_text(msgspec.to_builtins(value)) + "\n")
