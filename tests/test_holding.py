@@ -125,6 +125,37 @@ def test_a_policy_that_no_longer_allows_it_has_the_last_word(tmp_path, recorder,
     assert held.look() == "approved"
 
 
+TWO = (
+    POLICY
+    + """
+@id("abroad") @obligation("approval") @approvers("treasury") forbid (principal, action, resource)
+when { context.scope_present.contains("abroad") };
+"""
+)
+
+
+@pytest.mark.requirement("C5")
+def test_an_approval_by_those_who_were_asked_is_none_where_others_must_be_asked_by_now(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "pay"\ntier = 3\n', policy=TWO)
+    recorder, _ = build_recorder(Home(tmp_path), load(Home(tmp_path)), lambda text: None)
+    made, held = held_and_approved(recorder.guard)
+    abroad = replace(made.connection, actor=replace(made.connection.actor, scopes=("abroad",)))
+
+    assert "who may approve it has changed" in refused(recorder.guard.resume(held, replace(made, connection=abroad)))
+    assert held.look() == "approved"
+    recorder.stop("the test ended", 0)
+
+
+@pytest.mark.requirement("C5")
+def test_an_approval_is_for_one_version_of_the_policy(recorder):
+    guard = recorder.guard
+    made, held = held_and_approved(guard)
+    guard._policy._engine = Changed(Verdict(decision="allow", reason="now it is so", version="2" * 64))
+
+    assert "the policy has changed" in refused(guard.resume(held, made))
+    assert held.look() == "approved"
+
+
 class Changed:
     """An engine that decides something else by now."""
 

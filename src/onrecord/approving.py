@@ -115,7 +115,7 @@ class Approving:
             definition_digest=call.definition.digest if call.definition else "",
             preview_hash="",
             prompt_version="",
-            policy_version=base.policy_version,
+            policy_version=verdict.version or base.policy_version,
             requester=actor.user_id,
             agents=agents,
             tenant=actor.tenant_id,
@@ -123,7 +123,7 @@ class Approving:
             action=call.method if call.event_type != "request" else "request",
             name="",
             tier=treatment.tier,
-            roles=verdict.approvers or treatment.approver_roles,
+            roles=_roles(verdict, treatment),
             quorum=terms.quorum,
             four_eyes=treatment.tier >= terms.four_eyes_from,
             step_up=treatment.tier >= terms.step_up_from,
@@ -364,6 +364,18 @@ def _proven(event: Event, actor: Actor) -> Event:
         token_hash=actor.token_hash,
         principal_type=actor.principal_type,
     )
+
+
+def check_terms(statement: Statement, verdict: Verdict, treatment: Treatment, policy_version: str) -> None:
+    """Raise NotApproved unless `verdict`, now, is that of the same policy, and asks for the same roles."""
+    if (verdict.version or policy_version) != statement.policy_version:
+        raise NotApproved("the policy has changed since it was asked for", MISMATCH)
+    if verdict.obligations and _roles(verdict, treatment) != statement.roles:
+        raise NotApproved("who may approve it has changed since it was asked for", MISMATCH)
+
+
+def _roles(verdict: Verdict, treatment: Treatment) -> tuple[str, ...]:
+    return verdict.approvers or treatment.approver_roles
 
 
 def _acting(actor: Actor) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace as _replaced
 
-from onrecord.approving import MISMATCH, Approving, Asked, check_same
+from onrecord.approving import MISMATCH, Approving, Asked, check_same, check_terms
 from onrecord.closing import Closing
 from onrecord.earlier import Earlier
 from onrecord.errors import LedgerError, NotApproved, NotAuthenticated, NotRecorded
@@ -247,6 +247,7 @@ class Guard:
         verdict = self._earlier.settled(same, verdict or UNJUDGED)
         if verdict.refuses:
             raise NotApproved(verdict.safe or DENIED, verdict.error_type)
+        check_terms(held.statement, verdict, held.treatment, base.policy_version)
         return again, verdict
 
     @staticmethod

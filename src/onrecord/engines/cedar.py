@@ -17,6 +17,7 @@ Once it was given, the others decide.
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
@@ -148,7 +149,7 @@ class Cedar:
                 )
             if question.approval:
                 reason = self._why("approved, as is required by", ids)
-                return Verdict(decision="allow", reason=reason, id=ids[0], determining=ids)
+                return replace(self._needing(ids, rules), decision="allow", reason=reason, safe="")
             return self._needing(ids, rules)
         final = [rule for rule in rules if not rule.obligation]
         return Verdict(
