@@ -191,7 +191,7 @@ class Engine(Protocol):
         ...
 
     def evaluate(self, question: Question) -> Verdict:
-        """Decide. Whatever this raises is a denial."""
+        """Decide. Whatever this raises is a denial, and so is a verdict that comes with errors, or decides nothing."""
         ...
 
 
@@ -243,6 +243,8 @@ class Policy:
         began = self._clock()
         try:
             verdict = self._engine.evaluate(question)
+            if not verdict.decision or (verdict.errors and verdict.decision != "deny"):
+                return failed(self._engine.name, question, *(verdict.errors or ("it gave no verdict",)))
         except Exception as e:  # noqa: BLE001  # whatever went wrong, nothing was decided
             return failed(self._engine.name, question, f"{type(e).__name__}: {e}")
         took = self._clock() - began
