@@ -52,6 +52,7 @@ policy_input = { "/amount" = "long" }
 tool = "echo"
 tier = 1
 """
+NONE = object()
 LIGHT = settings(max_examples=80)
 NOT_RUN = {wire.AMBIGUOUS, wire.PARSE_ERROR, wire.DENIED, wire.SERVER_GONE, wire.NOT_RECORDED}
 DECIDED = {"erase": "deny", "store": "needs_approval", "echo": "allow"}
@@ -70,7 +71,8 @@ JSON = st.recursive(
 DEEP = st.integers(100, 200).map(lambda depth: json.loads("[" * depth + "]" * depth))
 IDS = st.integers(-(2**53), 2**53) | text
 PARAMS = ["name", "arguments", "uri", "_meta", "inputResponses", "requestState", "requestId", "task", "ref", "cursor"]
-ODD = ["Name", "ARGUMENTS", "_Meta", "requeſtState", "inputresponses", "\N{KELVIN SIGN}", "__proto__", ""]
+ALMOST = ["Name", "ARGUMENTS", "_Meta", "requeſtState", "inputresponses", "URI"]  # which some readers take for others
+ODD = [*ALMOST, "\N{KELVIN SIGN}", "__proto__", ""]
 METHODS = st.sampled_from(
     ["tools/call", "prompts/get", "resources/read", "completion/complete", "tasks/get", "tools/list", "initialize"]
 )
@@ -157,6 +159,7 @@ def check(message, reached, heard, events):
         method, params = line.get("method"), line.get("params", {})
         harmless = method is None or method in QUIET or method.startswith("notifications/")
         assert harmless != bool(attempts)
+        assert set(ALMOST).isdisjoint(params)
         assert harmless or (method == "tools/call" and params["name"] in ("echo", "pay"))
     if refused or attempts:
         (answer,) = heard
@@ -322,26 +325,19 @@ def is_too_much(key, value):
 
 @pytest.mark.requirement("C5")
 @LIGHT
-@given(st.data(), st.sampled_from(["store", "echo", "erase"]), st.booleans())
+@given(st.data(), st.sampled_from(["store", "echo"]), st.booleans())
 def test_any_state_and_any_answers_run_nothing_that_needs_an_approval(door, data, name, modern):
     here = door()
-    ours = st.just(here.mark) | text.map(here.mark.__add__) | st.binary(max_size=60).map(lambda b: here.mark + b.hex())
+    ours = text.map(here.mark.__add__) | st.binary(max_size=60).map(lambda raw: here.mark + raw.hex())
     questions = st.sampled_from([here.question(""), here.question("x"), here.question("\ud800"), "theirs"]) | text
     yes = st.just({"action": "accept", "content": {"approve": True}})
-    params = {
-        "name": name,
-        "arguments": {},
-        **data.draw(
-            st.fixed_dictionaries(
-                {},
-                optional={
-                    "requestState": ours | JSON,
-                    "inputResponses": st.dictionaries(questions, yes | JSON, max_size=3) | JSON,
-                },
-            )
-        ),
-        **({"_meta": MODERN} if modern else {}),
+    back = {
+        "requestState": st.just(NONE) | st.just(here.mark) | ours | JSON,
+        "inputResponses": st.just(NONE) | st.dictionaries(questions, yes | JSON, min_size=1, max_size=3) | JSON,
     }
+    drawn = {key: data.draw(value) for key, value in back.items()}
+    params = {"name": name, "arguments": {}, **{key: value for key, value in drawn.items() if value is not NONE}}
+    params |= {"_meta": MODERN} if modern else {}
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     here.send(message)
     reached, heard, events = here.end()
