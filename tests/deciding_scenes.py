@@ -144,11 +144,23 @@ def _changed(what: str) -> Act:
             "agent": {"act_chain": ("u_agent", "u_other")},
             "tenant": {"tenant_id": "other"},
             "scope": {"scopes": ("files:read",)},
+            "scope gained": {"scopes": (*actor.scopes, "abroad")},
         }
         if what in actors:
             scene.make(held, connection=replace(connection, actor=replace(actor, **actors[what])))
         else:
             scene.make(held, **changes[what])
+
+    return act
+
+
+def _decided_otherwise(how: str) -> Act:
+    """Return the scene in which the engine says something else once the call is approved."""
+
+    def act(scene: Scene, later: str) -> None:
+        held = _approved(scene)
+        scene.trouble(how)
+        scene.look(held)
 
     return act
 
@@ -201,7 +213,11 @@ SCENES: Mapping[str, Act] = {
     "another agent": _changed("agent"),
     "another tenant": _changed("tenant"),
     "the scope is lost": _changed("scope"),
+    "others must be asked by now": _changed("scope gained"),
     "the definition is refused": _changed("refused"),
+    "another version of the policy": _decided_otherwise("another version"),
+    "no approval is needed by now": _decided_otherwise("no approval by now"),
+    "an approval is asked for again": _decided_otherwise("an approval again"),
     "no channel": _under("no channel"),
     "no approvals": _under("no approvals"),
     "nobody knows who asks": _unknown,

@@ -24,7 +24,7 @@ from onrecord.ledger.place import Home
 from onrecord.permits import Held, Permit, Refusal
 from onrecord.rules.approval import Choice, VoteRefused
 from onrecord.rules.detection.flagging import flagger
-from onrecord.rules.policy import Policy, Question, Verdict
+from onrecord.rules.policy import UNAPPROVED, Policy, Question, Verdict
 from onrecord.screen import Screen
 from onrecord.settings import load
 
@@ -45,6 +45,9 @@ forbid (principal, action, resource) when {
     resource in MCP::Server::"asks" || resource in MCP::Server::"asks and forbids"
     || resource in MCP::Server::"asks, and nothing permits"
 };
+@id("abroad") @obligation("approval") @approvers("treasury") forbid (principal, action, resource) when {
+    resource in MCP::Server::"asks" && context.scope_present.contains("abroad")
+};
 @id("sums") forbid (principal, action, resource) when { context.suspicious_before + 9223372036854775807 < 0 };
 """
 OTHER = POLICIES + '@id("more") permit (principal, action, resource in MCP::Server::"elsewhere");'
@@ -64,7 +67,7 @@ ASKER = Actor(
 
 
 class Troubled:
-    """Cedar, and what can go wrong with an engine."""
+    """Cedar, and what can go wrong with an engine, or be otherwise when it is asked again."""
 
     name = "cedar"
 
@@ -84,6 +87,14 @@ class Troubled:
                 return replace(verdict, decision="allow", errors=("something else",))
             case "says nothing":
                 return replace(verdict, decision="")
+            case "another version":
+                return replace(verdict, version="2" * 64)
+            case "no approval by now":
+                return Verdict(decision="allow", reason="now it is so")
+            case "an approval again":
+                return Verdict(
+                    decision="needs_approval", reason="as ever", safe=UNAPPROVED, error_type="needs_approval"
+                )
         return verdict
 
 

@@ -10,7 +10,7 @@ something, and what becomes of the call in each.
     approval    how those in SCENES decide, or what changes meanwhile
     later       well, or one of the failures, when the call is decided on again
 
-There are 1,496 of them; `left_out` says which others mean nothing, and why. What is to come of each is worked out by
+There are 1,536 of them; `left_out` says which others mean nothing, and why. What is to come of each is worked out by
 `expected`, a few lines that know nothing of how it is done. The guard, Cedar, the ledger and the approvals are real;
 see `deciding_world.py`.
 """
@@ -90,6 +90,8 @@ def of_approval(case: Case) -> list[Expected]:
         return [asked("approval_pending") if strict else made]
     if name in COUNTS:
         return [made]
+    if name == "no approval is needed by now":
+        return [asked()]
     if name == "approved once nobody waited":
         return [asked("approval_pending"), made]
     if name == "expired when it was to be used":
@@ -136,6 +138,9 @@ ENDS = {
     "another agent": "approval_mismatch",
     "another tenant": "approval_mismatch",
     "the scope is lost": "denied",
+    "others must be asked by now": "approval_mismatch",
+    "another version of the policy": "approval_mismatch",
+    "an approval is asked for again": "needs_approval",
     "the definition is refused": "definition_refused",
     "no channel": "needs_approval",
     "no approvals": "needs_approval",
@@ -176,7 +181,8 @@ CASES = [case for case in map(Case._make, product(*TABLE)) if not left_out(case)
 def test_the_table_holds_as_many_combinations_as_are_told():
     assert __doc__ is not None
     assert f"There are {len(CASES):,} of them" in __doc__
-    assert {*ENDS, *DECIDED_AGAIN, *scenes.OF_MORE_THAN_ONE} == set(scenes.SCENES)
+    known = {*ENDS, *DECIDED_AGAIN, *scenes.OF_MORE_THAN_ONE, "no approval is needed by now"}
+    assert known == set(scenes.SCENES)
     for at, values in enumerate(TABLE):
         assert {case[at] for case in CASES} == set(values)
     assert {one.decision for case in CASES for one in expected(case)} == {"deny", "needs_approval", "allow"}
