@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings that hold for every test: no timing limits on properties, one async backend, a cache of our own."""
+"""Settings that hold for every test: no timing limits on properties, one async backend, a cache of our own.
+
+With `ONRECORD_PEERS=all`, as CI sets it, a test whose peer was not fetched fails; else it skips.
+"""
 
 import os
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,3 +29,16 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = config.cache.mkdir("onrecord")
     folder.chmod(0o700)
     os.environ["ONRECORD_CACHE"] = str(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
+    """Let no peer be missed in silence where all are to be there."""
+    report = yield
+    if (
+        report.skipped
+        and os.environ.get("ONRECORD_PEERS") == "all"
+        and " is not at hand: make " in str(report.longrepr)
+    ):
+        report.outcome, report.longrepr = "failed", report.longrepr[2]
+    return report
