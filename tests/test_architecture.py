@@ -5,6 +5,7 @@ Who may import whom is for `make floors`.
 """
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,9 +62,27 @@ def test_every_module_names_its_licence() -> None:
     assert [name for name, text in modules() if not text.startswith(spdx)] == []
 
 
-def test_every_module_that_is_promised_to_be_pure_exists() -> None:
+def contract(name: str) -> dict[str, list[str]]:
+    """Return a contract of `make floors`, by its id."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    contracts = {c["id"]: c for c in settings["tool"]["importlinter"]["contracts"]}
-    promised = [name.replace(".", "/") for name in contracts["pure"]["source_modules"]]
+    return {c["id"]: c for c in settings["tool"]["importlinter"]["contracts"]}[name]
+
+
+def test_every_module_that_is_promised_to_be_pure_exists() -> None:
+    promised = [name.replace(".", "/") for name in contract("pure")["source_modules"]]
     found = {name for name in promised if any(SOURCE.glob(f"{name}.py")) or any(SOURCE.glob(name))}
     assert set(promised) - found == set()
+
+
+def test_the_floors_and_the_pure_modules_of_the_contributing_page_are_those_that_are_checked() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Floors")[2].partition("\n## ")[0]
+    shown = page.split("```")[1].strip().splitlines()
+    assert [line.split(" · ") for line in shown] == [floor.split(" | ") for floor in contract("floors")["layers"]]
+    pure = page.split("```")[2].partition(" are pure")[0]
+    assert set(re.findall(r"`(\w+)`", pure)) == {name.split(".")[-1] for name in contract("pure")["source_modules"]}
+
+
+def test_the_modules_that_the_contributing_page_names_exist() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)`", page)
+    assert [name for name in named if not ((SOURCE / "onrecord" / name).exists() or (ROOT / name).exists())] == []
