@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The public face: few names, all of them there on every platform."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 import onrecord
 
 ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 NAMES = {
     "Call",
@@ -33,6 +35,24 @@ def test_the_version_is_said_once():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert onrecord.__version__ == project["version"]
     assert f"## [{project['version']}]" in (ROOT / "CHANGELOG.md").read_text() or project["version"].startswith("0.1.0")
+
+
+def test_the_readme_has_every_verb_and_no_other():
+    command = [sys.executable, "-m", "onrecord.cli.main", "--help"]
+    helped = subprocess.run(command, capture_output=True, text=True).stdout
+    verbs = set(re.findall(r"^    ([a-z]+)(?= |$)", helped, re.MULTILINE))
+    table = README.partition("| verb | what it does |")[2].partition("\n\n")[0]
+    shown = {
+        named.split()[0] for verb in re.findall(r"^\| (.+?) \|", table, re.MULTILINE) for named in verb.split("`")[1::2]
+    }
+    assert len(verbs) > 20
+    assert shown == verbs
+
+
+def test_what_the_readme_links_to_is_there():
+    linked = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", README) if "://" not in link]
+    assert len(linked) > 10
+    assert [link for link in linked if not (ROOT / link).is_file()] == []
 
 
 def test_without_posix_locks_the_library_imports_and_verifies(tmp_path):
