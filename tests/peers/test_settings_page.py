@@ -12,7 +12,8 @@ from onrecord.rules.classify import ToolRule
 from onrecord.settings import Settings, WitnessSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-ROWS = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| (.+?) \| ", PAGE, re.MULTILINE))
+NAMED = re.findall(r"^\| `([a-z0-9_.]+)` \| (.+?) \| ", PAGE, re.MULTILINE)
+ROWS = dict(NAMED)
 LISTS = {"tool": ToolRule, "witness": WitnessSettings, "approver": ApproverSettings}
 
 
@@ -35,6 +36,10 @@ def default_of(field: msgspec.structs.FieldInfo) -> object:
 
 def test_every_setting_is_on_the_page_and_no_other() -> None:
     assert set(ROWS) == set(settings())
+
+
+def test_no_setting_is_on_the_page_twice() -> None:
+    assert len(NAMED) == len(ROWS)
 
 
 def test_the_defaults_are_those_of_the_program() -> None:

@@ -68,7 +68,10 @@ def test_a_duplicate_of_tier_4_is_refused_and_the_reason_holds_no_value() -> Non
 
     verdict = seen.verdict(UNJUDGED)
     assert (verdict.decision, verdict.id, verdict.error_type) == ("deny", "duplicates", "duplicate")
-    assert verdict.safe == "an identical call was made within 600 s (call c-1, 0 s ago)"
+    assert verdict.safe == (
+        "an identical call was made within 600 s (call c-1, 0 s ago); "
+        "duplicates.window says for how long, tool.allow_duplicates lifts that"
+    )
 
 
 def test_the_manifest_may_allow_duplicates() -> None:

@@ -29,6 +29,8 @@ from onrecord.rules.policy import Verdict
 
 REMEMBERED = 10_000  # calls of tier 4, and as many of the others
 REFUSED_FROM = 4  # the tier from which a duplicate is refused
+_UNTOLD = "whether it is a duplicate can't be told"
+_FOR, _UNLESS = "duplicates.window says for how long", "tool.allow_duplicates lifts that"  # the settings
 LONGEST_KEY = 256  # characters of an idempotency key; a longer value is none
 
 REPEATED = "repeated-call"
@@ -144,14 +146,12 @@ class Duplicates:
         if known is not None:
             return self._repeated(asked, *known, now_s)
         if asked.risky and not asked.digest and not asked.allowed:
-            return Comparison(refusal="whether it is a duplicate can't be told: its arguments can't be compared")
+            return Comparison(refusal=f"{_UNTOLD}: its arguments can't be compared; {_UNLESS}")
         if not asked.digest:
             return NEW
         if len(table) >= REMEMBERED:
             if asked.risky and not asked.allowed:
-                return Comparison(
-                    refusal="whether it is a duplicate can't be told: too many calls of this tier to remember"
-                )
+                return Comparison(refusal=f"{_UNTOLD}: too many calls of this tier to remember; {_UNLESS}")
             table.popitem(last=False)
         table[asked.key] = (asked.call_id, asked.digest, now_s)
         return FIRST
@@ -161,9 +161,9 @@ class Duplicates:
             return NEW  # a further round of the same call
         since = f"within {self._window_s:g} s (call {first}, {max(0, now_s - at_s):.0f} s ago)"
         if asked.digest != digest:
-            refusal = f"its idempotency key was used for other arguments {since}" if asked.risky else ""
+            refusal = f"its idempotency key was used for other arguments {since}; {_FOR}" if asked.risky else ""
             return Comparison(repeats=first, signals=(REUSED,), refusal=refusal)
-        refusal = f"an identical call was made {since}" if asked.risky and not asked.allowed else ""
+        refusal = f"an identical call was made {since}; {_FOR}, {_UNLESS}" if asked.risky and not asked.allowed else ""
         return Comparison(repeats=first, signals=(REPEATED,), refusal=refusal)
 
     def forget(self, asked: Asked) -> None:
