@@ -5,10 +5,12 @@
     open(asked, attempt)    its event, then its file   → Kept
     look(statement)         how it stands
     cast(id, …)             check a vote, its event, then the file; from any process of this home
-    redeem(statement, …)    look at the file, the list of what was used, and the log; note that it is used; once
+    redeem(statement, …)    look at the file, the log where it can be read, and the list of what was used; note it there
 
-An event always comes before what it says takes effect, but for the use of an approval: that is noted first, and the
-event of the decision follows. A process that dies in between has used up an approval and run nothing.
+The event of a request, and of a vote, comes before what it says takes effect. The use of an approval is noted first,
+and the event of the decision follows: a process that dies in between has used up an approval and run nothing. What
+comes by itself waits for no event: requests escalate and expire by the clock, and a file that can't be believed is put
+aside.
 
 What cannot be told is not approved. This file forwards nothing and knows no protocol; `guard.py` has the law.
 """

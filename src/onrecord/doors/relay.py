@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages between one client and one server, on the record: what passes, what waits, what is refused.
 
-Each message is decoded once from a copy; what is forwarded are the bytes that came, but for a token of
-ours. A call goes through the guard on its way in and its result on the way out; everything else passes. Toward the
-client there is nothing but JSON-RPC. Nothing is ever sent to the server that the client did not
-send, so a server that locks its protocol era on the first request locks the client's.
+What is judged is one reading of a message; what is forwarded are the bytes that came, but for what is ours or what
+settings ask for (`going.py`): a token for us and the answer to a question of ours are taken out, a trace may be added,
+flagged output may be changed or withheld. A call goes through the guard on its way in and its result on the way out;
+everything else that has a single reading passes. Toward the client there is nothing but JSON-RPC. No request and no
+notification is ever sent to the server that the client did not send, so a server that locks its protocol era on the
+first request locks the client's. To what a server asks of the client it may get an answer of ours.
 
 Several threads may be in here: one for each direction, those of the outboxes, the one that sweeps, one that looks at
 what waits for an approval, and those in which a policy elsewhere is asked.
