@@ -210,7 +210,10 @@ def _bearer(home: Home, loaded: Loaded, environ: Mapping[str, str]) -> "Bearer |
     settings = loaded.settings.identity
     token, file = environ.get(TOKEN), token_file_of(home, loaded, environ)
     if token and (environ.get(TOKEN_FILE) or settings.token_file):
-        raise ConfigError(f"an ID token is given twice: in {TOKEN}, and in a file")
+        raise ConfigError(
+            f"an ID token is given twice: in {TOKEN}, and in the file {file}; unset {TOKEN}, and where that file "
+            f"is not the one to count, name another in {TOKEN_FILE}"
+        )
     if not token and not file:
         return None
     if not settings.meant_for:

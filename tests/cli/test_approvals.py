@@ -56,8 +56,29 @@ def test_a_call_of_tier_4_takes_another_person_with_the_role_by_a_verified_token
     assert b"boss@people.example" not in everything.replace(BOSS.encode(), b"")
 
 
-def as_(home, token, *arguments):
-    env = {**os.environ, "ONRECORD_HOME": str(home), **({"ONRECORD_ID_TOKEN": token} if token else {})}
+@pytest.mark.requirement("C5")
+def test_where_the_settings_name_the_file_of_who_calls_somebody_else_names_a_file_of_theirs(tmp_path):
+    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\ntoken_file = "asker"\n'
+    (tmp_path / "keys.json").write_bytes(shown())
+    for name in ("asker", "boss"):
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(id_token(sub=f"{name}@people.example", jti=name))
+    configured(tmp_path, approvals="four_eyes_from = 3", more=identity + STORE)
+    with Session(tmp_path) as session:
+        session.begin("tools/call", name="store", arguments={"text": "kept"})
+        (request,) = asked_for(tmp_path)
+        own = as_(tmp_path, None, "approve", request.stem, "--yes")
+        beside = as_(tmp_path, (tmp_path / "boss").read_text(), "approve", request.stem, "--yes")
+        theirs = as_(tmp_path, None, "approve", request.stem, "--yes", ONRECORD_ID_TOKEN_FILE=str(tmp_path / "boss"))
+        assert said(session.receive()) == "kept"
+        session.end()
+
+    assert (own.returncode, beside.returncode, theirs.returncode) == (1, 2, 0), theirs.stderr
+    assert "name another in ONRECORD_ID_TOKEN_FILE" in beside.stderr
+
+
+def as_(home, token, *arguments, **more):
+    env = {**os.environ, "ONRECORD_HOME": str(home), **({"ONRECORD_ID_TOKEN": token} if token else {}), **more}
     return subprocess.run([*ONRECORD, "approvals", *arguments], env=env, capture_output=True, text=True)
 
 

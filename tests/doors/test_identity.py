@@ -368,6 +368,15 @@ def test_a_token_that_nobody_could_verify_stops_the_start(tmp_path):
         assert b"set identity.issuer" in session.errors
 
 
+def test_a_token_in_the_environment_beside_a_file_stops_the_start_and_names_both_and_the_way_out(tmp_path):
+    settings(tmp_path, 'token_file = "token"')
+    with Session(tmp_path, env={"ONRECORD_ID_TOKEN": id_token()}, listed=False) as session:
+        assert session.end() == 2
+        said = session.errors.decode()
+    assert f"given twice: in ONRECORD_ID_TOKEN, and in the file {tmp_path / 'token'}" in said
+    assert "name another in ONRECORD_ID_TOKEN_FILE" in said
+
+
 @pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="only Linux says who is at the other end")
 def test_a_client_that_speaks_over_a_socket_is_known_by_the_kernel(tmp_path):
     ours, theirs = socket.socketpair()
