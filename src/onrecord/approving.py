@@ -33,7 +33,7 @@ from onrecord.ledger.lines import last_seq
 from onrecord.ledger.place import LogFolder
 from onrecord.rules import approval
 from onrecord.rules import approval_told as told
-from onrecord.rules.approval import Channel, Choice, State, Statement, Terms, Vote, VoteRefused
+from onrecord.rules.approval import STRICT, Channel, Choice, State, Statement, Terms, Vote, VoteRefused
 from onrecord.rules.classify import Treatment
 from onrecord.rules.confirmation import REFUSED
 from onrecord.rules.policy import Verdict
@@ -42,7 +42,6 @@ from onrecord.rules.redact import Redactor
 from onrecord.trail import check_trail
 
 MISMATCH = "approval_mismatch"  # what would run is not what was approved
-STRICT = 4  # the tier from which the stricter terms hold
 
 Look: TypeAlias = State | Literal["used", "lost"]
 
@@ -78,16 +77,18 @@ class Approving:
         redactor: Redactor,
         terms: Terms,
         *,
+        by_token: bool,
         log: LogFolder | None,
         new_id: Callable[[], str],
         clock: NowUs,
     ) -> None:
-        """`log` is where `writer` writes, None where that cannot be read from here."""
+        """`by_token`: tokens are believed too. `log` is where `writer` writes, None where that cannot be read here."""
         self.store = store
         self.terms = terms
         self.announce: Callable[[Kept], None] = lambda _: None  # told of each request that a call waits for
         self._writer = writer
         self._redactor = redactor
+        self._by_token = by_token
         self._log = log
         self._new_id = new_id
         self._clock = clock
@@ -129,13 +130,16 @@ class Approving:
             quorum=terms.quorum,
             four_eyes=treatment.tier >= terms.four_eyes_from,
             step_up=treatment.tier >= terms.step_up_from,
-            assurance=terms.assurance_strict if strict else terms.assurance,
+            assurance=terms.needed_of(treatment.tier),
             channels=terms.channels,
             requested_us=now_us,
             expires_us=now_us + (terms.expires_strict_us if strict else terms.expires_us),
             escalate_us=now_us + terms.escalate_after_us if terms.escalate_after_us else 0,
             escalate_roles=terms.escalate_roles,
         )
+        why = terms.out_of_reach(treatment.tier, by_token=self._by_token)
+        if why and not approval.is_confirmable(draft):
+            raise NotApproved(f"it needs an approval, and nobody here can approve it: {why}", "approval_out_of_reach")
         return Asked(draft=draft, known=self._known(draft))
 
     def check_answer(self, asked: Asked, said: Confirmation) -> None:

@@ -366,6 +366,7 @@ def _approving(
         writer,
         redactor,
         loaded.settings.approvals.terms(),
+        by_token=bool(loaded.settings.identity.issuer),
         log=home.log() if readable else None,
         new_id=_new_id,
         clock=now_us,

@@ -24,6 +24,7 @@ POLICY = """
 @id("approval") @obligation("approval") forbid (principal, action == MCP::Action::"tools/call", resource)
 when { context.tier >= 3 };
 """
+LOCAL = '[webauthn]\nrp_id = "localhost"\norigins = ["https://localhost"]'
 STORE = '[[tool]]\ntool = "store"\ntier = 3\nclassification = "low"\n'
 
 
@@ -229,13 +230,16 @@ def test_what_nobody_approves_in_time_expires(tmp_path):
 @pytest.mark.parametrize(
     ("approvals", "why"),
     [
-        ("", "token is needed"),
-        ('assurance_tier_4 = "os_account"', "the requester cannot approve their own call"),
-        ('assurance_tier_4 = "os_account"\nfour_eyes_from = 5', "prove their presence"),
+        ("step_up_from = 5", "the requester cannot approve their own call"),
+        (f"four_eyes_from = 5\nchannels = ['cli', 'webauthn']\n{LOCAL}", "prove their presence"),
     ],
 )
 def test_who_asked_for_a_call_of_tier_4_cannot_approve_it(tmp_path, approvals, why):
-    configured(tmp_path, approvals=f'wait = "2s"\n{approvals}', more=STORE.replace("tier = 3", "tier = 4"))
+    configured(
+        tmp_path,
+        approvals=f'wait = "2s"\nassurance_tier_4 = "os_account"\n{approvals}',
+        more=STORE.replace("tier = 3", "tier = 4"),
+    )
     with Session(tmp_path) as session:
         session.begin("tools/call", name="store", arguments={"text": "kept"})
         (request,) = asked_for(tmp_path)
@@ -248,6 +252,34 @@ def test_who_asked_for_a_call_of_tier_4_cannot_approve_it(tmp_path, approvals, w
     (refused,) = [e for e in record(tmp_path) if e.get("action") == "vote_refused"]
     assert why in refused["detail"]["reason"]
     assert approvals_of(tmp_path) == ["requested"]
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    ("tier", "approvals", "why"),
+    [
+        (4, "", ["approvals.step_up_from", "approvals.assurance_tier_4", "identity.issuer"]),
+        (4, "step_up_from = 5", ["approvals.assurance_tier_4", "identity.issuer"]),
+        (4, 'assurance_tier_4 = "os_account"', ["approvals.step_up_from", "approvals.channels"]),
+        (4, f"channels = ['webauthn']\n{LOCAL}", ["approvals.assurance_tier_4", "identity.issuer"]),
+        (3, "assurance = 'token'", ["(approvals.assurance)", "identity.issuer"]),
+        (3, "step_up_from = 3", ["approvals.step_up_from", "approvals.channels"]),
+    ],
+)
+def test_a_call_that_nobody_here_can_approve_is_refused_at_once_and_doctor_names_the_settings(
+    tmp_path, tier, approvals, why
+):
+    configured(tmp_path, approvals=approvals, more=STORE.replace("tier = 3", f"tier = {tier}"))
+    with Session(tmp_path) as session:
+        refused = said(session.call("store", text="kept"))
+        session.end()
+    warned = [line for line in onrecord(tmp_path, "doctor").stdout.splitlines() if "nobody here can approve" in line]
+
+    assert refused.startswith("not run: it needs an approval, and nobody here can approve it: ")
+    assert [one for one in why if one not in refused] == []
+    assert any(f"tier {tier}" in line and all(one in line for one in why) for line in warned)
+    assert [e["error_type"] for e in results(tmp_path, "store")] == ["approval_out_of_reach"]
+    assert approvals_of(tmp_path) == []
 
 
 def approvals_of(home):

@@ -22,12 +22,13 @@ SETTINGS = """
 [policy]
 engine = "cedar"
 [approvals]
-channels = ["cli", "elicitation"]
+channels = {channels}
 {more}
 [[tool]]
 tool = "pay"
 tier = 3
 """
+LOCAL = '[webauthn]\nrp_id = "localhost"\norigins = ["https://localhost"]'
 YES = {"action": "accept", "content": {"approve": True}}
 NEW, OLD = "2026-07-28", "2025-11-25"
 FORMS = {"elicitation": {}}
@@ -36,10 +37,20 @@ FORMS = {"elicitation": {}}
 class Client(Session):
     """A client of either era, whose user is asked."""
 
-    def __init__(self, home, era, *, more="", policy=POLICY, capabilities=FORMS, ready=True):
+    def __init__(
+        self,
+        home,
+        era,
+        *,
+        more="",
+        policy=POLICY,
+        capabilities=FORMS,
+        ready=True,
+        channels=("cli", "elicitation"),
+    ):
         (home / "policies").mkdir(parents=True, exist_ok=True)
         (home / "policies" / "team.cedar").write_text(policy)
-        (home / "onrecord.toml").write_text(SETTINGS.format(more=more))
+        (home / "onrecord.toml").write_text(SETTINGS.format(more=more, channels=list(channels)))
         self.plan = home / "plan.json"
         self.plan.write_text(json.dumps({"pages": [[{"name": "pay", "inputSchema": {"type": "object"}}]]}))
         super().__init__(home, command=[sys.executable, SERVER, str(self.plan)], listed=False)
@@ -136,7 +147,7 @@ def test_what_is_not_a_yes_never_reaches_the_server(tmp_path, era, answer, stand
         (OLD, {"ready": False}),
         (OLD, {"more": "four_eyes_from = 3"}),
         (NEW, {"more": "four_eyes_from = 3"}),
-        (NEW, {"more": "step_up_from = 3"}),
+        (NEW, {"more": f"step_up_from = 3\n{LOCAL}", "channels": ["elicitation", "webauthn"]}),
         (NEW, {"more": "quorum = 2"}),
         (NEW, {"policy": POLICY.replace("@obligation", '@approvers("treasurer") @obligation')}),
     ],

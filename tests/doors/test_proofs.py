@@ -151,11 +151,11 @@ def test_an_authenticator_of_the_one_who_asks_does_not_approve_where_another_per
 # by a service
 
 
-def by_service(home, url, *, more=TIER_3, webhook=""):
+def by_service(home, url, *, more=TIER_3, webhook="", approvals=BY_SERVICE):
     home.mkdir(exist_ok=True)
     (home / "keys.json").write_bytes(shown())
     about = f'[webhook]\nurl = "{url}"\nissuer = "{SERVICE}"\naudience = "{HERE}"\njwks = "keys.json"\n{webhook}\n'
-    configured(home, approvals=BY_SERVICE, more=about + more)
+    configured(home, approvals=approvals, more=about + more)
 
 
 def decision(digest, choice="approved", **more):
@@ -326,7 +326,7 @@ def test_a_service_can_be_asked_by_hand(tmp_path):
 
 def test_no_word_of_a_service_is_a_step_up(tmp_path):
     with DecidingService(lambda message: Reply(200, decision(message["data"]["digest"]).encode())) as service:
-        by_service(tmp_path, service.url, more=TIER_4)
+        by_service(tmp_path, service.url, more=PEOPLE + PAGES + TIER_4, approvals='channels = ["webhook", "webauthn"]')
         with Session(tmp_path, env=KEY) as session:
             session.begin("tools/call", name="store", arguments={"text": "kept"})
             wait_for(lambda: refusals(tmp_path))

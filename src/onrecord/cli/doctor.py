@@ -30,10 +30,11 @@ from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S, verify
 from onrecord.ledger.whereabouts import UNIT, answers, read_moved
 from onrecord.logins import standing
+from onrecord.rules.approval import STRICT
 from onrecord.rules.classify import ToolRule
 from onrecord.rules.neutral import neutral
-from onrecord.settings import home_folder, load
-from onrecord.views.unasked import Seen, risky_tools, unasked
+from onrecord.settings import Loaded, home_folder, load
+from onrecord.views.unasked import RISKY, Seen, risky_tools, unasked
 
 _ROOM_BYTES = 256 * 1024 * 1024  # some 250,000 events; less is worth a warning
 _CANARY = "ghp_" + "0123456789abcdefghijABCDEFGHIJ" + "012345"  # a dummy of a known form
@@ -178,6 +179,7 @@ def _check_approvals(home: Home) -> Iterator[Finding]:
     said = loaded.settings.policy
     if said.engine == "none":
         return
+    yield from _check_reach(loaded)
     if said.engine != "cedar":
         text = "what the decision point asks an approval for is not tried here; see: onrecord policy check"
         yield Finding("ok", "approvals", text)
@@ -197,6 +199,15 @@ def _check_approvals(home: Home) -> Iterator[Finding]:
         yield Finding("warn", "approvals", f"and {len(found) - _SHOWN} more that nobody is asked about")
     if tools and not found:
         yield Finding("ok", "approvals", f"{len(tools)} tools of tier 3 and 4; none is allowed without an approval")
+
+
+def _check_reach(loaded: Loaded) -> Iterator[Finding]:
+    """Yield for which tiers nobody can give an approval, and by which settings."""
+    terms, by_token = loaded.settings.approvals.terms(), bool(loaded.settings.identity.issuer)
+    for tier in (RISKY, STRICT) if terms.channels else ():
+        if (why := terms.out_of_reach(tier, by_token=by_token)) and not terms.is_confirmable(tier):
+            text = f"a call of tier {tier} that needs an approval is refused: nobody here can approve it: {why}"
+            yield Finding("warn", "approvals", text)
 
 
 def _seen(folder: LogFolder) -> Iterator[Seen]:

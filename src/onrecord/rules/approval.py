@@ -33,6 +33,7 @@ Choice: TypeAlias = Literal["approved", "rejected"]
 State: TypeAlias = Literal["pending", "escalated", "approved", "rejected", "expired"]
 
 VERSION = 1  # of the statement
+STRICT = 4  # the tier from which the stricter terms hold
 MOST_VOTES = 64  # on one statement; past it nothing more is counted
 
 _KIND = "onrecord approval statement"
@@ -60,6 +61,31 @@ class Terms:
     escalate_roles: tuple[str, ...]
     channels: tuple[Channel, ...]
     wait_s: float
+
+    def needed_of(self, tier: int) -> IdentityAssurance:
+        """Return what must at least be known of who approves a call of `tier`."""
+        return self.assurance_strict if tier >= STRICT else self.assurance
+
+    def is_confirmable(self, tier: int) -> bool:
+        """Say whether who asked may confirm a call of `tier` in their client, where no role is demanded."""
+        alone = tier < min(self.four_eyes_from, self.step_up_from) and self.quorum == 1
+        return alone and "elicitation" in self.channels
+
+    def out_of_reach(self, tier: int, *, by_token: bool) -> str:
+        """Return why nobody can approve a call of `tier`, but by confirming it; "" where somebody may. Names settings.
+
+        `by_token`: an issuer is believed, so that more than the account can be known of people. An authenticator proves
+        presence, and shows who that is no better than they were known when they enrolled it.
+        """
+        why: list[str] = []
+        step_up, needed = tier >= self.step_up_from, self.needed_of(tier)
+        if step_up and "webauthn" not in self.channels:
+            why.append('it takes a step-up (approvals.step_up_from), and approvals.channels has no "webauthn"')
+        known = by_token or ("webhook" in self.channels and not step_up)
+        if not known and LEVELS[needed] > LEVELS["os_account"]:
+            setting = "assurance_tier_4" if tier >= STRICT else "assurance"
+            why.append(f"approvers must be known by {needed} (approvals.{setting}), and identity.issuer is empty")
+        return "; ".join(why)
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
