@@ -44,7 +44,7 @@ def add_policy(verbs: _Verbs, add: Add) -> None:
     check.add_argument("--tainted-by", action="append", default=[], metavar="FLAG", help="seen before; repeatable")
     check.add_argument("--scope", action="append", default=[], metavar="SCOPE", help="that the caller has; repeatable")
 
-    replay = add(actions, "replay", "say which decisions on the record would change", "policy")
+    replay = add(actions, "replay", "say which decisions on the record would change", "replay")
     replay.description = (
         "Asks the policies in a folder about each call on the record, as it was then: tier, class and scopes are those "
         "of the record, or with --manifest those that follow from other rules for tools. What the record does not "
