@@ -121,6 +121,7 @@ class World:
                 self._writer,
                 self._redactor,
                 terms,
+                by_token=True,
                 log=home.log(),
                 new_id=self.recorder.guard.new_id,
                 clock=lambda: self.us,
