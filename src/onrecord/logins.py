@@ -56,7 +56,9 @@ def build_login(
     settings = loaded.settings.identity
     if not settings.issuer or not settings.client_id:
         where = loaded.path or home.config
-        raise ConfigError(f"{where}: nobody can log in: set identity.issuer, identity.jwks and identity.client_id")
+        needed = ("issuer", "jwks", "client_id")
+        missing = ", ".join(f"identity.{name}" for name in needed if not getattr(settings, name))
+        raise ConfigError(f"{where}: nobody can log in: set {missing}")
     if environ.get(TOKEN):
         raise ConfigError(f"{TOKEN} is set, and would count in place of a log-in; unset it")
     try:

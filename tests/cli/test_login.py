@@ -452,8 +452,15 @@ def test_an_answer_without_a_token_that_holds_logs_nobody_in_and_is_not_repeated
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
-        ("", "set identity.issuer"),
-        ('[identity]\nissuer = "https://a.example"\njwks = "https://a.example/k"', "identity.client_id"),
+        ("", "nobody can log in: set identity.issuer, identity.jwks, identity.client_id\n"),
+        (
+            '[identity]\nissuer = "https://a.example"\njwks = "https://a.example/k"',
+            "nobody can log in: set identity.client_id\n",
+        ),
+        (
+            '[identity]\nissuer = "https://a.invalid"\njwks = "k"\nclient_id = "c"',
+            "a.invalid cannot be reached: nobody knows an address of that name\n",
+        ),
         (
             '[identity]\nissuer = "http://a.example"\njwks = "k"\nclient_id = "c"',
             "identity.issuer: the URL must be https",

@@ -108,10 +108,19 @@ def _exchange(
     except (OSError, http.client.HTTPException, ValueError) as e:
         if time.monotonic() >= deadline:
             raise NotAnchored(f"{host} did not answer within {timeout_s:g} s") from e
-        why = os.strerror(e.errno).lower() if isinstance(e, OSError) and e.errno and e.errno > 0 else type(e).__name__
-        raise NotAnchored(f"{host} cannot be reached: {why}") from e
+        raise NotAnchored(f"{host} cannot be reached: {_why(e)}") from e
     finally:
         connection.close()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return "nobody knows an address of that name"
+    if isinstance(error, ConnectionError) and not error.errno:
+        return "it ended the connection without an answer"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return "it does not answer in HTTP"
 
 
 def split_url(url: str, *, plain: bool) -> SplitResult:
