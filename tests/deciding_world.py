@@ -127,7 +127,7 @@ class World:
                 clock=lambda: self.us,
             )
 
-        terms = loaded.settings.approvals.terms()
+        terms = replace(loaded.settings.approvals.terms(), channels=("cli", "webauthn"))  # by which presence is proven
         self.approving = approving(terms)
         engine = Troubled(build_engine(loaded), self)
         other = Troubled(build_engine(loaded, folder / "other"), self)
@@ -291,7 +291,10 @@ class Scene:
         source = "id_token" if known == "token" else "os_account"
         actor = Actor(user_id=by, tenant_id=tenant, identity_source=source, identity_assurance=known)
         try:
-            self.world.approving.cast(held.statement.id, decision, Approver(actor=actor), "cli", stepped_up=stepped_up)
+            channel = "webauthn" if stepped_up else "cli"
+            self.world.approving.cast(
+                held.statement.id, decision, Approver(actor=actor), channel, stepped_up=stepped_up
+            )
         except VoteRefused:
             return False
         return True
