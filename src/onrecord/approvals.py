@@ -155,11 +155,16 @@ class Approvals:
         with suppress(OSError):
             self._path(approval_id).unlink()
 
-    def set_aside(self, approval_id: str) -> None:
-        """Keep a file that can't be believed for a person to look at."""
+    def set_aside(self, approval_id: str) -> bool:
+        """Keep a file that can't be believed for a person to look at; return whether nobody else has done so before."""
         path = self._path(approval_id)
-        with suppress(OSError):
+        try:
             os.replace(path, path.with_suffix(".broken"))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # it stays where it is, and does not count there
+        return True
 
     def spend(self, kept: Kept, decision: str, now_us: int) -> Kept:
         """Note that an approval is used, by the event `decision`. Needs `locked`.

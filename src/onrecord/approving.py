@@ -15,7 +15,7 @@ aside.
 What cannot be told is not approved. This file forwards nothing and knows no protocol; `guard.py` has the law.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -44,6 +44,7 @@ from onrecord.trail import check_trail
 MISMATCH = "approval_mismatch"  # what would run is not what was approved
 
 Look: TypeAlias = State | Literal["used", "lost"]
+Alarm: TypeAlias = Callable[[Event, Mapping[str, str | list[str]]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,7 @@ class Approving:
         self.store = store
         self.terms = terms
         self.announce: Callable[[Kept], None] = lambda _: None  # told of each request that a call waits for
+        self.alarm: Alarm = lambda _event, _outside: None  # puts an event on the log `security`
         self._writer = writer
         self._redactor = redactor
         self._by_token = by_token
@@ -154,9 +156,7 @@ class Approving:
 
     def _known(self, draft: Statement) -> Kept | None:
         """Return the request that asks for the same already and can still be used, an approved one first."""
-        found, broken = self.store.all()
-        for approval_id in broken:
-            self._note_broken(approval_id)
+        found = self.put_aside()
         same: dict[Look, Kept] = {}
         for kept in found:
             if draft.requested_us >= kept.statement.expires_us:
@@ -302,6 +302,13 @@ class Approving:
 
     # what comes by itself
 
+    def put_aside(self) -> list[Kept]:
+        """Return the requests that can be believed; those that cannot are put aside, which is on the record."""
+        found, broken = self.store.all()
+        for approval_id in broken:
+            self._note_broken(approval_id)
+        return found
+
     def _state(self, kept: Kept) -> State:
         return approval.standing(kept.statement, kept.cast, self._clock())
 
@@ -330,10 +337,12 @@ class Approving:
             return  # the next one who asks tries again
 
     def _note_broken(self, approval_id: str) -> None:
-        """Put a file aside that is not what was written, and say so on the record."""
-        self.store.set_aside(approval_id)
+        """Put a file aside that is not what was written, and say so on the record and in the log `security`, once."""
+        if not self.store.set_aside(approval_id):
+            return
         event = Event(event_id=self._new_id(), event_type="security", action="approval_altered")
         self._note(self._redactor.fact(event, {"file": approval_id}))
+        self.alarm(event, {"file": approval_id})
 
     def _note_time(self, kept: Kept, action: Literal["escalated", "expired"]) -> None:
         event = told.by_itself(kept.statement, kept.fields, action, self._new_id())

@@ -17,10 +17,10 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from msgspec.structs import replace
 
+from onrecord.approving import Alarm
 from onrecord.errors import LedgerError
 from onrecord.event.event import Event
 from onrecord.event.redacted import Redacted, closing_of, own_fact
@@ -31,8 +31,6 @@ from onrecord.ledger.presence import Presence, dead_recorders, open_attempts
 from onrecord.pins import Pins
 from onrecord.rules.classify import FAIL_CLOSED
 from onrecord.rules.redact import Redactor
-
-Alarm: TypeAlias = Callable[[Event, Mapping[str, str | list[str]]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +77,8 @@ class Recorder:
         self._say = say
         self._base = Event()
         self._presence = presence
+        if guard.approving is not None:
+            guard.approving.alarm = alarm
 
     def start(self, base: Event, command: list[str]) -> None:
         """Record the start, and close what dead recorders left open. `base` says who and which server."""

@@ -361,6 +361,35 @@ def test_a_request_that_is_not_what_was_written_counts_as_none(tmp_path, how):
 
     assert [e["result_status"] for e in results(tmp_path, "store")] == ["blocked", "blocked"]
     assert [e["event_type"] for e in record(tmp_path) if e.get("action") == "approval_altered"] == ["security"]
+    assert alarms(tmp_path) == ["approval_altered"]
+
+
+def alarms(home):
+    """Return what stands in the log `security`."""
+    files = sorted((home / "ledger" / "security" / "log").glob("*.ndjson"))
+    events = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return [e["action"] for e in events if e["event_type"] == "security"]
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize("verb", ["list", "show", "approve", "reject", "options"])
+def test_whoever_looks_at_a_request_that_was_altered_puts_it_aside_and_alarms_once(tmp_path, verb):
+    request = approved_and_given_up(tmp_path)
+    request.write_bytes(request.read_bytes().replace(b'"quorum":1', b'"quorum":0'))
+    which = [] if verb == "list" else [request.stem]
+    first, second = (
+        onrecord(tmp_path, "approvals", verb, *which, *(["--yes"] if verb in ("approve", "reject") else []))
+        for _ in range(2)
+    )
+
+    assert (first.returncode, first.stdout) == (1, "")
+    assert "is not what was written" in first.stderr
+    assert "nothing waits" not in first.stderr
+    assert second.returncode == (0 if verb == "list" else 2)
+    assert not request.exists()
+    assert request.with_suffix(".broken").exists()
+    assert [e["event_type"] for e in record(tmp_path) if e.get("action") == "approval_altered"] == ["security"]
+    assert alarms(tmp_path) == ["approval_altered"]
 
 
 @pytest.mark.requirement("C5")

@@ -17,11 +17,12 @@ from onrecord.config import build_recorder
 from onrecord.errors import CommandError, NotAuthenticated, OnRecordError
 from onrecord.ledger.clock import now_us
 from onrecord.ledger.keys import open_digest_key
+from onrecord.ledger.place import Home
 from onrecord.people import build_approver
 from onrecord.rules import approval
 from onrecord.rules.approval import Choice, VoteRefused
 from onrecord.rules.preview import View
-from onrecord.settings import home_folder, load
+from onrecord.settings import Loaded, home_folder, load
 
 _END = 6  # characters of the id that are asked for
 _WAITS = ("pending", "escalated")
@@ -30,23 +31,35 @@ _WAITS = ("pending", "escalated")
 def list(options: Namespace) -> int:  # noqa: A001  # as the action is called
     """Show the requests of this home that stand, the oldest first."""
     home = home_folder()
-    load(home, options.config)
+    loaded = load(home, options.config)
     found, broken = Approvals(home, open_digest_key(home)).all()
     accessed(home, "approvals")
     for kept in found:
         _print_row(kept, as_json=options.json)
+    if broken:
+        put_aside(home, loaded)
     for approval_id in broken:
         say(f"{approval_id} is not what was written; it does not count, and is asked for again")
-    if not found and not options.json:
+    if not found and not broken and not options.json:
         say("nothing waits for an approval")
-    return 1 if any(state_of(kept) in _WAITS for kept in found) else 0
+    return 1 if broken or any(state_of(kept) in _WAITS for kept in found) else 0
+
+
+def put_aside(home: Home, loaded: Loaded) -> None:
+    """Put files aside that are not what was written, on the record and in the log `security`; say what can't be."""
+    try:
+        recorder, _ = build_recorder(home, loaded, say)
+        assert recorder.guard.approving is not None, "a recorder asks for approvals"
+        with recorder.briefly():
+            recorder.guard.approving.put_aside()
+    except OnRecordError as e:
+        say(f"nothing was put aside: {e}")
 
 
 def show(options: Namespace) -> int:
     """Show one request: the view, its hash, the terms and the votes."""
     home = home_folder()
-    load(home, options.config)
-    kept = request_of(Approvals(home, open_digest_key(home)), options.id)
+    kept = request_of(home, load(home, options.config), options.id)
     accessed(home, "approvals", which=kept.statement.id)
     print_request(kept, as_json=options.json)
     return 0
@@ -66,7 +79,7 @@ def _decide(options: Namespace, choice: Choice) -> int:
     home = home_folder()
     loaded = load(home, options.config)
     digest_key = open_digest_key(home)
-    kept = request_of(Approvals(home, digest_key), options.id)
+    kept = request_of(home, loaded, options.id)
     check_view(kept)
     if not options.json:
         print_request(kept, as_json=False)
@@ -91,10 +104,11 @@ def _decide(options: Namespace, choice: Choice) -> int:
     return 0
 
 
-def request_of(store: Approvals, begins: str) -> Kept:
-    """Return the one request whose id begins so. Raises CommandError."""
-    found, broken = store.all()
+def request_of(home: Home, loaded: Loaded, begins: str) -> Kept:
+    """Return the one request of `home` whose id begins so. Raises CommandError."""
+    found, broken = Approvals(home, open_digest_key(home)).all()
     if any(one.startswith(begins) for one in broken):
+        put_aside(home, loaded)
         raise CommandError("this request is not what was written; it does not count, and is asked for again", 1)
     same = [kept for kept in found if begins and kept.statement.id.startswith(begins)]
     if len(same) != 1:

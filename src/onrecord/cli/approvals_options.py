@@ -14,7 +14,7 @@ def add_approvals(verbs: Verbs) -> None:
     parser = verbs.add_parser("approvals", help=about, description=about)
     actions: Verbs = parser.add_subparsers(metavar="ACTION", required=True)
     listed = verb(actions, "list", "show the requests that stand", "approvals")
-    listed.description = "Exit code 1: something waits to be decided."
+    listed.description = "Exit code 1: something waits to be decided, or is not what was written."
     shown = verb(actions, "show", "show what is to be approved, as approvers see it", "approvals")
     for each in (listed, shown, *(_deciding(actions, name, about) for name, about in _DECISIONS)):
         each.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")

@@ -29,7 +29,7 @@ def options(options: Namespace) -> int:
     home = home_folder()
     loaded = load(home, options.config)
     digest_key = open_digest_key(home)
-    kept = request_of(Approvals(home, digest_key), options.id)
+    kept = request_of(home, loaded, options.id)
     check_view(kept)
     accessed(home, "approvals", which=kept.statement.id)
     held = build_authenticators(home, loaded, digest_key)
@@ -42,7 +42,7 @@ def approve_signed(options: Namespace) -> int:
     home = home_folder()
     loaded = load(home, options.config)
     digest_key = open_digest_key(home)
-    kept = request_of(Approvals(home, digest_key), options.id)
+    kept = request_of(home, loaded, options.id)
     check_view(kept)
     held = build_authenticators(home, loaded, digest_key)
     text = read_input(options.assertion)
@@ -85,8 +85,7 @@ def send(options: Namespace) -> int:
     if webhook is None:
         raise ConfigError(f"{loaded.path or 'onrecord.toml'}: there is no service to ask: set webhook.url")
     decisions = build_decisions(loaded, Keystore(home, digest_key), digest_key)
-    store = Approvals(home, digest_key)
-    chosen = [request_of(store, options.id)] if options.id else store.all()[0]
+    chosen = [request_of(home, loaded, options.id)] if options.id else Approvals(home, digest_key).all()[0]
     recorder, _ = build_recorder(home, loaded, say)
     taking = build_taking(home, loaded, digest_key, recorder)
     worst = 0

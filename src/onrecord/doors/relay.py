@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
+from onrecord.approving import Alarm
 from onrecord.doors import going, protocol, wire
 from onrecord.doors.asking import Asking
 from onrecord.doors.conversation import Conversation
@@ -35,7 +36,6 @@ from onrecord.event.call import Call, Outcome, RequestId, Result
 from onrecord.event.event import ResultStatus
 from onrecord.guard import Guard
 from onrecord.permits import Held, Permit, Refusal
-from onrecord.recorder import Alarm
 from onrecord.rules.definitions import Change
 from onrecord.rules.redact import Redactor
 
