@@ -9,7 +9,7 @@ import time
 
 import pytest
 from tests.doors.session import ONRECORD, Session, onrecord, record
-from tests.doors.test_approvals import STORE, asked_for, configured, said
+from tests.doors.test_approvals import STORE, approvals, asked_for, configured, said
 from tests.identity.issuing import AUDIENCE, ISSUER, id_token, shown
 
 BOSS = f'[[approver]]\nissuer = "{ISSUER}"\nsubject = "boss@people.example"\nroles = ["finance"]\n'
@@ -114,17 +114,24 @@ def test_where_nothing_waits_the_list_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
-        (["approve", "0000", "--yes"], 2, "there is no such request"),
-        (["approve", "", "--yes"], 2, "there is no such request"),
+        (["approve", "00000000", "--yes"], 2, "there is no such request"),
+        (["approve", "", "--yes"], 2, "give the first 8 characters of the id"),
+        (["approve", "FIRST 7"], 2, "give the first 8 characters of the id"),
+        (["show", "FIRST 7"], 2, "give the first 8 characters of the id"),
+        (["approve", "FIRST 8", "--yes"], 2, "--yes takes the whole id"),
+        (["reject", "FIRST 35", "--yes"], 2, "--yes takes the whole id"),
         (["show", "../../etc/passwd"], 2, "there is no such request"),
         (["approve", "ID"], 2, "nobody is at a terminal"),
     ],
 )
 def test_a_mistake_is_said_in_one_line(tmp_path, arguments, code, why):
     session, request = waiting(tmp_path)
-    ended = onrecord(tmp_path, "approvals", *(request.stem if one == "ID" else one for one in arguments))
+    given = [request.stem if one == "ID" else one for one in arguments]
+    given = [request.stem[: int(one.split()[1])] if one.startswith("FIRST") else one for one in given]
+    ended = onrecord(tmp_path, "approvals", *given)
     session.end()
 
+    assert approvals(tmp_path, "approved") + approvals(tmp_path, "rejected") + approvals(tmp_path, "withdrawn") == []
     assert (ended.returncode, len(ended.stderr.splitlines())) == (code, 1)
     assert why in ended.stderr
 

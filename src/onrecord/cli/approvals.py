@@ -25,6 +25,7 @@ from onrecord.rules.preview import View
 from onrecord.settings import Loaded, home_folder, load
 
 _END = 6  # characters of the id that are asked for
+_SHORTEST = 8  # characters of an id by which a request is named
 _WAITS = ("pending", "escalated")
 
 
@@ -80,6 +81,8 @@ def _decide(options: Namespace, choice: Choice) -> int:
     loaded = load(home, options.config)
     digest_key = open_digest_key(home)
     kept = request_of(home, loaded, options.id)
+    if options.yes and options.id != kept.statement.id:
+        raise CommandError(f"--yes takes the whole id, which is {kept.statement.id}; nothing was decided", 2)
     check_view(kept)
     if not options.json:
         print_request(kept, as_json=False)
@@ -106,11 +109,13 @@ def _decide(options: Namespace, choice: Choice) -> int:
 
 def request_of(home: Home, loaded: Loaded, begins: str) -> Kept:
     """Return the one request of `home` whose id begins so. Raises CommandError."""
+    if len(begins) < _SHORTEST:
+        raise CommandError(f"give the first {_SHORTEST} characters of the id, or more; see: onrecord approvals list", 2)
     found, broken = Approvals(home, open_digest_key(home)).all()
     if any(one.startswith(begins) for one in broken):
         put_aside(home, loaded)
         raise CommandError("this request is not what was written; it does not count, and is asked for again", 1)
-    same = [kept for kept in found if begins and kept.statement.id.startswith(begins)]
+    same = [kept for kept in found if kept.statement.id.startswith(begins)]
     if len(same) != 1:
         many = "more than one request begins so" if same else "there is no such request"
         raise CommandError(f"{many}; see: onrecord approvals list", 2)

@@ -19,7 +19,7 @@ def add_approvals(verbs: Verbs) -> None:
     for each in (listed, shown, *(_deciding(actions, name, about) for name, about in _DECISIONS)):
         each.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
         each.add_argument("--json", action="store_true")
-    shown.add_argument("id", metavar="ID", help="of the request, or how it begins")
+    shown.add_argument("id", metavar="ID", help="of the request, or how it begins, 8 characters at least")
     add_proofs(actions)
 
 
@@ -35,8 +35,8 @@ def _deciding(actions: Verbs, name: str, about: str) -> argparse.ArgumentParser:
         "Who decides is proven as callers are: by an ID token where the settings name an issuer, else by the account. "
         "On a terminal, the end of the id is asked for. Exit code 1: the decision does not count, and why is said."
     )
-    parser.add_argument("id", metavar="ID", help="of the request, or how it begins")
+    parser.add_argument("id", metavar="ID", help="of the request, or how it begins, 8 characters at least")
     if name == "approve":
         add_assertion(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask; for scripts")
+    parser.add_argument("--yes", action="store_true", help="do not ask; for scripts, which give the whole id")
     return parser
