@@ -413,7 +413,7 @@ def findings(home, about):
 def test_doctor_names_risky_tools_that_no_policy_asks_an_approval_for(tmp_path):
     rules = '[[tool]]\ntool = "pay"\ntier = 4\n[[tool]]\ntool = "st*"\ntier = 3\n'
     rules += '[[tool]]\nserver = "bank"\ntool = "wire"\ntier = 3\nscope = ["bank:pay"]\n'
-    (tmp_path / "onrecord.toml").write_text('[policy]\nengine = "cedar"\n' + rules)
+    (tmp_path / "onrecord.toml").write_text('[approvals]\nwait = "1s"\n[policy]\nengine = "cedar"\n' + rules)
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "team.cedar").write_text(APPROVALS)
     with Session(tmp_path) as session:
@@ -428,6 +428,31 @@ def test_doctor_names_risky_tools_that_no_policy_asks_an_approval_for(tmp_path):
     ]
     (tmp_path / "policies" / "team.cedar").write_text(APPROVALS.replace("tier >= 4", "tier >= 3"))
     assert findings(tmp_path, "approvals") == [("ok", "4 tools of tier 3 and 4; none is allowed without an approval")]
+
+
+LARGE = """
+permit (principal, action == MCP::Action::"tools/call", resource);
+@id("large") @obligation("approval") forbid (principal, action, resource == MCP::Tool::"pay")
+unless { context.input has amount && context.input.amount.lessThan(decimal("500.0")) };
+@id("abroad") @obligation("approval") forbid (principal, action, resource == MCP::Tool::"ship")
+unless { context.input has to && context.input.to == "CH" };
+@id("other") @obligation("approval") forbid (principal, action, resource == MCP::Tool::"erase");
+"""
+
+
+def test_doctor_does_not_say_that_an_approval_is_asked_for_where_that_depends_on_arguments(tmp_path):
+    rules = '[[tool]]\ntool = "pay"\ntier = 4\npolicy_input = { "/amount" = "decimal" }\n'
+    rules += '[[tool]]\ntool = "ship"\ntier = 3\npolicy_input = { "/to" = "string" }\n'
+    rules += '[[tool]]\ntool = "erase"\ntier = 3\npolicy_input = { "/to" = "string" }\n'
+    (tmp_path / "onrecord.toml").write_text('[policy]\nengine = "cedar"\n' + rules)
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "team.cedar").write_text(LARGE)
+
+    pay, ship = findings(tmp_path, "approvals")
+    assert pay[0] == "warn"
+    assert pay[1].startswith("pay of any server, tier 4: depending on /amount, no policy asks for an approval; ")
+    assert ship[0] == "ok"
+    assert ship[1].startswith("ship of any server, tier 3: whether an approval is asked for may depend on /to; ")
 
 
 def test_doctor_says_where_approvals_cannot_be_tried_or_do_not_hold(tmp_path):

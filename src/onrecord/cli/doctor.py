@@ -18,6 +18,7 @@ import msgspec
 from onrecord import compiled
 from onrecord.cli.terminal import print_json, put
 from onrecord.config import build_engine, build_redactor
+from onrecord.engines.cedar import Cedar
 from onrecord.engines.spicedb import SpiceDb
 from onrecord.errors import OnRecordError
 from onrecord.event.event import UNREADABLE
@@ -34,7 +35,7 @@ from onrecord.rules.approval import STRICT
 from onrecord.rules.classify import ToolRule
 from onrecord.rules.neutral import neutral
 from onrecord.settings import Loaded, home_folder, load
-from onrecord.views.unasked import RISKY, Seen, risky_tools, unasked
+from onrecord.views.unasked import RISKY, Seen, Unasked, risky_tools, unasked
 
 _ROOM_BYTES = 256 * 1024 * 1024  # some 250,000 events; less is worth a warning
 _CANARY = "ghp_" + "0123456789abcdefghijABCDEFGHIJ" + "012345"  # a dummy of a known form
@@ -185,16 +186,13 @@ def _check_approvals(home: Home) -> Iterator[Finding]:
         yield Finding("ok", "approvals", text)
         return
     engine = build_engine(loaded)
-    assert engine is not None
+    assert isinstance(engine, Cedar)
     if said.mode == "observe":
         yield Finding("warn", "approvals", "policies are only observed: no call waits for anybody")
     tools = risky_tools(_seen(home.log()), loaded.settings.tool)
-    found = unasked(tools, loaded.settings.tool, engine.evaluate)
+    found = unasked(tools, loaded.settings.tool, engine.evaluate, engine.reads_input_of)
     for one in found[:_SHOWN]:
-        name = neutral(f"{one.tool} of {one.server or 'any server'}", limit=160)
-        whom = "anybody" if one.assurance == "none" else f"somebody who is known by {one.assurance}"
-        text = f"{name}, tier {one.tier}: no policy asks for an approval; {whom}, with its scopes, may call it"
-        yield Finding("warn", "approvals", text)
+        yield _unasked(one)
     if len(found) > _SHOWN:
         yield Finding("warn", "approvals", f"and {len(found) - _SHOWN} more that nobody is asked about")
     if tools and not found:
@@ -208,6 +206,22 @@ def _check_reach(loaded: Loaded) -> Iterator[Finding]:
         if (why := terms.out_of_reach(tier, by_token=by_token)) and not terms.is_confirmable(tier):
             text = f"a call of tier {tier} that needs an approval is refused: nobody here can approve it: {why}"
             yield Finding("warn", "approvals", text)
+
+
+def _unasked(one: Unasked) -> Finding:
+    name = neutral(f"{one.tool} of {one.server or 'any server'}", limit=160)
+    about, read = f"{name}, tier {one.tier}", ", ".join(one.inputs)
+    if not one.assurance:
+        text = f"{about}: whether an approval is asked for may depend on {read}; no call that was tried goes without"
+        return Finding("ok", "approvals", f"{text}; see: onrecord policy check")
+    whom = "anybody" if one.assurance == "none" else f"somebody who is known by {one.assurance}"
+    if one.inputs:
+        text = (
+            f"{about}: depending on {read}, no policy asks for an approval; then {whom}, with its scopes, may call it"
+        )
+    else:
+        text = f"{about}: no policy asks for an approval; {whom}, with its scopes, may call it"
+    return Finding("warn", "approvals", text)
 
 
 def _seen(folder: LogFolder) -> Iterator[Seen]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onrecord.engines.cedar_files import MAX_POLICIES, PolicyFile, Rule, context_read, rules_in, set_of
+from onrecord.engines.cedar_files import MAX_POLICIES, PolicyFile, Rule, context_read, may_speak_of, rules_in, set_of
 from onrecord.errors import ConfigError
 from onrecord.event.call import Json
 from onrecord.rules.policy import (
@@ -100,6 +100,11 @@ class Cedar:
     def rules(self) -> Sequence[Rule]:
         """The policies that are in force, our own among them."""
         return tuple(self._rules.values())
+
+    def reads_input_of(self, tool: str) -> bool:
+        """Say whether policies that may speak of `tool` read arguments."""
+        read = context_read([rule for rule in self._rules.values() if may_speak_of(rule, tool)])
+        return read is None or "input" in read
 
     def evaluate(self, question: Question) -> Verdict:
         """Return what the policies decide."""

@@ -161,6 +161,12 @@ def context_read(rules: Sequence[Rule]) -> set[str] | None:
     return found if all(_reads(rule.body["conditions"], found) for rule in rules) else None
 
 
+def may_speak_of(rule: Rule, tool: str) -> bool:
+    """Say whether `rule` may be about `tool`: its head names no other one."""
+    head = rule.body["resource"]
+    return head["op"] != "==" or head["entity"] == {"type": "MCP::Tool", "id": tool}
+
+
 def _reads(node: object, found: set[str]) -> bool:
     """Add what a part of a condition reads; False where it takes the context as a whole."""
     if isinstance(node, list):
