@@ -104,6 +104,17 @@ def test_where_an_approval_would_be_enough_it_is_asked_for_with_the_roles_that_m
     assert (verdict.safe, verdict.error_type) == (UNAPPROVED, "needs_approval")
 
 
+def test_the_caller_learns_the_safe_reason_for_which_an_approval_is_needed():
+    ask = '@id("ask") @safe_reason("large payments") @obligation("approval") forbid (principal, action, resource);'
+    verdict = cedar(PERMIT + ask).evaluate(question())
+
+    assert (verdict.decision, verdict.safe) == ("needs_approval", f"{UNAPPROVED}: large payments")
+
+
+def test_annotations_of_an_operators_own_are_no_concern_of_ours():
+    assert not cedar('@ticket("7") @season("winter") @ids("x") ' + PERMIT).evaluate(question()).refuses
+
+
 def test_nobody_is_asked_to_approve_what_no_policy_permits():
     verdict = ENGINE.evaluate(question(tier=3))
 
@@ -170,6 +181,9 @@ PERMIT = "permit (principal, action, resource);\n"
         ('@id("a\\nb") ' + PERMIT, "the id may hold"),
         ('@obligation("dance") forbid (principal, action, resource);', "@obligation stands on a forbid"),
         ('@obligation("approval") ' + PERMIT, "@obligation stands on a forbid"),
+        ('@obligations("approval") forbid (principal, action, resource);', "did you mean @obligation?"),
+        ('@Reason("x") ' + PERMIT, "@Reason means nothing; did you mean @reason?"),
+        ('@approvers("finance") forbid (principal, action, resource);', "@approvers stands beside @obligation"),
         ("", "hold no policy"),
         ("// nothing; really\n", "hold no policy"),
         ("grant everything;", "is not Cedar"),

@@ -169,7 +169,7 @@ class Cedar:
         return Verdict(
             decision="needs_approval",
             reason=self._why("an approval is required by", ids),
-            safe=UNAPPROVED,
+            safe=next((f"{UNAPPROVED}: {rule.safe}" for rule in rules if rule.safe), UNAPPROVED),
             id=ids[0],
             determining=ids,
             obligations=tuple(dict.fromkeys(rule.obligation for rule in rules)),

@@ -6,14 +6,16 @@ parsed and validated by itself; that the pieces are the whole is checked.
 
 Of a policy's annotations these mean something here: `@id`, its name in the file; `@reason`, for the
 record; `@safe_reason`, for the caller; `@obligation("approval")` on a `forbid`, that an approval lifts
-it; `@approvers`, the roles that may give one, by commas. Others are the operator's own.
+it; `@approvers`, the roles that may give one, by commas. Others are the operator's own, unless their names are so near
+to one of these that it must have been meant.
 """
 
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from cedarpy import Schema
 
 OBLIGATIONS = frozenset({"approval"})
+ANNOTATIONS = ("id", "reason", "safe_reason", "obligation", "approvers")
+NEAR = 0.85  # of 1; "season" is no "reason", and "obligations" is an "obligation"
 TOLD = 2  # problems of one policy that are shown; the same one comes again for each action
 MAX_FILE = 1 << 20  # bytes
 MAX_POLICIES = 1_000  # past this a decision takes longer than a call of a fast tool (about 1 ms)
@@ -135,9 +139,7 @@ def _rule(file: str, number: int, line: int, statement: str, schema: "Schema") -
     if problems:
         more = f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
         raise ConfigError(f"{where}: {'; '.join(sorted(problems)[:TOLD])}{more}")
-    obligation = said.get("obligation", "")
-    if "obligation" in said and (obligation not in OBLIGATIONS or body["effect"] != "forbid"):
-        raise ConfigError(f"{where}: @obligation stands on a forbid, and is one of {', '.join(sorted(OBLIGATIONS))}")
+    obligation = _obligation(said, body["effect"], where)
     approvers = tuple(role.strip() for role in said.get("approvers", "").split(",") if role.strip())
     return Rule(
         id=f"{file}#{name}",
@@ -147,6 +149,19 @@ def _rule(file: str, number: int, line: int, statement: str, schema: "Schema") -
         obligation=obligation,
         approvers=approvers,
     )
+
+
+def _obligation(said: Mapping[str, str], effect: str, where: str) -> str:
+    """Return what lifts a policy that says this of itself, "" where nothing does. Raises ConfigError."""
+    for name in said.keys() - set(ANNOTATIONS):
+        if near := get_close_matches(name.lower(), ANNOTATIONS, n=1, cutoff=NEAR):
+            raise ConfigError(f"{where}: @{name} means nothing; did you mean @{near[0]}?")
+    obligation = said.get("obligation", "")
+    if "obligation" in said and (obligation not in OBLIGATIONS or effect != "forbid"):
+        raise ConfigError(f"{where}: @obligation stands on a forbid, and is one of {', '.join(sorted(OBLIGATIONS))}")
+    if "approvers" in said and not obligation:
+        raise ConfigError(f'{where}: @approvers stands beside @obligation("approval"); alone it asks for nothing')
+    return obligation
 
 
 def set_of(rules: Sequence[Rule]) -> str:
