@@ -80,6 +80,8 @@ def test_people_get_lines_and_no_policy_is_said(tmp_path):
         ('{"a": 1}', 'has neither "method" nor "event_type"'),
         ('{"method": "tools/call", "params": 3}', "params must be an object"),
         ('{"method": "notifications/x", "id": null}', "an id must be"),
+        ('{"method": "tools/call"}', "tools/call without a name in its params calls nothing"),
+        ('{"method": "prompts/get", "params": {"name": 7}}', "prompts/get without a name in its params"),
         ('{"event_type": 7}', "call.json"),
         ('{"event_type": "tool_call", "phase": "result"}', "call.json"),
         ("[" * 100_000, "is not JSON"),
@@ -90,6 +92,16 @@ def test_what_is_no_call_is_one_clear_error(tmp_path, call, said):
     code, told = checked(tmp_path, call)
 
     assert (code, said in told, len(told.splitlines())) == (2, True, 1), told
+
+
+@pytest.mark.parametrize("method", ["tools/list", "initialize", "ping"])
+def test_a_request_that_no_policy_decides_is_not_said_to_be_denied(tmp_path, method):
+    configured(tmp_path)
+    code, said = checked(tmp_path, {"method": method})
+    told = onrecord(tmp_path, "policy", "check", str(tmp_path / "call.json"))
+
+    assert (code, said["decision"]) == (0, "not decided")
+    assert told.stdout.startswith("decision   not decided: such a request only sets up, describes or watches")
 
 
 @pytest.fixture(scope="module")

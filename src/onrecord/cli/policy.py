@@ -26,10 +26,11 @@ from onrecord.rules.classify import classify
 from onrecord.rules.definitions import by_definition
 from onrecord.rules.fitting import Fitting
 from onrecord.rules.policy import Engine, Policy, Question, Verdict, authzen
-from onrecord.rules.question import question_of
+from onrecord.rules.question import question_of, resource_type
 from onrecord.settings import Loaded, home_folder, load
 
 _LONGEST = 64 << 20  # bytes of a call
+_PASSES = "such a request only sets up, describes or watches; no policy is asked about it, and it passes"
 _NEVER_LATE_NS = 10**18  # a person waits here, no call
 
 
@@ -47,6 +48,8 @@ def check(options: Namespace) -> int:
     loaded = load(home_folder(), options.config)
     policy = policy_of(engine_of(loaded))
     asked = _asked(_read(options.call), options, loaded)
+    if asked is None:
+        return _undecided(policy, as_json=options.json)
     question = asked.question
     verdict = asked.refused or policy.decide(question, asked.unfit)  # from here on the version is that of what decided
     if options.json:
@@ -60,6 +63,15 @@ def check(options: Namespace) -> int:
         put(f"tool       definition {question.context.definition}, arguments {question.context.arguments_valid}")
         put(f"policy     {policy.version}")
     return 1 if verdict.refuses else 0
+
+
+def _undecided(policy: Policy, *, as_json: bool) -> int:
+    if as_json:
+        print_json({"decision": "not decided", "reason": _PASSES, "policy_version": policy.version})
+    else:
+        put(f"decision   not decided: {_PASSES}")
+        put(f"policy     {policy.version}")
+    return 0
 
 
 def _told(verdict: Verdict) -> dict[str, Json]:
@@ -96,29 +108,40 @@ def _read(name: str) -> bytes:
         with opened(Path(name)) as file:
             data = file.read(_LONGEST + 1)
     if len(data) > _LONGEST:
-        raise OnRecordError(f"{name}: is larger than {_LONGEST} bytes")
+        raise OnRecordError(f"{_named(name)}: is larger than {_LONGEST} bytes")
     return data.strip()
 
 
-def _asked(data: bytes, options: Namespace, loaded: Loaded) -> _Asked:
-    """Return what is asked about a request, or about an attempt on the record."""
+def _named(call: str) -> str:
+    return "standard input" if call == "-" else call
+
+
+def _asked(data: bytes, options: Namespace, loaded: Loaded) -> _Asked | None:
+    """Return what is asked about a request, or about an attempt on the record; None of a request that none decides."""
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
-        raise OnRecordError(f"{options.call}: is not JSON: {e}") from e
+        raise OnRecordError(f"{_named(options.call)}: is not JSON: {e}") from e
     if not isinstance(value, dict):
-        raise OnRecordError(f"{options.call}: is no JSON object; give a request, or an attempt from the record")
+        raise OnRecordError(f"{_named(options.call)}: is no JSON object; give a request, or an attempt from the record")
     fields = cast(dict[str, object], value)
     if "event_type" in fields:
-        return _Asked(question=_of_attempt(data, options.call))
+        return _Asked(question=_of_attempt(data, _named(options.call)))
     if not isinstance(fields.get("method"), str):
-        raise OnRecordError(f'{options.call}: has neither "method" nor "event_type": it is no request, and no event')
+        raise OnRecordError(
+            f'{_named(options.call)}: has neither "method" nor "event_type": it is no request, and no event'
+        )
     try:
         message = wire.decode(msgspec.json.encode({"jsonrpc": "2.0", "id": 0, **fields}))
     except MessageRefused as e:
-        raise OnRecordError(f"{options.call}: {e.reason}") from e
+        raise OnRecordError(f"{_named(options.call)}: {e.reason}") from e
     if not isinstance(message, wire.Request):
-        raise OnRecordError(f"{options.call}: is no request")
+        raise OnRecordError(f"{_named(options.call)}: is no request")
+    kind = protocol.event_type_of(message.method)
+    if kind is None:
+        return None
+    if resource_type(kind) != "server" and not protocol.name_of(message.method, message.params):
+        raise OnRecordError(f"{_named(options.call)}: {message.method} without a name in its params calls nothing")
     tenant = loaded.settings.tenant if options.tenant is None else options.tenant
     actor = Actor(
         user_id="" if options.kind == "workload" else options.user,
