@@ -59,6 +59,23 @@ def test_a_call_that_needs_an_approval_says_of_whom(tmp_path):
     assert (code, said["decision"], said["approvers"]) == (1, "needs_approval", ["finance"])
 
 
+@pytest.mark.parametrize(
+    ("channels", "caller"),
+    [
+        ('["cli"]', "waits up to 3m for somebody's approval: cli"),
+        ("[]", "this call needs an approval, and none can be asked for here"),
+    ],
+)
+def test_people_are_told_who_approves_and_what_the_caller_gets_meanwhile(tmp_path, channels, caller):
+    more = f'[approvals]\nchannels = {channels}\nwait = "3m"\n[[tool]]\ntool = "*"\ntier = 2\n'
+    configured(tmp_path, more=more)
+    (tmp_path / "call.json").write_text(json.dumps(calling("wire")))
+
+    told = onrecord(tmp_path, "policy", "check", str(tmp_path / "call.json")).stdout.splitlines()
+
+    assert told[2:5] == ["obliges    approval", "approvers  finance", f"caller     {caller}"]
+
+
 def test_people_get_lines_and_no_policy_is_said(tmp_path):
     (tmp_path / "call.json").write_text(json.dumps(calling("read")))
     none = onrecord(tmp_path, "policy", "check", str(tmp_path / "call.json"))

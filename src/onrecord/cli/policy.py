@@ -3,12 +3,14 @@
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
+from onrecord.approval_settings import ApprovalSettings
 from onrecord.cli.inputs import opened
 from onrecord.cli.terminal import print_json, put
 from onrecord.config import build_engine, build_pins, build_redactor
@@ -57,12 +59,25 @@ def check(options: Namespace) -> int:
     else:
         put(f"decision   {verdict.decision}")
         put(f"reason     {verdict.reason}")
-        if verdict.safe:
-            put(f"caller     {verdict.safe}")
+        for line in _needed(verdict, question.context.approver_roles, loaded.settings.approvals):
+            put(line)
         put(f"tier       {question.context.tier} {question.context.classification}")
         put(f"tool       definition {question.context.definition}, arguments {question.context.arguments_valid}")
         put(f"policy     {policy.version}")
     return 1 if verdict.refuses else 0
+
+
+def _needed(verdict: Verdict, roles: Sequence[str], approvals: ApprovalSettings) -> Iterator[str]:
+    """Yield what the caller gets instead of a call; `roles` approve where the policy names none."""
+    if verdict.decision != "needs_approval":
+        yield from [f"caller     {verdict.safe}"] if verdict.safe else []
+        return
+    yield f"obliges    {', '.join(verdict.obligations) or 'approval'}"
+    yield f"approvers  {', '.join(verdict.approvers or roles) or 'anyone who is not excluded'}"
+    if approvals.channels:
+        yield f"caller     waits up to {approvals.wait} for somebody's approval: {', '.join(approvals.channels)}"
+    else:
+        yield f"caller     {verdict.safe}"
 
 
 def _undecided(policy: Policy, *, as_json: bool) -> int:
