@@ -156,12 +156,9 @@ class Approving:
 
     def _known(self, draft: Statement) -> Kept | None:
         """Return the request that asks for the same already and can still be used, an approved one first."""
-        found = self.put_aside()
         same: dict[Look, Kept] = {}
-        for kept in found:
-            if draft.requested_us >= kept.statement.expires_us:
-                self._close(kept.statement)
-            elif not kept.redeemed and kept.statement.asks_the_same(draft):
+        for kept in self.tidy():
+            if not kept.redeemed and kept.statement.asks_the_same(draft):
                 same.setdefault(self._state(kept), kept)
         return same.get("approved") or same.get("pending") or same.get("escalated")
 
@@ -302,12 +299,16 @@ class Approving:
 
     # what comes by itself
 
-    def put_aside(self) -> list[Kept]:
-        """Return the requests that can be believed; those that cannot are put aside, which is on the record."""
+    def tidy(self) -> list[Kept]:
+        """Close what has expired, and put aside what cannot be believed, on the record; return the other requests."""
         found, broken = self.store.all()
         for approval_id in broken:
             self._note_broken(approval_id)
-        return found
+        over = {kept.statement.id for kept in found if self._clock() >= kept.statement.expires_us}
+        for kept in found:
+            if kept.statement.id in over:
+                self._close(kept.statement)
+        return [kept for kept in found if kept.statement.id not in over]
 
     def _state(self, kept: Kept) -> State:
         return approval.standing(kept.statement, kept.cast, self._clock())

@@ -81,7 +81,10 @@ class Recorder:
             guard.approving.alarm = alarm
 
     def start(self, base: Event, command: list[str]) -> None:
-        """Record the start, and close what dead recorders left open. `base` says who and which server."""
+        """Record the start, and close what was left open: calls of dead recorders, and requests that have expired.
+
+        `base` says who and which server.
+        """
         self._base = base
         try:
             closed = self._record_start(base, command)
@@ -93,6 +96,8 @@ class Recorder:
             return
         if closed:
             self._say(f"{closed} calls were left open by a recorder that died; recorded as unknown")
+        if self.guard.approving is not None:
+            self.guard.approving.tidy()
 
     def _record_start(self, base: Event, command: list[str]) -> int:
         """Return how many calls were closed. Raises LedgerError."""

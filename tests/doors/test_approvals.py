@@ -223,6 +223,24 @@ def test_what_nobody_approves_in_time_expires(tmp_path):
     assert not request.exists()
 
 
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize("by", ["a start", "the list"])
+def test_a_request_that_has_expired_is_closed_on_the_record_at_a_start_and_by_the_list(tmp_path, by):
+    configured(tmp_path, approvals='expires = "400ms"')
+    with Session(tmp_path) as session:
+        session.call("store", text="kept")
+        session.end()
+    (request,) = asked_for(tmp_path)
+    if by == "a start":
+        with Session(tmp_path) as session:
+            session.end()
+    else:
+        assert onrecord(tmp_path, "approvals", "list").returncode == 0
+
+    assert [e["approval_id"] for e in approvals(tmp_path, "expired")] == [request.stem]
+    assert not request.exists()
+
+
 # tier 4
 
 

@@ -37,8 +37,8 @@ def list(options: Namespace) -> int:  # noqa: A001  # as the action is called
     accessed(home, "approvals")
     for kept in found:
         _print_row(kept, as_json=options.json)
-    if broken:
-        put_aside(home, loaded)
+    if broken or any(now_us() >= kept.statement.expires_us for kept in found):
+        tidy(home, loaded)
     for approval_id in broken:
         say(f"{approval_id} is not what was written; it does not count, and is asked for again")
     if not found and not broken and not options.json:
@@ -46,15 +46,15 @@ def list(options: Namespace) -> int:  # noqa: A001  # as the action is called
     return 1 if broken or any(state_of(kept) in _WAITS for kept in found) else 0
 
 
-def put_aside(home: Home, loaded: Loaded) -> None:
-    """Put files aside that are not what was written, on the record and in the log `security`; say what can't be."""
+def tidy(home: Home, loaded: Loaded) -> None:
+    """Have expired requests closed and altered ones put aside, which is on the record; say where that can't be."""
     try:
         recorder, _ = build_recorder(home, loaded, say)
         assert recorder.guard.approving is not None, "a recorder asks for approvals"
         with recorder.briefly():
-            recorder.guard.approving.put_aside()
+            recorder.guard.approving.tidy()
     except OnRecordError as e:
-        say(f"nothing was put aside: {e}")
+        say(f"expired requests are not closed, nor altered ones put aside: {e}")
 
 
 def show(options: Namespace) -> int:
@@ -113,7 +113,7 @@ def request_of(home: Home, loaded: Loaded, begins: str) -> Kept:
         raise CommandError(f"give the first {_SHORTEST} characters of the id, or more; see: onrecord approvals list", 2)
     found, broken = Approvals(home, open_digest_key(home)).all()
     if any(one.startswith(begins) for one in broken):
-        put_aside(home, loaded)
+        tidy(home, loaded)
         raise CommandError("this request is not what was written; it does not count, and is asked for again", 1)
     same = [kept for kept in found if kept.statement.id.startswith(begins)]
     if len(same) != 1:

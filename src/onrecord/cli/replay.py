@@ -71,6 +71,8 @@ def replay(options: Namespace) -> int:
         if is_asked(event) and event.timestamp >= since:
             _replay(event, policy, again, _declared(event, new.settings.tool), found, options.examples)
     _print_replay(policy, found, as_json=options.json)
+    if found.undecided:
+        say(f"{found.counts['undecided']} calls could not be decided; the first: {found.undecided}")
     return 1 if found.changes or any(found.counts[one] for one in _NOT_TOLD) else 0
 
 
@@ -150,8 +152,6 @@ def _print_replay(policy: Policy, found: _Replayed, *, as_json: bool) -> None:
         say(f"of {counts['withheld']} calls a part of what is asked is withheld; they were not decided")
     if counts["not_by_policy"]:
         say(f"{counts['not_by_policy']} were refused for another reason than policy; they were not decided again")
-    if counts["undecided"]:
-        say(f"{counts['undecided']} calls could not be decided; the first: {found.undecided}")
     if counts["not_known"]:
         why = ", ".join(f"{_UNKNOWN[reason]} ({count})" for reason, count in sorted(found.unknown.items()))
         say(f"of {counts['not_known']} calls nobody knows, as the record does not hold {why}")
