@@ -37,8 +37,6 @@ _SPENT = 1 << 22  # bytes of the list of what was used
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-Stamp = tuple[int, int, int]  # inode, time and size of a file
-
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
@@ -91,14 +89,6 @@ class Approvals:
         self._folder = home.approvals
         self._spent = home.keys / "approvals-spent.json"
         self._key = hmac.digest(digest_key, b"onrecord approvals v1", "sha256")
-
-    def stamp(self, approval_id: str) -> Stamp | None:
-        """Return what changes whenever a request does; None where it is not there."""
-        try:
-            about = os.lstat(self._path(approval_id))
-        except OSError:
-            return None
-        return about.st_ino, about.st_mtime_ns, about.st_size
 
     def read(self, approval_id: str) -> Kept | None:
         """Return a request, None where there is none. Raises NotVerified for one that can't be believed."""
