@@ -103,6 +103,25 @@ def test_list_and_show_say_what_waits_and_nothing_in_it_acts(tmp_path):
     assert [json.loads(line).get("action") for line in looks.read_text().splitlines()].count("approvals") == 3
 
 
+@pytest.mark.requirement("C5")
+def test_tail_names_an_approval_and_why_it_is_needed_and_show_finds_all_events_about_it(tmp_path):
+    session, request = waiting(tmp_path)
+    assert onrecord(tmp_path, "approvals", "reject", request.stem, "--yes").returncode == 0
+    session.receive()
+    session.end()
+    told = onrecord(tmp_path, "tail").stdout.splitlines()
+    shown_ = onrecord(tmp_path, "show", request.stem, "--json")
+
+    (attempt,) = [line for line in told if "→ scripted/store" in line]
+    assert f"approval {request.stem}" in attempt
+    assert "team.cedar#approval" in attempt
+    assert [f"approval {request.stem}" in line for line in told if "by u_" in line] == [True]
+    assert shown_.returncode == 0
+    about = [e for e in record(tmp_path) if e.get("approval_id") == request.stem]
+    assert [json.loads(line) for line in shown_.stdout.splitlines()] == about
+    assert {"attempt", "result", "approval"} <= {e["phase"] for e in about}
+
+
 def test_where_nothing_waits_the_list_says_so(tmp_path):
     configured(tmp_path)
     with Session(tmp_path) as session:

@@ -58,6 +58,8 @@ def test_a_denied_call_never_reaches_the_tool_and_the_model_reads_the_safe_reaso
     assert attempt["policy_id"] == "team.cedar#erases"
     assert attempt["policy_determining"] == ["team.cedar#erases"]
     assert attempt["policy_reason"] == "forbidden by team.cedar#erases (erasing is for people on the pager)"
+    (line,) = [line for line in onrecord(tmp_path, "tail").stdout.splitlines() if "→ scripted/erase" in line]
+    assert attempt["policy_reason"] in line
     (end,) = results(tmp_path, "erase")
     assert (end["result_status"], end["error_type"], end["call_id"]) == ("blocked", "denied", attempt["call_id"])
     (allowed,) = attempts(tmp_path, "echo")

@@ -156,8 +156,8 @@ def _add_tail(verbs: _Verbs) -> None:
 
 
 def _add_show(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "show", "show one event, or all events of one call", "read")
-    parser.add_argument("which", metavar="SEQ|EVENT_ID|CALL_ID")
+    parser = _verb(verbs, "show", "show one event, or all events of one call or approval", "read")
+    parser.add_argument("which", metavar="SEQ|EVENT_ID|CALL_ID|APPROVAL_ID")
     _add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 

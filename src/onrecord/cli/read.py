@@ -57,7 +57,7 @@ def tail(options: Namespace) -> int:
 
 
 def show(options: Namespace) -> int:
-    """Print one event in full, or all events of a call."""
+    """Print one event in full, or all events of a call or of an approval."""
     home = home_folder()
     folder = log_of(home, options.log)
     accessed(home, "show", log=options.log, which=options.which)
@@ -83,8 +83,10 @@ def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:
         return  # what belongs to no call has an empty one
     needle = which.encode()
     for line in lines_from(folder):
-        if needle in line.data and which in ((event := _event(line, folder)).event_id, event.call_id):
-            yield line, event
+        if needle in line.data:
+            event = _event(line, folder)
+            if which in (event.event_id, event.call_id, event.approval_id):
+                yield line, event
 
 
 def log_of(home: Home, log: str) -> LogFolder:

@@ -86,6 +86,7 @@ def _how(event: Event) -> str:
 def _facts(event: Event) -> Iterator[str]:
     if event.phase == "attempt":
         yield f"{event.policy_decision}  tier {event.risk_tier} {event.data_classification}"
+        yield _why(event)
         yield event.input_summary or ("args " + ", ".join(event.arg_keys) if event.arg_keys else "")
     elif event.phase == "result":
         yield event.result_status + (f" ({event.error_type})" if event.error_type else "")
@@ -95,8 +96,10 @@ def _facts(event: Event) -> Iterator[str]:
     elif event.event_type == "approval":
         yield f"{event.action} by {event.approval_approver}" if event.approval_approver else event.action
         yield event.approval_role
+        yield _approval(event)
     elif event.phase == "decision":
         yield f"{event.policy_decision}, approved by {event.approval_approver}"
+        yield _approval(event)
     elif event.policy_reason:
         yield event.policy_reason
     elif event.event_type == "connection":
@@ -110,6 +113,18 @@ def _facts(event: Event) -> Iterator[str]:
         yield "after flagged output"
     if event.redaction_error:
         yield "REDACTION FAILED, values withheld"
+
+
+def _why(event: Event) -> str:
+    """Return by which rule, and why, a call was not simply allowed, and the approval that it waits for."""
+    if event.policy_decision in ("", "allow"):
+        return ""
+    rule = "" if event.policy_id in event.policy_reason else event.policy_id
+    return "  ".join(part for part in (_approval(event), rule, event.policy_reason) if part)
+
+
+def _approval(event: Event) -> str:
+    return f"approval {event.approval_id}" if event.approval_id else ""
 
 
 def _seen(event: Event) -> Iterator[str]:
