@@ -11,6 +11,10 @@ import pytest
 from tests.doors.session import ONRECORD, Session, onrecord, record
 from tests.doors.test_approvals import STORE, approvals, asked_for, configured, said
 from tests.identity.issuing import AUDIENCE, ISSUER, id_token, shown
+from tests.rules.test_approval import EXPIRES, statement, vote
+
+from onrecord.approvals import Cast, Kept
+from onrecord.cli.approvals import outcome_of
 
 BOSS = f'[[approver]]\nissuer = "{ISSUER}"\nsubject = "boss@people.example"\nroles = ["finance"]\n'
 
@@ -120,6 +124,44 @@ def test_tail_names_an_approval_and_why_it_is_needed_and_show_finds_all_events_a
     about = [e for e in record(tmp_path) if e.get("approval_id") == request.stem]
     assert [json.loads(line) for line in shown_.stdout.splitlines()] == about
     assert {"attempt", "result", "approval"} <= {e["phase"] for e in about}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "approved; the request is approved until "),
+        ({"at_us": EXPIRES - 1}, "approved; the request is approved until "),
+        ({"decision": "rejected"}, "rejected; the request is over"),
+        ({"decision": "rejected", "approver": "u_asker"}, "withdrawn; the request is over"),
+    ],
+)
+def test_what_a_vote_came_to_is_told_as_of_its_own_time_also_where_the_request_has_expired_since(changes, told):
+    of = statement()
+    cast = Cast(vote=vote(of, **changes), event_id="")
+    assert outcome_of(Kept(statement=of, view=(), fields=(), hidden=0, seq=0, votes=(cast,))).startswith(told)
+
+
+@pytest.mark.requirement("C5")
+def test_who_decides_where_the_settings_name_the_token_of_who_asks_names_a_file_of_their_own(tmp_path):
+    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\ntoken_file = "mine"\n'
+    (tmp_path / "keys.json").write_bytes(shown())
+    boss = id_token(sub="boss@people.example", jti="id-2")
+    for name, token in (("mine", id_token(sub="ada@people.example")), ("boss", boss)):
+        (tmp_path / name).write_text(token)
+        (tmp_path / name).chmod(0o600)
+    session, request = waiting(tmp_path, more=identity + STORE)
+    twice = as_(tmp_path, boss, "approve", request.stem, "--yes")
+    named = {"ONRECORD_ID_TOKEN_FILE": str(tmp_path / "boss")}
+    done = onrecord(tmp_path, "approvals", "approve", request.stem, "--yes", env={**os.environ, **named})
+    assert said(session.receive()) == "kept"
+    session.end()
+
+    assert twice.returncode == 2
+    assert "identity.token_file" in twice.stderr
+    assert "name a file in ONRECORD_ID_TOKEN_FILE" in twice.stderr
+    assert done.returncode == 0, done.stderr
+    (yes,) = approvals(tmp_path, "approved")
+    assert yes["detail"]["independent"] is True
 
 
 def test_where_nothing_waits_the_list_says_so(tmp_path):

@@ -103,8 +103,16 @@ def _decide(options: Namespace, choice: Choice) -> int:
     if options.json:
         print_json(facts_of(kept))
     else:
-        put(f"{choice}; the request is {state_of(kept)} now")
+        put(outcome_of(kept))
     return 0
+
+
+def outcome_of(kept: Kept) -> str:
+    """Return what the last vote on a request came to, at its own time: the request may have expired since."""
+    of, vote = kept.statement, kept.cast[-1]
+    said = "withdrawn" if approval.is_withdrawal(of, vote) else vote.decision
+    state = approval.standing(of, kept.cast, vote.at_us)
+    return f"{said}; the request is {'over' if state == 'rejected' else f'{state} until {_clock(of.expires_us)}'}"
 
 
 def request_of(home: Home, loaded: Loaded, begins: str) -> Kept:
