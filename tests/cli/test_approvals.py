@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import time
 
@@ -162,6 +163,22 @@ def test_who_decides_where_the_settings_name_the_token_of_who_asks_names_a_file_
     assert done.returncode == 0, done.stderr
     (yes,) = approvals(tmp_path, "approved")
     assert yes["detail"]["independent"] is True
+
+
+@pytest.mark.requirement("C5")
+def test_the_list_shows_what_stands_with_the_time_that_is_left_and_the_rest_where_asked(tmp_path):
+    session, request = waiting(tmp_path, approvals='expires = "50s"')
+    waits = onrecord(tmp_path, "approvals", "list").stdout
+    assert onrecord(tmp_path, "approvals", "reject", request.stem, "--yes").returncode == 0
+    session.receive()
+    session.end()
+    stands, everything = (onrecord(tmp_path, "approvals", "list", "--json", *more).stdout for more in ((), ("--all",)))
+
+    assert re.search(r"  0 of 1  [1-5]?[0-9] s left$", waits.rstrip())
+    assert stands == ""
+    assert [(one["id"], one["state"]) for one in map(json.loads, everything.splitlines())] == [
+        (request.stem, "rejected")
+    ]
 
 
 def test_where_nothing_waits_the_list_says_so(tmp_path):

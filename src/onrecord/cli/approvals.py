@@ -27,21 +27,23 @@ from onrecord.settings import Loaded, home_folder, load
 _END = 6  # characters of the id that are asked for
 _SHORTEST = 8  # characters of an id by which a request is named
 _WAITS = ("pending", "escalated")
+_STANDS = (*_WAITS, "approved")
 
 
 def list(options: Namespace) -> int:  # noqa: A001  # as the action is called
-    """Show the requests of this home that stand, the oldest first."""
+    """Show the requests of this home that stand, or all that are kept, the oldest first."""
     home = home_folder()
     loaded = load(home, options.config)
     found, broken = Approvals(home, open_digest_key(home)).all()
     accessed(home, "approvals")
-    for kept in found:
+    shown = [kept for kept in found if options.all or state_of(kept) in _STANDS]
+    for kept in shown:
         _print_row(kept, as_json=options.json)
     if broken or any(now_us() >= kept.statement.expires_us for kept in found):
         tidy(home, loaded)
     for approval_id in broken:
         say(f"{approval_id} is not what was written; it does not count, and is asked for again")
-    if not found and not broken and not options.json:
+    if not shown and not broken and not options.json:
         say("nothing waits for an approval")
     return 1 if broken or any(state_of(kept) in _WAITS for kept in found) else 0
 
@@ -159,7 +161,7 @@ def _print_row(kept: Kept, *, as_json: bool) -> None:
     left_s = max(0, of.expires_us - now_us()) // 1_000_000
     put(
         f"{of.id}  {state_of(kept):<9}  tier {of.tier}  {of.server}/{of.name}  by {of.requester or 'a workload'}"
-        f"  {yes} of {of.quorum}  {left_s // 60} min left"
+        f"  {yes} of {of.quorum}  {f'{left_s // 60} min' if left_s >= 60 else f'{left_s} s'} left"
     )
 
 
@@ -194,6 +196,7 @@ def _needs(kept: Kept) -> str:
 def facts_of(kept: Kept) -> dict[str, object]:
     of = kept.statement
     return {
+        "id": of.id,
         "state": state_of(kept),
         "digest": of.digest(),
         "statement": of,

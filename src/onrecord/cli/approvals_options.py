@@ -15,6 +15,7 @@ def add_approvals(verbs: Verbs) -> None:
     actions: Verbs = parser.add_subparsers(metavar="ACTION", required=True)
     listed = verb(actions, "list", "show the requests that stand", "approvals")
     listed.description = "Exit code 1: something waits to be decided, or is not what was written."
+    listed.add_argument("--all", action="store_true", help="those too that were used, rejected or have just expired")
     shown = verb(actions, "show", "show what is to be approved, as approvers see it", "approvals")
     for each in (listed, shown, *(_deciding(actions, name, about) for name, about in _DECISIONS)):
         each.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
