@@ -188,6 +188,26 @@ def test_what_was_decided_is_decided_again_from_the_record_alone(tmp_path):
     assert {e["policy_version"] for e in record(tmp_path) if e.get("phase") == "attempt"} == {said["policy_version"]}
 
 
+@pytest.mark.requirement("C2")
+def test_what_policies_that_are_only_observed_would_stop_is_seen_and_counted(tmp_path):
+    configured(tmp_path, more='[[tool]]\ntool = "erase"\ntier = 3\n[[tool]]\ntool = "*"\ntier = 2\n', mode="observe")
+    with Session(tmp_path) as session:
+        for tool in ("store", "erase"):
+            session.call(tool)
+        session.begin("tools/call", name="wire", arguments={})  # which this server doesn't answer
+        session.end()
+
+    shown = [line for line in onrecord(tmp_path, "tail").stdout.splitlines() if "→" in line]
+    told = onrecord(tmp_path, "policy", "replay")
+
+    assert "allow  tier 2" in shown[0]
+    assert "allow (would be denied: default)  tier 3" in shown[1]
+    assert "allow (would need an approval: team.cedar#ask)" in shown[2]
+    assert told.returncode == 0
+    assert "2 went on as policies were only observed" in told.stderr
+    assert json.loads(onrecord(tmp_path, "policy", "replay", "--json").stdout)["observed"] == 2
+
+
 # another manifest
 
 

@@ -33,6 +33,16 @@ _UNKNOWN = {
     "earlier calls": "which other calls they would repeat",
     "name": "the whole name by which rules match",
 }
+_COUNTED = (
+    "calls",
+    "unchanged",
+    "withheld",
+    "not_by_policy",
+    "not_known",
+    "undecided",
+    "treated_otherwise",
+    "observed",
+)
 _NOT_TOLD = ("withheld", "not_known", "undecided")
 
 
@@ -64,9 +74,7 @@ def replay(options: Namespace) -> int:
     log = log_of(home, "calls")
     places = {"policy": options.policy, "manifest": options.manifest}
     accessed(home, "policy_replay", since=options.since, **{key: str(place or "") for key, place in places.items()})
-    found = _Replayed(
-        Counter(calls=0, unchanged=0, withheld=0, not_by_policy=0, not_known=0, undecided=0, treated_otherwise=0)
-    )
+    found = _Replayed(Counter(dict.fromkeys(_COUNTED, 0)))
     for _, event in events_of(log, 0):
         if is_asked(event) and event.timestamp >= since:
             _replay(event, policy, again, _declared(event, new.settings.tool), found, options.examples)
@@ -103,6 +111,7 @@ def _replay(
     """Decide on one attempt again, and count what comes of it."""
     counts = found.counts
     counts["calls"] += 1
+    counts["observed"] += bool(event.policy_observed)
     if event.policy_id in _NOT_BY_POLICY:
         counts["not_by_policy"] += 1
         return
@@ -146,6 +155,8 @@ def _print_replay(policy: Policy, found: _Replayed, *, as_json: bool) -> None:
     for (about, then, now, rule), one in ordered:
         put(f"{one.count:>7}  {about}: {then} → {now}, by {rule}; as {', '.join(one.examples)}")
     say(f"{counts['calls']} calls, {sum(one.count for one in found.changes.values())} would be decided otherwise")
+    if counts["observed"]:
+        say(f"{counts['observed']} went on as policies were only observed; enforced, these would have stopped them")
     if counts["treated_otherwise"]:
         say(f"{counts['treated_otherwise']} would have another tier, class, scope, role or limit")
     if counts["withheld"]:

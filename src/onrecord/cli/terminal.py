@@ -85,7 +85,7 @@ def _how(event: Event) -> str:
 
 def _facts(event: Event) -> Iterator[str]:
     if event.phase == "attempt":
-        yield f"{event.policy_decision}  tier {event.risk_tier} {event.data_classification}"
+        yield f"{event.policy_decision}{_observed(event)}  tier {event.risk_tier} {event.data_classification}"
         yield _why(event)
         yield event.input_summary or ("args " + ", ".join(event.arg_keys) if event.arg_keys else "")
     elif event.phase == "result":
@@ -125,6 +125,14 @@ def _why(event: Event) -> str:
 
 def _approval(event: Event) -> str:
     return f"approval {event.approval_id}" if event.approval_id else ""
+
+
+def _observed(event: Event) -> str:
+    """Return what an observed policy decided on a call that it did not stop."""
+    if not event.policy_observed:
+        return ""
+    would = "would need an approval" if event.policy_observed == "needs_approval" else "would be denied"
+    return f" ({would}: {event.policy_id})"
 
 
 def _seen(event: Event) -> Iterator[str]:
