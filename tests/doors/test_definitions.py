@@ -325,6 +325,14 @@ def test_a_client_that_did_not_list_is_refused_a_changed_tool_too(tmp_path):
     assert home.ran() == []
 
 
+def test_to_accept_all_accepts_what_waits_and_nothing_else(home):
+    home.lists(tool(), tool("seek"))
+    assert "no definition waits" in onrecord(home.path, "tools", "accept", "--all").stderr
+    home.lists(tool(description="Other."), tool("seek"))
+
+    assert onrecord(home.path, "tools", "accept", "--all").stdout.splitlines() == ["accepted scripted/look"]
+
+
 def test_a_flagged_tool_is_blocked_where_the_settings_say_so(tmp_path):
     home = Home(tmp_path, '[definitions]\nflagged = "block"\n')
     home.lists(tool(description=ORDER))

@@ -44,6 +44,11 @@ class _Tool:
         return self.pin.listed is not None
 
     @property
+    def is_doubted(self) -> bool:
+        """Whether a person's word may still be missing, though the pin is of what is listed."""
+        return self.book.doubtful or (bool(self.flags) and self.pin.by != "person")
+
+    @property
     def flags(self) -> tuple[str, ...]:
         now = rules.current(self.pin)
         return now.flags if now else ()
@@ -62,6 +67,10 @@ def tools(options: Namespace) -> int:
         return 1 if any(tool.waits for tool in chosen) else 0
     if not options.names and not options.all:
         raise CommandError(f"say which tools to {options.action}, or --all", 2)
+    if options.action == "accept" and not options.names:
+        chosen = [tool for tool in chosen if tool.waits or tool.is_doubted]
+        if not chosen and not options.json:
+            say("no definition waits to be accepted")
     return _ruled(home, loaded, pins, chosen, options)
 
 
