@@ -16,7 +16,7 @@ from tests.rules.calls import definition
 from onrecord.event.call import Definition, Raw
 from onrecord.ledger.place import Home
 from onrecord.rules.classify import Manifest, ToolRule, Treatment, classify
-from onrecord.rules.inference import call_of
+from onrecord.rules.inference import call_of, guessed
 from onrecord.settings import load, read
 from onrecord.views.draft import drafted, literal
 from onrecord.views.readiness import graded
@@ -428,6 +428,20 @@ def test_doctor_names_risky_tools_that_no_policy_asks_an_approval_for(tmp_path):
     ]
     (tmp_path / "policies" / "team.cedar").write_text(APPROVALS.replace("tier >= 4", "tier >= 3"))
     assert findings(tmp_path, "approvals") == [("ok", "4 tools of tier 3 and 4; none is allowed without an approval")]
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "scope", "goes_out"),
+    [
+        ("git", "git_checkout", "git:write", False),
+        ("vcs", "checkout_branch", "vcs:write", False),
+        ("shop", "checkout", "shop:pay", True),
+    ],
+)
+def test_to_check_a_branch_out_is_not_to_pay(server, name, scope, goes_out):
+    guess = guessed(server, Definition(name=name, digest=""), 3)
+
+    assert (guess.scope, guess.goes_out) == (scope, goes_out)
 
 
 LARGE = """

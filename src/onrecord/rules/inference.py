@@ -25,6 +25,7 @@ _IN_SCOPE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 _READABLE = Pattern(r"[A-Za-z0-9_.$-]{1,64}\z")
 
 _GOES_OUT = SENDS | PAYS | listed("email mail post reply notify invite share forward upload submit")
+_VERSIONED = listed("git svn hg branch commit ref repo repository revision worktree")  # there, nobody pays
 _RECIPIENTS = listed("recipient recipients to cc email mail address phone channel chat payee beneficiary destination")
 _RESOURCES = listed(
     "id ids path file filename repo repository project owner org bucket table database collection key name url uri "
@@ -98,7 +99,7 @@ def guessed(server: str, definition: Definition, tier: int) -> Guessed:
     recipient = _first(plain, _RECIPIENTS)
     key = next((name for name in plain if _is_key(name)), "")
     resources = [name for name in plain if name not in (recipient, key) and set(words(name)[-1:]) & _RESOURCES]
-    goes_out = not _GOES_OUT.isdisjoint(words(definition.name)) or len(definition.name) > LONGEST
+    goes_out = not _GOES_OUT.isdisjoint(_said(server, definition.name)) or len(definition.name) > LONGEST
     return Guessed(
         arguments=tuple(arguments),
         outputs=tuple(outputs),
@@ -134,8 +135,14 @@ def _is_key(name: str) -> bool:
     return "idempotency" in said or "dedupe" in said or tuple(said[-2:]) in _KEYS
 
 
-def _scope(server: str, tool: str, tier: int) -> str:
+def _said(server: str, tool: str) -> set[str]:
+    """Return the words of a tool's name, without `checkout` where that is of versions and not of a shop."""
     said = set(words(tool))
+    return said if _VERSIONED.isdisjoint(said | set(words(server))) else said - {"checkout"}
+
+
+def _scope(server: str, tool: str, tier: int) -> str:
+    said = _said(server, tool)
     kinds = (("pay", PAYS), ("send", SENDS), ("delete", DESTROYS), ("admin", PERMITS), ("run", RUNS))
     verb = next((verb for verb, known in kinds if said & known), "read" if tier <= 1 else "write")
     named = "".join(one if one in _IN_SCOPE else "-" for one in server[:64])
