@@ -184,6 +184,11 @@ PERMIT = "permit (principal, action, resource);\n"
         ('@obligations("approval") forbid (principal, action, resource);', "did you mean @obligation?"),
         ('@Reason("x") ' + PERMIT, "@Reason means nothing; did you mean @reason?"),
         ('@approvers("finance") forbid (principal, action, resource);', "@approvers stands beside @obligation"),
+        (
+            "permit (principal, action, resource) when { context.teir > 1 };",
+            r"line 1.: attribute `teir` in context not found; did you mean `tier`\?$",
+        ),
+        ("permit (principal, action, resource) when { context.input.amount > 1 };", "declared as policy_input of a"),
         ("", "hold no policy"),
         ("// nothing; really\n", "hold no policy"),
         ("grant everything;", "is not Cedar"),

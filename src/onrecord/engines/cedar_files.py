@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from onrecord.errors import ConfigError
+from onrecord.rules.policy import Context
 
 if TYPE_CHECKING:
     from cedarpy import Schema
@@ -34,6 +35,8 @@ MAX_POLICIES = 1_000  # past this a decision takes longer than a call of a fast 
 _NAME = re.compile(r"[A-Za-z0-9._:@/+ -]{1,100}")  # ids stand on the record as they are
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|;', re.DOTALL)
 _CONTEXT = {"Var": "context"}
+_FOR_ACTION = re.compile(r' for MCP::Action::"[^"]*"')
+_MISSING = re.compile(r"attribute `([^`]+)` in context not found")
 _BLANK = re.compile(r"(?:\s|//[^\n]*)*\Z")
 
 
@@ -135,8 +138,8 @@ def _rule(file: str, number: int, line: int, statement: str, schema: "Schema") -
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{where}: the id may hold letters, digits, blanks and ._:@/+- , at most 100 characters")
     where = f"{file}: policy {number} ('{name}', line {line})" if "id" in said else where
-    problems = [error.error.partition("`, ")[2] or error.error for error in validate_policies(statement, schema).errors]
-    if problems:
+    errors = [error.error.partition("`, ")[2] or error.error for error in validate_policies(statement, schema).errors]
+    if problems := {_told(error) for error in errors}:
         more = f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
         raise ConfigError(f"{where}: {'; '.join(sorted(problems)[:TOLD])}{more}")
     obligation = _obligation(said, body["effect"], where)
@@ -149,6 +152,18 @@ def _rule(file: str, number: int, line: int, statement: str, schema: "Schema") -
         obligation=obligation,
         approvers=approvers,
     )
+
+
+def _told(error: str) -> str:
+    """Return what Cedar finds wrong, without the action for which, and with what to do about it."""
+    text = _FOR_ACTION.sub("", error)
+    missing = _MISSING.match(text)
+    if missing is None:
+        return text
+    if missing[1].startswith("input."):
+        return f"{text}; what policies read of the arguments is declared as policy_input of a [[tool]]"
+    near = get_close_matches(missing[1], Context.__slots__, n=1)
+    return f"{text}; did you mean `{near[0]}`?" if near else text
 
 
 def _obligation(said: Mapping[str, str], effect: str, where: str) -> str:
