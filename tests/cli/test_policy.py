@@ -111,6 +111,13 @@ def test_what_is_no_call_is_one_clear_error(tmp_path, call, said):
     assert (code, said in told, len(told.splitlines())) == (2, True, 1), told
 
 
+def test_a_folder_of_policies_that_is_not_there_is_called_by_its_option(tmp_path):
+    configured(tmp_path)
+    told = onrecord(tmp_path, "policy", "replay", "--policy", "nope")
+
+    assert (told.returncode, told.stderr) == (2, "onrecord: --policy nope: there is no such folder\n")
+
+
 @pytest.mark.parametrize("method", ["tools/list", "initialize", "ping"])
 def test_a_request_that_no_policy_decides_is_not_said_to_be_denied(tmp_path, method):
     configured(tmp_path)

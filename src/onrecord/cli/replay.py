@@ -67,6 +67,8 @@ def replay(options: Namespace) -> int:
     home = home_folder()
     loaded = load(home, options.config)
     since = _moment(options.since)
+    if options.policy is not None and not options.policy.is_dir():
+        raise OnRecordError(f"--policy {options.policy}: there is no such folder")
     manifest = None if options.manifest is None else load(home, options.manifest).settings.tool
     new = loaded if manifest is None else replace(loaded, settings=replaced(loaded.settings, tool=manifest))
     policy = policy_of(engine_of(new, options.policy))
