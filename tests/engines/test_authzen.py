@@ -14,6 +14,7 @@ from tests.engines.questions import question
 from onrecord.engines.authzen import AuthZen
 from onrecord.errors import ConfigError
 from onrecord.rules.policy import UNDECIDED, Policy
+from onrecord.rules.policy_input import Given
 
 
 @contextmanager
@@ -44,10 +45,10 @@ def point(status=200, body=b"{}", wait_s=0.0):
         server.server_close()
 
 
-def decided(url, timeout_s=5.0):
+def decided(url, timeout_s=5.0, asked=None):
     engine = AuthZen(url, b"", timeout_s=timeout_s)
     policy = Policy(engine, enforce=True, deadline_ns=10**11, clock=time.monotonic_ns)
-    return policy.decide(question(tier=2, required=("w",), present=("w",), assurance="token"))
+    return policy.decide(asked or question(tier=2, required=("w",), present=("w",), assurance="token"))
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,25 @@ def test_what_the_point_says_is_for_the_record_alone():
 
     assert verdict.reason == 'forbidden by the decision point: {"en":"on the list"}'
     assert "list" not in verdict.safe
+
+
+@pytest.mark.requirement("C2")
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"input": Given(values=(("/pin", 8675309),))},
+        {"kind": "resource", "name": "file:///patients/8675309"},
+        {"name": "8675309"},
+    ],
+)
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_value_that_the_point_was_told_does_not_come_back_in_its_words(told, allowed):
+    said = {"decision": allowed, "context": {"reason_admin": "not with 8675309"}}
+    with point(body=json.dumps(said).encode()) as (url, asked):
+        verdict = decided(url, asked=question(**told))
+
+    assert "8675309" in str(asked)
+    assert "8675309" not in repr(verdict)
 
 
 @pytest.mark.requirement("C2")

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tests.engines.questions import POLICIES, cedar, question
 
 from onrecord.doors.protocol import CALLS
+from onrecord.engines.cedar import Cedar
 from onrecord.engines.cedar_files import PolicyFile, context_read, rules_in
 from onrecord.errors import ConfigError
 from onrecord.rules.policy import DENIED, UNAPPROVED, UNDECIDED, Context, Policy, authzen
+from onrecord.rules.policy_input import Given
 
 pytestmark = pytest.mark.requirement("C2")
 
@@ -32,7 +34,7 @@ class Broken:
     name, version = "cedar", "0" * 64
 
     def evaluate(self, question):
-        raise MemoryError("no room")
+        raise MemoryError(f"no room for {question.resource.id}")
 
 
 SCOPES = [((), ()), (("w",), ("w",)), (("w",), ("r", "w")), (("w",), ()), (("w", "x"), ("w",))]
@@ -144,6 +146,31 @@ def test_a_name_of_any_kind_is_decided_by_what_it_is(name, user, server):
 
 
 ENGINE_OF_ONE = cedar('permit (principal, action, resource == MCP::Tool::"only");')
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+@pytest.mark.parametrize(
+    ("condition", "kind"),
+    [
+        ("context.input.pin * 4611686018427387904 > 7", "integer overflow"),
+        ("-9223372036854775807 - context.input.pin > 7", "integer overflow"),
+    ],
+)
+def test_an_error_of_a_policy_is_told_by_its_kind_and_the_policy_and_no_value_is(condition, kind, enforce):
+    text = f'@id("no") forbid (principal, action, resource) when {{ context.input has pin && {condition} }};'
+    engine = Cedar([PolicyFile(name="a.cedar", text=PERMIT + text)], b"", {"/pin": "long"})
+    verdict = policy(engine, enforce=enforce).decide(question(input=Given(values=(("/pin", 8675309),))))
+
+    assert verdict.errors == (f"{kind} in a.cedar#no",)
+    assert verdict.reason.endswith(f"the policy engine cedar failed: {kind} in a.cedar#no")
+    assert "8675309" not in repr(verdict)
+
+
+def test_of_an_engine_that_breaks_the_kind_of_error_is_told_and_not_what_it_says():
+    verdict = policy(Broken()).decide(question(name="8675309"))
+
+    assert verdict.reason == "the policy engine cedar failed: MemoryError"
+    assert "8675309" not in repr(verdict)
 
 
 def test_a_name_that_no_engine_can_read_is_denied_and_not_told():

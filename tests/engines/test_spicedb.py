@@ -190,22 +190,22 @@ def test_a_token_that_is_not_accepted_denies_and_is_not_told(server, engines):
 
 @pytest.mark.requirement("C2")
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    "schema",
     [
-        (None, "object definition `tool` not found"),
-        ("definition user {}", "object definition `tool` not found"),
-        ("definition user {}\n\ndefinition tool {}", "relation/permission `call` not found"),
-        ("definition tool {\n permission call = nil\n}", "object definition `user` not found"),
+        None,
+        "definition user {}",
+        "definition user {}\n\ndefinition tool {}",
+        "definition tool {\n permission call = nil\n}",
     ],
 )
-def test_a_schema_that_does_not_fit_denies_and_says_what_is_missing(engines, schema, said):
+def test_a_schema_that_does_not_fit_denies(engines, schema):
     with spicedb() as server:
         if schema:
             server.define(schema)
         verdict = decided(engines(server.url), question(called="ann"))
 
     assert (verdict.decision, verdict.error_type) == ("deny", "policy_failed")
-    assert said in verdict.reason
+    assert verdict.errors == ("failed_precondition",)
 
 
 @pytest.mark.requirement("C2")

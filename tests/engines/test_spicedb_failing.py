@@ -182,9 +182,9 @@ def test_a_good_answer_of_this_form_allows():
         (b"\xff\xff", SCHEMA, "internal"),
         (STATE + HELD + b" " * (5 << 20), SCHEMA, "resource_exhausted"),
         (hanging, SCHEMA, "did not answer within"),
-        (aborting(grpc.StatusCode.INTERNAL, "broken"), SCHEMA, "internal: broken"),
-        (aborting(grpc.StatusCode.UNAVAILABLE, "later"), SCHEMA, "cannot be reached: later"),
-        (aborting(grpc.StatusCode.UNIMPLEMENTED, "what?"), SCHEMA, "unimplemented: what?"),
+        (aborting(grpc.StatusCode.INTERNAL, "broken"), SCHEMA, "internal"),
+        (aborting(grpc.StatusCode.UNAVAILABLE, "later"), SCHEMA, "cannot be reached"),
+        (aborting(grpc.StatusCode.UNIMPLEMENTED, "what?"), SCHEMA, "unimplemented"),
         (STATE + HELD, aborting(grpc.StatusCode.NOT_FOUND, "no schema"), "its schema can't be read: not_found"),
         (STATE + HELD, b"\xff", "its schema can't be read: internal"),
         (STATE + HELD, hanging, "its schema can't be read: it did not answer"),
@@ -202,15 +202,12 @@ def test_an_answer_that_is_none_denies_with_one_reason(check, schema, said, capf
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_what_it_says_is_told_without_the_token_and_without_who_asked_about_what():
-    text = f"no ann may git/push with {TOKEN}\n\x1b[31m" + "x" * 3_000
+@pytest.mark.parametrize("text", ["no ann may git/push", f"with {TOKEN}", "\n\x1b[31m" + "x" * 3_000])
+def test_of_what_it_says_in_words_nothing_is_told(text):
     with answering(aborting(grpc.StatusCode.INTERNAL, text)) as url:
         verdict, _ = judged(url)
 
-    told = repr(verdict)
-    assert "no … may … with …" in verdict.reason
-    assert not any(word in told for word in (TOKEN, "ann", "git/push"))
-    assert len(verdict.reason) < 500
+    assert (verdict.reason, verdict.errors) == ("the policy engine spicedb failed: internal", ("internal",))
 
 
 @pytest.mark.parametrize(

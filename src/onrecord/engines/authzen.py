@@ -6,7 +6,8 @@ status than 200, or an answer that isn't one denies. An answer that allows but a
 first denies as well: nothing here could do it (Obligations profile, draft 1). `approval_required` as the
 reason of a denial means that an approval would lift it (Access Request and Approval profile, draft 1).
 
-What it says in words is kept for the record, never handed to the caller. It tells no version of its
+What it says in words is kept for the record, never handed to the caller; where it was told an argument or a URI not
+even that, as its words could repeat it. It tells no version of its
 policies, so the version here covers which point was asked, and the manifest.
 """
 
@@ -45,21 +46,21 @@ class AuthZen:
         try:
             answer = post(self._url, body, "application/json", timeout_s=self._timeout_s)
         except OnRecordError as e:
-            return failed(self.name, question, str(e))
+            return failed(self.name, str(e))
         if answer.status != 200:
-            return failed(self.name, question, f"it answered with status {answer.status}")
+            return failed(self.name, f"it answered with status {answer.status}")
         try:
             said = msgspec.json.decode(answer.body, type=dict[str, object])
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return failed(self.name, question, "its answer is no JSON object")
+            return failed(self.name, "its answer is no JSON object")
         allowed, context = said.get("decision"), said.get("context", {})
         if not isinstance(allowed, bool) or not isinstance(context, dict):
-            return failed(self.name, question, "its answer holds no decision")
-        return _verdict(cast(dict[str, object], context), allowed=allowed)
+            return failed(self.name, "its answer holds no decision")
+        return _verdict(cast(dict[str, object], context), question, allowed=allowed)
 
 
-def _verdict(context: dict[str, object], *, allowed: bool) -> Verdict:
-    why = _words(context)
+def _verdict(context: dict[str, object], question: Question, *, allowed: bool) -> Verdict:
+    why = _words(context, question)
     if allowed and not context.get("obligations"):
         return Verdict(decision="allow", reason=f"permitted by the decision point{why}", id="authzen")
     if allowed:
@@ -77,9 +78,13 @@ def _verdict(context: dict[str, object], *, allowed: bool) -> Verdict:
     return Verdict(decision="deny", reason=f"forbidden by the decision point{why}", safe=DENIED, id="authzen")
 
 
-def _words(context: dict[str, object]) -> str:
-    told = [context[key] for key in _TOLD if context.get(key)]
-    return f": {'; '.join(_text(one) for one in told)}"[:LONGEST_REASON] if told else ""
+def _words(context: dict[str, object], question: Question) -> str:
+    """Return what is said in words, without the name of what was called; "" where it could repeat a value."""
+    name, told = question.resource.id, [_text(context[key]) for key in _TOLD if context.get(key)]
+    if not told or question.context.input.values or question.resource.type == "resource":
+        return ""
+    words = "; ".join(told)
+    return f": {words.replace(name, '…') if name else words}"[:LONGEST_REASON]
 
 
 def _text(value: object) -> str:

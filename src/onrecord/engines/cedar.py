@@ -16,6 +16,7 @@ Once it was given, the others decide.
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -51,6 +52,9 @@ _OWN = "onrecord.cedar"
 _CIRCUMSTANCES = "type Circumstances = {"
 _INPUT = "type Input = {};"  # stands in the schema, for what the manifest declares
 _TYPES = {"tool": "MCP::Tool", "resource": "MCP::Resource", "prompt": "MCP::Prompt", "server": "MCP::Server"}
+
+_EVALUATING = re.compile(r"error while evaluating policy `([^`]*)`: ")
+_KINDS = ("integer overflow", "type error", "recursion limit reached")  # of what Cedar says, as it begins
 
 _encode = msgspec.json.Encoder().encode
 
@@ -135,7 +139,7 @@ class Cedar:
         answer = is_authorized(request, self._policies, entities, self._asking)
         said = answer.diagnostics
         if said.errors or answer.decision is Decision.NoDecision:
-            return failed(self.name, question, *(said.errors or ["no decision"]))
+            return failed(self.name, *(self._kind(error) for error in said.errors or ["no decision"]))
         ids = tuple(sorted(said.reasons))
         if answer.allowed:
             return Verdict(decision="allow", reason=self._why("permitted by", ids), id=ids[0], determining=ids)
@@ -164,6 +168,14 @@ class Cedar:
             id=final[0].id,
             determining=ids,
         )
+
+    def _kind(self, error: str) -> str:
+        """Return of which kind an error of Cedar is, and of which policy; what else it says may hold values."""
+        found = _EVALUATING.match(error)
+        if found is None or found[1] not in self._rules:
+            return "it can't decide on this question"
+        rest = error[found.end() :]
+        return f"{next((kind for kind in _KINDS if rest.startswith(kind)), 'an error')} in {found[1]}"
 
     def _needing(self, ids: tuple[str, ...], rules: Sequence[Rule]) -> Verdict:
         return Verdict(

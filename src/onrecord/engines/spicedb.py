@@ -123,12 +123,12 @@ class SpiceDb:
         try:
             answer, version = self._answered(asked)
         except _NoAnswer as e:
-            return failed(self.name, question, self._told(e, asked.subject_id, asked.object_id))
+            return failed(self.name, e.why)  # what it was told in words may repeat who asks about what
         state = answer.checked_at.token
         if not _STATE.fullmatch(state):
-            return failed(self.name, question, "its answer does not say from which state it comes")
+            return failed(self.name, "its answer does not say from which state it comes")
         self._seen = state
-        return _verdict(answer, asked, question, version)
+        return _verdict(answer, asked, version)
 
     def look(self) -> list[str]:
         """Read the schema, and return which types of objects it lacks that are asked about. Raises OnRecordError."""
@@ -219,12 +219,9 @@ class SpiceDb:
         permissions, schema = PermissionsServiceStub(channel), SchemaServiceStub(channel)
         return _Link(channel, permissions.CheckPermission, schema.ReadSchema)
 
-    def _told(self, error: "_NoAnswer", *names: str) -> str:
-        """Return why there is no answer, without the token, and without `names`: who asked about what."""
-        words = error.told
-        for value in (self._token, *names):
-            words = words.replace(value, "…") if len(value) > 2 else words
-        words = " ".join(words.split())[:_DETAIL]  # only now: a part of a name is still one
+    def _told(self, error: "_NoAnswer") -> str:
+        """Return why the schema can't be read, without the token."""
+        words = " ".join(error.told.replace(self._token, "…").split())[:_DETAIL]
         return f"{error.why}: {words}" if words else error.why
 
 
@@ -251,7 +248,7 @@ def _place(url: str) -> tuple[str, bool]:
     return f"{named}:{parts.port or _PORTS[parts.scheme]}", parts.scheme == "https"
 
 
-def _verdict(answer: "CheckPermissionResponse", asked: Asked, question: Question, version: str) -> Verdict:
+def _verdict(answer: "CheckPermissionResponse", asked: Asked, version: str) -> Verdict:
     about = f"{asked.object_type}#{asked.permission}"
     state, said = answer.checked_at.token, answer.permissionship
     if said == answer.PERMISSIONSHIP_HAS_PERMISSION:
@@ -263,7 +260,7 @@ def _verdict(answer: "CheckPermissionResponse", asked: Asked, question: Question
         reason = f"SpiceDB: permission {about} depends on what was not said: {lacking}"[:LONGEST_REASON]
         decision, safe = "deny", DENIED
     else:
-        return failed(SpiceDb.name, question, "its answer holds no decision")
+        return failed(SpiceDb.name, "its answer holds no decision")
     return Verdict(
         decision=decision, reason=reason, safe=safe, id=about, determining=(about,), version=version, consistency=state
     )

@@ -9,7 +9,8 @@ so, and not else, such an engine is told two things more, which stay raw here: t
 the manifest says that a call acts on.
 
 A verdict says why twice: in full for the record, and in words of the operator or of ours for the
-caller, who may be a model under somebody's control. Whatever goes wrong denies. What judges a call for
+caller, who may be a model under somebody's control. Neither quotes an engine that was told a value, as it may repeat
+it: of an error it says of which kind it is, and in which policy. Whatever goes wrong denies. What judges a call for
 another reason than policy, as a refused duplicate, gives a `Verdict` too.
 """
 
@@ -29,7 +30,7 @@ UNDECIDED = "not allowed: the policy could not be evaluated"
 UNAPPROVED = "this call needs an approval, and none can be asked for here"
 UNFIT = "the arguments do not fit the tool's input schema"
 OF_ANOTHER_TYPE = "what the policy reads of the arguments is not of the type that the manifest says"
-LONGEST_REASON = 1_000  # characters; an engine's errors may quote at length
+LONGEST_REASON = 1_000  # characters
 
 ResourceType: TypeAlias = Literal["tool", "resource", "prompt", "server"]
 Kind: TypeAlias = Literal["human", "workload", "unknown"]
@@ -244,14 +245,12 @@ class Policy:
         try:
             verdict = self._engine.evaluate(question)
             if not verdict.decision or (verdict.errors and verdict.decision != "deny"):
-                return failed(self._engine.name, question, *(verdict.errors or ("it gave no verdict",)))
+                return failed(self._engine.name, *(verdict.errors or ("it gave no verdict",)))
         except Exception as e:  # noqa: BLE001  # whatever went wrong, nothing was decided
-            return failed(self._engine.name, question, f"{type(e).__name__}: {e}")
+            return failed(self._engine.name, type(e).__name__)  # what it says may repeat a value
         took = self._clock() - began
         if took > self._deadline_ns and not verdict.errors:
-            return failed(
-                self._engine.name, question, f"it took {took // 1_000_000} ms, of {self._deadline_ns // 1_000_000}"
-            )
+            return failed(self._engine.name, f"it took {took // 1_000_000} ms, of {self._deadline_ns // 1_000_000}")
         return verdict
 
 
@@ -263,13 +262,12 @@ def _invalid(reason: str, places: Sequence[str], by: str) -> Verdict:
 _VERBS = {"deny": "denied", "needs_approval": "an approval would be needed"}
 
 
-def failed(engine: str, question: Question, *errors: str) -> Verdict:
-    """Return the verdict where an engine has none; errors are told without the name of what was called."""
-    name = question.resource.id
-    told = [error.replace(name, "…") if name else error for error in errors]
-    said = tuple(error[:LONGEST_REASON] for error in told)
-    reason = f"the policy engine {engine} failed: {'; '.join(said)}"[:LONGEST_REASON]
-    return Verdict(decision="deny", reason=reason, safe=UNDECIDED, id="engine", errors=said, error_type="policy_failed")
+def failed(engine: str, *errors: str) -> Verdict:
+    """Return the verdict where an engine has none; `errors` are words of ours, which repeat nothing of the question."""
+    reason = f"the policy engine {engine} failed: {'; '.join(errors)}"[:LONGEST_REASON]
+    return Verdict(
+        decision="deny", reason=reason, safe=UNDECIDED, id="engine", errors=errors, error_type="policy_failed"
+    )
 
 
 def authzen(question: Question) -> dict[str, Json]:
