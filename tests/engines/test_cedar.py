@@ -3,6 +3,7 @@
 
 import itertools
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,6 +116,59 @@ def test_the_caller_learns_the_safe_reason_for_which_an_approval_is_needed():
 
 def test_annotations_of_an_operators_own_are_no_concern_of_ours():
     assert not cedar('@ticket("7") @season("winter") @ids("x") ' + PERMIT).evaluate(question()).refuses
+
+
+def asking_for(*roles: str):
+    """A Cedar whose policies ask for approvals of a call, one for each of `roles`."""
+    forbids = [
+        f'@id("f{number}") @obligation("approval") @approvers("{one}") forbid (principal, action, resource);'
+        for number, one in enumerate(roles)
+    ]
+    return cedar(PERMIT + "\n".join(forbids))
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    ("roles", "approvers"),
+    [
+        (("finance", "finance"), ("finance",)),
+        (("finance, ops", "security, finance"), ("finance",)),
+        (("ops, finance", "finance, ops, security"), ("ops", "finance")),
+        (("finance", ""), ("finance",)),
+        (("", ""), ()),
+    ],
+)
+def test_who_approves_for_several_policies_has_a_role_that_each_of_them_accepts(roles, approvers):
+    verdict = asking_for(*roles).evaluate(question())
+
+    assert (verdict.decision, verdict.approvers) == ("needs_approval", approvers)
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    "roles",
+    [("finance", "security"), ("finance, ops", "security"), ("a, b", "b, c", "c, a"), ("finance", "", "security")],
+)
+@pytest.mark.parametrize("approval", ["", "0198c0de"])
+def test_policies_that_ask_for_different_roles_are_not_lifted_by_one_approval(roles, approval):
+    verdict = asking_for(*roles).evaluate(replace(question(), approval=approval))
+
+    assert (verdict.decision, verdict.error_type, verdict.approvers) == ("deny", "denied", ())
+    assert "different roles" in verdict.reason
+    assert all(f"a.cedar#f{number} ({one})" in verdict.reason for number, one in enumerate(roles) if one)
+    assert verdict.safe == "denied by policy: it would need approvals of different roles"
+
+
+@pytest.mark.requirement("C5")
+def test_a_policy_that_names_no_roles_asks_for_those_of_the_manifest_beside_one_that_does():
+    engine = asking_for("finance", "")
+    manifest = [(), ("security",), ("security", "finance")]
+    asked = [replace(question(), context=replace(question().context, approver_roles=roles)) for roles in manifest]
+
+    verdicts = [engine.evaluate(one) for one in asked]
+
+    assert [one.decision for one in verdicts] == ["needs_approval", "deny", "needs_approval"]
+    assert [one.approvers for one in verdicts] == [("finance",), (), ("finance",)]
 
 
 def test_nobody_is_asked_to_approve_what_no_policy_permits():

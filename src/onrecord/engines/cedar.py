@@ -11,7 +11,8 @@ is remembered under what the policies read, and asking the same again costs next
 
 A denial that rests on nothing but policies with an obligation becomes
 "needs approval", but only where the others would permit the call: nobody is asked for an approval that changes nothing.
-Once it was given, the others decide.
+Once it was given, the others decide. One approval lifts them all, so who gives it must have a role that
+each of them accepts; where they share none, the call is denied. Where a policy names none they are the manifest's.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 REMEMBERED = 1_000  # pairs of who and what, as entities
 VERDICTS = 10_000
 _OWN = "onrecord.cedar"
+_DIFFERENT_ROLES = f"{DENIED}: it would need approvals of different roles"
 _CIRCUMSTANCES = "type Circumstances = {"
 _INPUT = "type Input = {};"  # stands in the schema, for what the manifest declares
 _TYPES = {"tool": "MCP::Tool", "resource": "MCP::Resource", "prompt": "MCP::Prompt", "server": "MCP::Server"}
@@ -114,7 +117,14 @@ class Cedar:
         """Return what the policies decide."""
         context = question.context
         read = [getattr(context, name) for name in self._read]
-        about = (question.subject, question.action, question.resource, bool(question.approval), *read)
+        about = (
+            question.subject,
+            question.action,
+            question.resource,
+            bool(question.approval),
+            context.approver_roles,
+            *read,
+        )
         verdict = self._verdicts.get(about)
         if verdict is None:
             verdict = self._evaluated(question)
@@ -156,10 +166,11 @@ class Cedar:
                     id="default",
                     determining=ids,
                 )
-            if question.approval:
+            needing = self._needing(ids, rules, question.context.approver_roles)
+            if question.approval and needing.decision == "needs_approval":
                 reason = self._why("approved, as is required by", ids)
-                return replace(self._needing(ids, rules), decision="allow", reason=reason, safe="")
-            return self._needing(ids, rules)
+                return replace(needing, decision="allow", reason=reason, safe="")
+            return needing
         final = [rule for rule in rules if not rule.obligation]
         return Verdict(
             decision="deny",
@@ -177,7 +188,24 @@ class Cedar:
         rest = error[found.end() :]
         return f"{next((kind for kind in _KINDS if rest.startswith(kind)), 'an error')} in {found[1]}"
 
-    def _needing(self, ids: tuple[str, ...], rules: Sequence[Rule]) -> Verdict:
+    def _needing(self, ids: tuple[str, ...], rules: Sequence[Rule], roles: tuple[str, ...]) -> Verdict:
+        """Return the need for an approval that lifts all of `rules`, or a denial where no role may give it for all.
+
+        `roles` are those of a rule that names none.
+        """
+        accepted = {rule.id: rule.approvers or roles for rule in rules if rule.approvers or roles}
+        shared = dict.fromkeys(
+            role for role in chain(*accepted.values()) if all(role in one for one in accepted.values())
+        )
+        if accepted and not shared:
+            asked = ", ".join(f"{one} ({', '.join(named)})" for one, named in accepted.items())
+            return Verdict(
+                decision="deny",
+                reason=f"policies ask for the approval of different roles: {asked}",
+                safe=_DIFFERENT_ROLES,
+                id=ids[0],
+                determining=ids,
+            )
         return Verdict(
             decision="needs_approval",
             reason=self._why("an approval is required by", ids),
@@ -185,7 +213,7 @@ class Cedar:
             id=ids[0],
             determining=ids,
             obligations=tuple(dict.fromkeys(rule.obligation for rule in rules)),
-            approvers=tuple(dict.fromkeys(role for rule in rules for role in rule.approvers)),
+            approvers=tuple(shared),
             error_type="needs_approval",
         )
 
