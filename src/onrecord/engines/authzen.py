@@ -4,7 +4,8 @@
 It is asked with attributes only, and has until the deadline for the whole exchange. No answer, another
 status than 200, or an answer that isn't one denies. An answer that allows but asks for something to be done
 first denies as well: nothing here could do it (Obligations profile, draft 1). `approval_required` as the
-reason of a denial means that an approval would lift it (Access Request and Approval profile, draft 1).
+reason of a denial means that an approval would lift it (Access Request and Approval profile, draft 1). An answer that
+can be read in two ways, or that says more than a decision and its context, is none.
 
 What it says in words is kept for the record, never handed to the caller; where it was told an argument or a URI not
 even that, as its words could repeat it. It tells no version of its
@@ -17,10 +18,13 @@ from typing import cast
 import msgspec
 
 from onrecord.errors import ConfigError, OnRecordError
+from onrecord.identity.strict import NotStrict, strict_object
 from onrecord.ledger.post import check_url, post
 from onrecord.rules.policy import DENIED, LONGEST_REASON, UNAPPROVED, Question, Verdict, authzen, failed
 
 _PATH = "/access/v1/evaluation"
+_NEEDED = "approval_required"
+_ANSWER = {"decision", "context"}
 _TOLD = ("reason", "reason_admin")  # of an answer's context, for the record
 
 
@@ -50,23 +54,27 @@ class AuthZen:
         if answer.status != 200:
             return failed(self.name, f"it answered with status {answer.status}")
         try:
-            said = msgspec.json.decode(answer.body, type=dict[str, object])
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return failed(self.name, "its answer is no JSON object")
+            said = strict_object(answer.body)
+        except NotStrict as e:
+            return failed(self.name, f"its answer {e}")
         allowed, context = said.get("decision"), said.get("context", {})
         if not isinstance(allowed, bool) or not isinstance(context, dict):
             return failed(self.name, "its answer holds no decision")
+        if not said.keys() <= _ANSWER:
+            return failed(self.name, "its answer holds more than a decision and its context")
         return _verdict(cast(dict[str, object], context), question, allowed=allowed)
 
 
 def _verdict(context: dict[str, object], question: Question, *, allowed: bool) -> Verdict:
     why = _words(context, question)
-    if allowed and not context.get("obligations"):
-        return Verdict(decision="allow", reason=f"permitted by the decision point{why}", id="authzen")
-    if allowed:
-        reason = f"permitted by the decision point, with obligations that can't be met here{why}"
+    needs_approval = context.get("reason") == _NEEDED
+    if allowed and (needs_approval or context.get("obligations", []) != []):
+        what = "but says that an approval is required" if needs_approval else "with obligations that can't be met here"
+        reason = f"permitted by the decision point, {what}{why}"
         return Verdict(decision="deny", reason=reason, safe=DENIED, id="authzen")
-    if context.get("reason") == "approval_required":
+    if allowed:
+        return Verdict(decision="allow", reason=f"permitted by the decision point{why}", id="authzen")
+    if needs_approval:
         return Verdict(
             decision="needs_approval",
             reason=f"an approval is required by the decision point{why}",
