@@ -287,6 +287,7 @@ class Approving:
             statement=statement.digest(),
             decision=decision,
             approver=actor.user_id,
+            agents=_acting(actor),
             tenant=actor.tenant_id,
             source=actor.identity_source,
             assurance=actor.identity_assurance,
@@ -379,6 +380,8 @@ def _proven(event: Event, actor: Actor) -> Event:
         identity_key_id=actor.identity_key_id,
         token_hash=actor.token_hash,
         principal_type=actor.principal_type,
+        agent_id=actor.agent_id,
+        act_chain=actor.act_chain,
     )
 
 

@@ -82,6 +82,34 @@ def test_where_the_settings_name_the_file_of_who_calls_somebody_else_names_a_fil
     assert "name another in ONRECORD_ID_TOKEN_FILE" in beside.stderr
 
 
+@pytest.mark.requirement("C5")
+def test_where_another_person_is_demanded_no_token_approves_that_an_agent_holds(tmp_path):
+    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n'
+    (tmp_path / "keys.json").write_bytes(shown())
+    configured(tmp_path, approvals="four_eyes_from = 3", more=identity + STORE)
+    asker = id_token(sub="ada@people.example", act={"sub": "agent-x"})
+    with Session(tmp_path, env={"ONRECORD_ID_TOKEN": asker}) as session:
+        session.begin("tools/call", name="store", arguments={"text": "kept"})
+        (request,) = asked_for(tmp_path)
+        for act, why in (
+            ({"sub": "agent-x"}, "who acts for the requester"),
+            ({"sub": "agent-y", "act": {"sub": "agent-x"}}, "who acts for the requester"),
+            ({"sub": "agent-y"}, "an agent acts for the approver"),
+        ):
+            ended = as_(tmp_path, id_token(sub="boss@people.example", act=act), "approve", request.stem, "--yes")
+            assert (ended.returncode, why in ended.stderr) == (1, True), ended.stderr
+        boss = id_token(sub="boss@people.example")
+        assert as_(tmp_path, boss, "approve", request.stem, "--yes").returncode == 0
+        assert said(session.receive()) == "kept"
+        session.end()
+
+    refused = [e for e in record(tmp_path) if e.get("action") == "vote_refused"]
+    assert [len(e["act_chain"]) for e in refused] == [1, 2, 1]
+    assert all(e["agent_id"] == e["act_chain"][0] for e in refused)
+    (attempt,) = [e for e in record(tmp_path) if e.get("phase") == "attempt"]
+    assert refused[0]["agent_id"] == refused[1]["act_chain"][1] == attempt["agent_id"]
+
+
 def as_(home, token, *arguments, **more):
     env = {**os.environ, "ONRECORD_HOME": str(home), **({"ONRECORD_ID_TOKEN": token} if token else {}), **more}
     return subprocess.run([*ONRECORD, "approvals", *arguments], env=env, capture_output=True, text=True)

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 
 import cbor2
 import pytest
@@ -100,6 +101,12 @@ def test_what_was_not_asked_of_the_person_at_the_authenticator_does_not_count(bo
     book.enrol(device)
     with pytest.raises(NotAuthenticated, match=why):
         book.held.check(device.get(book.options(), **wrong), STATEMENT)
+
+
+def test_an_agent_enrols_none_for_the_person_that_it_acts_for(book):
+    text = Device().create(book.held.enrol_options(BOB.user_id, "k"))
+    with pytest.raises(NotAuthenticated, match="an agent acts for the person"):
+        book.held.enrolling(text, replace(BOB, agent_id="u_agent", act_chain=("u_agent",)), "k")
 
 
 def test_a_signature_over_one_statement_is_none_over_another(book):

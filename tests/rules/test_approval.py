@@ -106,6 +106,9 @@ def test_the_digest_of_a_statement_covers_each_of_its_fields(field):
         ({"four_eyes": True}, {"channel": "elicitation"}, "no approval by another person"),
         ({"four_eyes": True, "requester": "", "agents": ()}, {}, "nobody knows who asked"),
         ({}, {"approver": "u_agent"}, "acts for the requester"),
+        ({}, {"agents": ("u_other", "u_agent")}, "acts for the requester"),
+        ({"four_eyes": True}, {"agents": ("u_other",)}, "an agent acts for the approver"),
+        ({"quorum": 2}, {"agents": ("u_other",)}, "an agent acts for the approver"),
         ({}, {"approver": ""}, "a workload cannot decide"),
         ({}, {"tenant": "other"}, "another tenant"),
         ({}, {"assurance": "asserted"}, "not enough is known"),
@@ -210,6 +213,7 @@ def worlds(draw: st.DrawFn) -> World:
             approver=draw(st.sampled_from(PEOPLE)),
             tenant=draw(st.sampled_from(("", "", "", "other"))),
             assurance=draw(st.sampled_from(("asserted", "os_account", "token", "token_mfa"))),
+            agents=draw(st.sampled_from(((), (), ("u_agent",), ("u_other",)))),
             roles=(held := draw(roles)),
             role=draw(st.sampled_from(("", "finance", "board", *held))),
             channel=draw(st.sampled_from(("cli", "elicitation", "webauthn"))),
@@ -232,6 +236,8 @@ def test_what_is_approved_has_its_quorum_of_people_who_may(world):
     assert all(one.decision == "approved" for one in approval.counting(of, world.votes, now_us))
     for one in yes:
         assert one.approver not in ("", *of.agents)
+        assert one.channel == "elicitation" or not set(one.agents) & set(of.agents)
+        assert not (one.agents and (of.four_eyes or of.quorum > 1))
         assert one.statement == of.digest()
         assert one.tenant == of.tenant
         assert one.channel in of.channels

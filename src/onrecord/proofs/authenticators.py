@@ -97,7 +97,12 @@ class Authenticators:
         )
 
     def enrolling(self, text: bytes, actor: Actor, label: str) -> Authenticator:
-        """Return the authenticator that has answered in `text`, not enrolled yet. Raises NotAuthenticated."""
+        """Return the authenticator that has answered in `text`, not enrolled yet. Raises NotAuthenticated.
+
+        An agent enrols none for the person that it acts for: what it signed would pass for them.
+        """
+        if actor.agent_id or actor.act_chain:
+            raise NotAuthenticated("an agent acts for the person, and only they themselves enrol an authenticator")
         answer = read_answer(text, self._party, "webauthn.create")
         about, mac = answer.challenge[: _NONCE + 8], answer.challenge[_NONCE + 8 :]
         if not hmac.compare_digest(mac, self._mac(b"enrol", actor.user_id.encode(), about)):

@@ -7,7 +7,8 @@ nothing for another. Whoever changes an argument asks for something else.
 
 One rejection rejects. As many different people as the quorum asks for approve. After `expires_us` nothing counts
 any more, an approval that was given included. Who asked may always withdraw, and may approve only where four eyes
-are not demanded; then the vote says that it is not independent. Whoever acts for who asked never approves.
+are not demanded; then the vote says that it is not independent. Whoever acts for who asked never approves, also not as
+the one who acts for another person; and where different people are demanded, nobody approves through an agent.
 
 A vote is checked twice: when it is cast (`admit`), and again whenever the votes are counted (`standing`), so that a
 list of votes is worth no more than the votes in it. What cannot be told is not approved. Times are microseconds since
@@ -137,14 +138,15 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Vote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one person says of a statement, whose digest is `statement`.
 
-    `approver` is a pseudonym of who was proven to say so, by `source` with `assurance`; "" for a workload. `role` is
-    that in which they decide, one of `roles`, or "" where none is demanded. `stepped_up`: they proved their presence
-    for exactly this statement.
+    `approver` is a pseudonym of who was proven to say so, by `source` with `assurance`; "" for a workload. `agents` are
+    those that act for them, by their token. `role` is that in which they decide, one of `roles`, or "" where none is
+    demanded. `stepped_up`: they proved their presence for exactly this statement.
     """
 
     statement: str
     decision: Choice
     approver: str
+    agents: tuple[str, ...] = ()
     tenant: str
     source: IdentitySource
     assurance: IdentityAssurance
@@ -218,8 +220,9 @@ def is_withdrawal(statement: Statement, vote: Vote) -> bool:
 
 
 def is_independent(statement: Statement, vote: Vote) -> bool:
-    """Say whether `vote` is that of another person than who asked, and did not come through the one who asked."""
-    return vote.approver not in ("", statement.requester, *statement.agents) and vote.channel != "elicitation"
+    """Say whether `vote` is that of another person than who asked, and came through nobody else."""
+    another = vote.approver not in ("", statement.requester, *statement.agents)
+    return another and not vote.agents and vote.channel != "elicitation"
 
 
 def is_confirmable(statement: Statement) -> bool:
@@ -253,7 +256,7 @@ def _why_not_of(statement: Statement, vote: Vote) -> str:
     """Return why the approver may not decide in this way, "" where they may."""
     if vote.channel == "elicitation":
         return _why_not_confirmed(statement, vote)
-    if vote.approver in statement.agents:
+    if not {vote.approver, *vote.agents}.isdisjoint(statement.agents):
         return "who acts for the requester cannot decide"
     if LEVELS.get(vote.assurance, 0) < max(LEVELS.get(statement.assurance, len(LEVELS)), LEVELS["os_account"]):
         return f"not enough is known of the approver: {statement.assurance} is needed"
@@ -262,6 +265,8 @@ def _why_not_of(statement: Statement, vote: Vote) -> str:
         return f"the approver has none of the roles {', '.join(roles)}"
     if vote.decision == "rejected":
         return ""
+    if vote.agents and _takes_others(statement):
+        return "an agent acts for the approver, and where different people are demanded each decides in person"
     if statement.four_eyes and not is_independent(statement, vote):
         return "the requester cannot approve their own call"
     if statement.four_eyes and not statement.requester and not statement.agents:
@@ -284,6 +289,11 @@ def _decided(statement: Statement, counted: Sequence[Vote]) -> Choice | None:
         return "rejected"
     approvals = len({vote.approver for vote in counted})
     return "approved" if approvals >= max(1, statement.quorum) else None
+
+
+def _takes_others(statement: Statement) -> bool:
+    """Say whether different people are demanded, so that they must be told apart."""
+    return statement.four_eyes or statement.quorum > 1
 
 
 def _is_escalated(statement: Statement, now_us: int) -> bool:
