@@ -290,6 +290,7 @@ class Scene:
         """Have somebody decide; return whether it counts."""
         source = "id_token" if known == "token" else "os_account"
         actor = Actor(user_id=by, tenant_id=tenant, identity_source=source, identity_assurance=known)
+        actor = replace(actor, principal_type="human" if known == "token" else "")
         try:
             channel = "webauthn" if stepped_up else "cli"
             self.world.approving.cast(

@@ -290,6 +290,7 @@ class Approving:
             agents=_acting(actor),
             tenant=actor.tenant_id,
             source=actor.identity_source,
+            kind=actor.principal_type,
             assurance=actor.identity_assurance,
             role=approval.role_in(statement, by.roles, now_us),
             roles=by.roles,

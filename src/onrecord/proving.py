@@ -74,8 +74,6 @@ def build_decisions(loaded: Loaded, keystore: Keystore, digest_key: bytes) -> "D
         reading=replace(
             reading_of(loaded),
             tenant_claim=settings.tenant_claim,
-            person_claim="",
-            person_values=(),
             roles_claim=settings.roles_claim,
         ),
         digest_key=digest_key,

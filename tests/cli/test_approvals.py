@@ -11,7 +11,7 @@ import time
 import pytest
 from tests.doors.session import ONRECORD, Session, onrecord, record
 from tests.doors.test_approvals import STORE, approvals, asked_for, configured, said
-from tests.identity.issuing import AUDIENCE, ISSUER, id_token, shown
+from tests.identity.issuing import AUDIENCE, ISSUER, PERSONS, id_token, shown
 from tests.rules.test_approval import EXPIRES, statement, vote
 
 from onrecord.approvals import Cast, Kept
@@ -31,7 +31,7 @@ def waiting(home, *, approvals="", more=STORE):
 
 @pytest.mark.requirement("C5", "C3")
 def test_a_call_of_tier_4_takes_another_person_with_the_role_by_a_verified_token(tmp_path):
-    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n'
+    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n{PERSONS}'
     (tmp_path / "keys.json").write_bytes(shown())
     tool = STORE.replace("tier = 3", "tier = 4") + 'approver_roles = ["finance"]\n'
     configured(tmp_path, approvals="step_up_from = 5", more=identity + BOSS + tool)
@@ -45,7 +45,7 @@ def test_a_call_of_tier_4_takes_another_person_with_the_role_by_a_verified_token
             (boss[:-8] + "AAAAAAAA", "not approved: "),
             (id_token(sub="boss@people.example", exp=int(time.time()) - 600), "expired"),
             (id_token(sub="boss@people.example", iss="https://other.example"), "another issuer"),
-            (id_token(sub="eve@people.example", roles=["finance"], gty="client-credentials"), "a workload"),
+            (id_token(sub="eve@people.example", roles=["finance"], kind="service"), "a workload"),
         ):
             ended = as_(tmp_path, token, "approve", request.stem, "--yes")
             assert (ended.returncode, why in ended.stderr) == (1, True), ended.stderr
@@ -63,7 +63,8 @@ def test_a_call_of_tier_4_takes_another_person_with_the_role_by_a_verified_token
 
 @pytest.mark.requirement("C5")
 def test_where_the_settings_name_the_file_of_who_calls_somebody_else_names_a_file_of_theirs(tmp_path):
-    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\ntoken_file = "asker"\n'
+    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n{PERSONS}'
+    identity += 'token_file = "asker"\n'
     (tmp_path / "keys.json").write_bytes(shown())
     for name in ("asker", "boss"):
         (tmp_path / name).touch(0o600)
@@ -83,8 +84,25 @@ def test_where_the_settings_name_the_file_of_who_calls_somebody_else_names_a_fil
 
 
 @pytest.mark.requirement("C5")
-def test_where_another_person_is_demanded_no_token_approves_that_an_agent_holds(tmp_path):
+def test_where_another_person_is_demanded_a_token_that_does_not_say_so_is_no_persons(tmp_path):
     identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n'
+    (tmp_path / "keys.json").write_bytes(shown())
+    configured(tmp_path, approvals="four_eyes_from = 3", more=identity + STORE)
+    with Session(tmp_path, env={"ONRECORD_ID_TOKEN": id_token()}) as session:
+        session.begin("tools/call", name="store", arguments={"text": "kept"})
+        (request,) = asked_for(tmp_path)
+        robot = id_token(sub="5e0a1c1e-0b7c", azp="nightly-job", preferred_username="service-account-nightly-job")
+        ended = as_(tmp_path, robot, "approve", request.stem, "--yes")
+        session.end()
+
+    assert (ended.returncode, "identity.person_claim" in ended.stderr) == (1, True), ended.stderr
+    (refused,) = [e for e in record(tmp_path) if e.get("action") == "vote_refused"]
+    assert refused["principal_type"] == "unknown"
+
+
+@pytest.mark.requirement("C5")
+def test_where_another_person_is_demanded_no_token_approves_that_an_agent_holds(tmp_path):
+    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n{PERSONS}'
     (tmp_path / "keys.json").write_bytes(shown())
     configured(tmp_path, approvals="four_eyes_from = 3", more=identity + STORE)
     asker = id_token(sub="ada@people.example", act={"sub": "agent-x"})

@@ -12,7 +12,7 @@ import time
 import pytest
 from tests.doors.session import ONRECORD, Session, onrecord, record, results
 from tests.doors.test_approvals import approvals, asked_for, configured, said
-from tests.identity.issuing import AUDIENCE, ISSUER, claims, id_token, shown, signed, unsigned
+from tests.identity.issuing import AUDIENCE, ISSUER, PERSONS, claims, id_token, shown, signed, unsigned
 from tests.ledger.logs import wait_for
 from tests.proofs.device import ORIGIN, PARTY, Device
 from tests.proofs.service import SECRET, DecidingService, Reply
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.requirement("C5")
 HERE, SERVICE = "onrecord-here", "https://approvals.example"
 TIER_4 = '[[tool]]\ntool = "store"\ntier = 4\nclassification = "low"\n'
 TIER_3 = TIER_4.replace("4", "3")
-PEOPLE = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n'
+PEOPLE = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n' + PERSONS
 PAGES = f'[webauthn]\nrp_id = "{PARTY}"\norigins = ["{ORIGIN}"]\n'
 STEP_UP = 'channels = ["cli", "webauthn"]\n'
 BY_SERVICE = 'channels = ["cli", "webhook"]\n'

@@ -17,6 +17,7 @@ from joserfc.registry import HeaderParameter
 from onrecord.rules.canonical import request_digest
 
 ISSUER, AUDIENCE = "https://issuer.example", "onrecord-here"
+PERSONS = 'person_claim = "kind"\nperson_values = ["person"]\n'  # as settings of `[identity]`
 
 KEYS: dict[str, Any] = {
     "RS256": RSAKey.generate_key(2048),
@@ -42,6 +43,7 @@ def shown(*algorithms, **more):
 def claims(**more):
     now = int(time.time())
     base = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada@people.example", "iat": now, "exp": now + 600, "jti": "id-1"}
+    base["kind"] = "person"
     return {name: value for name, value in {**base, **more}.items() if value is not None}
 
 

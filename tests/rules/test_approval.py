@@ -109,6 +109,9 @@ def test_the_digest_of_a_statement_covers_each_of_its_fields(field):
         ({}, {"agents": ("u_other", "u_agent")}, "acts for the requester"),
         ({"four_eyes": True}, {"agents": ("u_other",)}, "an agent acts for the approver"),
         ({"quorum": 2}, {"agents": ("u_other",)}, "an agent acts for the approver"),
+        ({"four_eyes": True}, {"source": "id_token", "kind": "unknown"}, "identity.person_claim"),
+        ({"quorum": 2}, {"source": "identity_jws", "kind": ""}, "identity.person_claim"),
+        ({"step_up": True}, {"source": "id_token", "kind": "workload", "stepped_up": True}, "identity.person_claim"),
         ({}, {"approver": ""}, "a workload cannot decide"),
         ({}, {"tenant": "other"}, "another tenant"),
         ({}, {"assurance": "asserted"}, "not enough is known"),
@@ -214,6 +217,8 @@ def worlds(draw: st.DrawFn) -> World:
             tenant=draw(st.sampled_from(("", "", "", "other"))),
             assurance=draw(st.sampled_from(("asserted", "os_account", "token", "token_mfa"))),
             agents=draw(st.sampled_from(((), (), ("u_agent",), ("u_other",)))),
+            source=draw(st.sampled_from(("os_account", "id_token"))),
+            kind=draw(st.sampled_from(("human", "human", "unknown", ""))),
             roles=(held := draw(roles)),
             role=draw(st.sampled_from(("", "finance", "board", *held))),
             channel=draw(st.sampled_from(("cli", "elicitation", "webauthn"))),
@@ -244,6 +249,8 @@ def test_what_is_approved_has_its_quorum_of_people_who_may(world):
         assert of.requested_us <= one.at_us < of.expires_us
         assert one.assurance != "asserted" or one.channel == "elicitation"
         assert not of.step_up or one.stepped_up
+        if of.four_eyes or of.step_up or of.quorum > 1:
+            assert one.kind == "human" or one.source == "os_account"
         if of.four_eyes:
             assert one.approver != of.requester
             assert one.channel != "elicitation"

@@ -19,7 +19,7 @@ import msgspec
 
 from onrecord.errors import ConfigError, NotAuthenticated
 from onrecord.event.call import Json
-from onrecord.event.event import IdentityAssurance, IdentitySource
+from onrecord.event.event import IdentityAssurance, IdentitySource, PrincipalType
 from onrecord.identity.strict import NotStrict, strict_object
 
 MAX_ANSWER = 64 * 1024  # bytes of JSON; one with a certificate of a TPM takes some 8 KiB
@@ -43,8 +43,9 @@ class RelyingParty:
 class Authenticator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One that was enrolled. `id` is base64url, `public_key` COSE, `person` a pseudonym.
 
-    `source` and `assurance` say how the person was known when they enrolled it. `sign_count` is what it last said of
-    itself; of most that are synchronised it is always 0.
+    `source`, `kind` and `assurance` say how the person was known when they enrolled it; `kind` is "" for an account,
+    and of those that were enrolled before it was kept. `sign_count` is what it last said of itself; of most that are
+    synchronised it is always 0.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Authenticator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     person: str
     tenant: str
     source: IdentitySource
+    kind: PrincipalType = ""
     assurance: IdentityAssurance
     label: str
     enrolled_us: int

@@ -101,4 +101,5 @@ def actor_by(one: "Authenticator") -> Actor:
         identity_source=one.source,
         identity_assurance="phishing_resistant" if known else one.assurance,
         identity_key_id=one.digest,
+        principal_type=one.kind,
     )

@@ -25,7 +25,7 @@ import msgspec
 
 from onrecord.errors import OnRecordError
 from onrecord.event.call import Call, Json
-from onrecord.event.event import IdentityAssurance, IdentitySource, Tier
+from onrecord.event.event import IdentityAssurance, IdentitySource, PrincipalType, Tier
 from onrecord.rules.canonical import canonical
 from onrecord.rules.policy import LEVELS
 
@@ -37,6 +37,7 @@ VERSION = 1  # of the statement
 STRICT = 4  # the tier from which the stricter terms hold
 MOST_VOTES = 64  # on one statement; past it nothing more is counted
 
+_ACCOUNTS = ("os_account", "peer_cred")  # sources that know no more than an account
 _KIND = "onrecord approval statement"
 _OF_ONE_REQUEST = frozenset(
     {"id", "call_id", "round", "name", "preview_hash", "prompt_version", "requested_us", "expires_us", "escalate_us"}
@@ -139,8 +140,8 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What one person says of a statement, whose digest is `statement`.
 
     `approver` is a pseudonym of who was proven to say so, by `source` with `assurance`; "" for a workload. `agents` are
-    those that act for them, by their token. `role` is that in which they decide, one of `roles`, or "" where none is
-    demanded. `stepped_up`: they proved their presence for exactly this statement.
+    those that act for them, and `kind` what they are, by their token. `role` is that in which they decide, one of
+    `roles`, or "" where none is demanded. `stepped_up`: they proved their presence for exactly this statement.
     """
 
     statement: str
@@ -149,6 +150,7 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     agents: tuple[str, ...] = ()
     tenant: str
     source: IdentitySource
+    kind: PrincipalType = ""
     assurance: IdentityAssurance
     role: str = ""
     roles: tuple[str, ...] = ()
@@ -267,6 +269,8 @@ def _why_not_of(statement: Statement, vote: Vote) -> str:
         return ""
     if vote.agents and _takes_others(statement):
         return "an agent acts for the approver, and where different people are demanded each decides in person"
+    if (_takes_others(statement) or statement.step_up) and not _is_person(vote):
+        return "their token does not say that a person approves: identity.person_claim names the claim that does"
     if statement.four_eyes and not is_independent(statement, vote):
         return "the requester cannot approve their own call"
     if statement.four_eyes and not statement.requester and not statement.agents:
@@ -294,6 +298,11 @@ def _decided(statement: Statement, counted: Sequence[Vote]) -> Choice | None:
 def _takes_others(statement: Statement) -> bool:
     """Say whether different people are demanded, so that they must be told apart."""
     return statement.four_eyes or statement.quorum > 1
+
+
+def _is_person(vote: Vote) -> bool:
+    """Say whether a person has cast `vote`, as far as that can be told: a token says so, and of an account none can."""
+    return vote.kind == "human" or vote.source in _ACCOUNTS
 
 
 def _is_escalated(statement: Statement, now_us: int) -> bool:
