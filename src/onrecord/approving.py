@@ -37,7 +37,7 @@ from onrecord.rules.approval import STRICT, Channel, Choice, State, Statement, T
 from onrecord.rules.classify import Treatment
 from onrecord.rules.confirmation import REFUSED
 from onrecord.rules.policy import Verdict
-from onrecord.rules.preview import View, count_values, view
+from onrecord.rules.preview import View, count_answers, count_values, view
 from onrecord.rules.redact import Redactor
 from onrecord.trail import check_trail
 
@@ -174,7 +174,7 @@ class Approving:
     def _opened(self, asked: Asked, attempt: Event, call: Call) -> Kept:
         if attempt.redaction_error:
             raise NotApproved("it needs an approval, and cannot be shown to anybody", "approval_unbound")
-        shown = view(attempt, count_values(call.arguments.open()))
+        shown = view(attempt, count_values(call.arguments.open()), count_answers(call.brought.open()))
         name = attempt.tool_name or attempt.resource_uri or attempt.prompt_name
         statement = replace(asked.draft, name=name, preview_hash=shown.hash(), prompt_version=shown.version)
         seq = self._next_seq()

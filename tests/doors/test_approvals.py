@@ -525,3 +525,17 @@ def test_a_commit_by_a_real_server_is_made_once_it_is_approved_and_only_once(tmp
 def commits(repo):
     told = subprocess.run(["git", "-C", str(repo), "log", "--format=%s"], capture_output=True, text=True, check=True)
     return told.stdout.split()
+
+
+@pytest.mark.requirement("C5")
+def test_the_approval_of_a_further_round_lets_no_arguments_through_that_look_like_one(tmp_path):
+    configured(tmp_path, approvals='wait = "1s"\n')
+    arguments, more = {"text": "kept"}, {"requestState": "s"}
+    both = {"arguments": arguments, "inputResponses": {"q": {"action": "accept"}}}
+    with Session(tmp_path) as session:
+        session.ask("tools/call", name="store", **both, **more)
+        (request,) = asked_for(tmp_path)
+        assert "answers to the server's questions = " in decide(tmp_path, request)
+        assert session.ask("tools/call", name="store", arguments=both, **more)["result"]["isError"]
+        assert said(session.ask("tools/call", name="store", **both, **more)) == "kept"
+        session.end()

@@ -270,6 +270,18 @@ def test_a_signed_call_that_does_not_hold_never_reaches_the_server(tmp_path, wha
     assert calls(tmp_path) == []
 
 
+def test_a_digest_of_a_further_round_counts_for_one_and_for_no_arguments_that_look_like_one(tmp_path):
+    settings(tmp_path)
+    arguments, answers = {"text": "x"}, {"q": {"action": "accept"}}
+    both = {"arguments": arguments, "inputResponses": answers}
+    with Session(tmp_path) as session:
+        meta = {"io.onrecord/identity": call_token("store", both)}
+        refused = session.ask("tools/call", name="store", arguments=both, _meta=meta)
+        assert "cannot be told from a further round" in refused["error"]["message"]
+        assert "result" in session.ask("tools/call", name="store", **both, _meta=meta)
+        session.end()
+
+
 def test_a_signed_call_is_made_once_whichever_process_it_comes_through(tmp_path):
     settings(tmp_path)
     token = call_token("store", {"text": "x"})

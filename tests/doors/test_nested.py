@@ -104,5 +104,5 @@ def test_what_a_question_in_a_result_marks_is_withheld_in_its_answer(tmp_path: P
 
     assert_kept_off(tmp_path, DOOR, NICK)
     attempt = [event for event in record(tmp_path) if event["event_type"] == "tool_call"][-2]
-    shown = json.loads(attempt["input_summary"])["inputResponses"]["q"]["content"]
+    shown = json.loads(attempt["answers_summary"])["q"]["content"]
     assert shown == {"door": "[REDACTED:sensitive]", "nick": "[REDACTED:sensitive]", "floor": 3}

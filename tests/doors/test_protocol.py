@@ -133,7 +133,14 @@ def test_tools_are_described_by_their_list_and_changed_by_any_change():
 def test_what_a_request_hands_over_leaves_its_envelope_out():
     assert protocol.arguments_of("tools/call", {"name": "x", "arguments": {"a": 1}, "_meta": {}}) == {"a": 1}
     assert protocol.arguments_of("resources/read", {"uri": "file:///x", "_meta": {}}) == {"uri": "file:///x"}
-    assert protocol.arguments_of("tools/call", {"arguments": {}, "inputResponses": {"q": 1}}) == {
-        "arguments": {},
-        "inputResponses": {"q": 1},
-    }
+    assert protocol.arguments_of("tools/call", {"arguments": {}, "inputResponses": {"q": 1}}) == {}
+
+
+@pytest.mark.parametrize("method", ["tools/call", "prompts/get", "resources/read"])
+def test_answers_are_no_arguments_and_stand_beside_them_where_a_client_signs(method):
+    plain = {"uri": "x"} if method == "resources/read" else {"arguments": {"a": 1}}
+    params = {**plain, "inputResponses": {"q": 1}, "requestState": "s", "_meta": {}}
+
+    assert protocol.arguments_of(method, params) == protocol.arguments_of(method, plain)
+    assert (protocol.answers_of(method, params), protocol.answers_of(method, plain)) == ({"q": 1}, None)
+    assert protocol.signed_of(method, params) == {**plain, "inputResponses": {"q": 1}}

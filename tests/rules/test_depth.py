@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.rules.calls import GITHUB, KEY, answered, attempted, call, definition
 
+from onrecord.event.call import Raw
 from onrecord.rules.depth import exceeded
 from onrecord.rules.digests import Digests
 
@@ -134,11 +135,17 @@ def test_a_rollback_in_words_stands_on_the_attempt_already() -> None:
     assert attempt.event.rollback_reference == "runbook RB-12"
 
 
-def test_the_arguments_of_a_call_that_brings_answers_lie_one_level_deeper() -> None:
+def test_a_call_that_brings_answers_says_as_much_as_the_first() -> None:
+    attempt, _ = attempted(call(ARGUMENTS, brought=Raw({"sure": {"action": "accept"}})), tier=3, **RULE)
+
+    assert attempt.event.recipient == "warehouse three"
+
+
+def test_arguments_that_look_like_a_further_round_are_those_of_the_tool() -> None:
     made = call({"arguments": ARGUMENTS, "inputResponses": {"sure": {"action": "accept"}}})
     attempt, _ = attempted(made, tier=3, **RULE)
 
-    assert attempt.event.recipient == "warehouse three"
+    assert not attempt.event.recipient
 
 
 def test_several_recipients_are_all_said_and_a_long_one_is_cut() -> None:

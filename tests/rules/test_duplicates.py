@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.rules.calls import call, connection
 
-from onrecord.event.call import Actor
+from onrecord.event.call import Actor, Raw
 from onrecord.rules import duplicates
 from onrecord.rules.classify import Treatment
 from onrecord.rules.duplicates import NEW, REPEATED, REUSED, Asked, Comparison, Duplicates, asked, idempotency_key
@@ -111,7 +111,7 @@ def test_the_key_stands_where_the_manifest_says(pointer: str, arguments: Any, me
 
 
 def test_the_key_of_a_further_round_stands_beside_its_answers() -> None:
-    made = call({"arguments": {"key": "k"}, "inputResponses": {"sure": {}}}, rounds=("r",))
+    made = call({"key": "k"}, brought=Raw({"sure": {}}), rounds=("r",))
 
     assert idempotency_key(made, treated(idempotency_key="/key")) == "k"
 

@@ -32,10 +32,10 @@ USUAL = {
 UNCHECKED = Fit("unchecked")
 
 
-def fit(schema, arguments, *, size=None, event_type: EventType = "tool_call", **defined):
+def fit(schema, arguments, *, size=None, event_type: EventType = "tool_call", brought=None, **defined):
     listed = Definition(name="tool", digest="", input_schema=Raw(schema), **defined)
     size = len(json.dumps(arguments)) if size is None else size
-    return Fitting().of(call(arguments, defined=listed, event_type=event_type, size_bytes=size))
+    return Fitting().of(call(arguments, defined=listed, event_type=event_type, size_bytes=size, brought=Raw(brought)))
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,12 @@ def test_a_key_that_the_schema_does_not_declare_is_not_named():
 
 
 def test_answers_beside_the_arguments_are_no_part_of_them():
-    assert fit(USUAL, {"arguments": {"path": "/a"}, "inputResponses": {"sure": {}}}).valid == "valid"
-    assert fit(USUAL, {"arguments": {"path": 1}, "inputResponses": {"sure": {}}}).places == ("/path",)
+    assert fit(USUAL, {"path": "/a"}, brought={"sure": {}}).valid == "valid"
+    assert fit(USUAL, {"path": 1}, brought={"sure": {}}).places == ("/path",)
+
+
+def test_arguments_that_look_like_a_further_round_are_checked_as_they_are():
+    assert fit(USUAL, {"arguments": {"path": "/a"}, "inputResponses": {"sure": {}}}).valid == "invalid"
 
 
 @pytest.mark.parametrize("event_type", ["resource_read", "prompt_get", "request", "sampling"])

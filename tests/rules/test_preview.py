@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an approver sees: each argument is named, and what is not shown is said."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.rules.calls import CARD, CLASSES, GITHUB, attempted, call
 
-from onrecord.rules.preview import VERSION, View, count_values, view
+from onrecord.event.call import Raw
+from onrecord.rules.preview import VERSION, View, count_answers, count_values, view
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=12),
@@ -18,10 +20,31 @@ JSON = st.recursive(
 MARKS = {"\u202e", "\x1b", "\n", "\r", "\u200b", "\u2028"}
 
 
-def seen(arguments: Any, classification: str = "low", **more: Any) -> View:
-    made = call(arguments, tool=more.pop("tool", "refund"))
+def seen(arguments: Any, classification: str = "low", answers: Any = None, **more: Any) -> View:
+    made = call(arguments, tool=more.pop("tool", "refund"), brought=Raw(answers))
     entry, _ = attempted(made, classification=classification, **more)
-    return view(entry.event, count_values(arguments))
+    return view(entry.event, count_values(arguments), count_answers(answers))
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize("classification", CLASSES)
+def test_a_further_round_shows_what_the_first_shows_and_its_answers(classification):
+    arguments, answers = {"amount": 12, "to": "ada"}, {"sure": {"action": "accept", "content": {"amount": 99}}}
+    first = seen(arguments, classification, summary=("/amount",), recipient="/to", tier=3)
+    later = seen(arguments, classification, answers, summary=("/amount",), recipient="/to", tier=3)
+
+    assert later.lines[: len(first.lines) - 1] == first.lines[:-1]
+    (line,) = later.lines[len(first.lines) - 1 : -1]
+    shown = line == f"answers to the server's questions = {json.dumps(answers)}"
+    assert shown == (classification == "low")
+    assert later.hidden == first.hidden + (0 if shown else 2)
+
+
+def test_arguments_named_like_a_round_look_like_none():
+    one = seen({"to": "ada"}, answers={"sure": {}})
+    other = seen({"arguments": {"to": "ada"}, "inputResponses": {"sure": {}}})
+    assert one.lines != other.lines
+    assert seen({"to": "ada"}, answers={}).lines != seen({"to": "ada"}).lines
 
 
 @pytest.mark.requirement("C5")

@@ -309,12 +309,13 @@ def test_the_manifest_marks_places_in_arguments_and_results() -> None:
 @pytest.mark.requirement("B2")
 def test_arguments_that_come_with_answers_are_marked_as_well() -> None:
     schema: Json = {"properties": {"a": {"sensitive": True}}}
-    made = call({"arguments": {"a": MARKED}, "inputResponses": {"q": {"content": {}}}}, defined=definition(schema))
+    made = call({"a": MARKED}, brought=Raw({"q": {"content": {}}}), defined=definition(schema))
 
     attempt, _ = attempted(made, classification="low")
 
     assert_withheld(MARKED, attempt)
-    assert attempt.event.sensitive_fields == ("/arguments/arguments/a",)
+    assert attempt.event.sensitive_fields == ("/arguments/a",)
+    assert json.loads(attempt.event.answers_summary) == {"q": {"content": {}}}
 
 
 @pytest.mark.requirement("B2")

@@ -90,8 +90,9 @@ def test_what_the_call_acts_on_is_asked_about_only_where_the_settings_say_so():
     assert (found.object_type, found.object_id) == ("repository", "7")
     assert asked(Relations(acts_on=True), name="push").object_type == "tool"
     assert asked(Relations(acts_on=True), **{**about, "kind": "prompt"}).object_type == "prompt"
-    later = {"arguments": about["arguments"], "inputResponses": {}}
-    assert asked(Relations(acts_on=True), **{**about, "arguments": later}).object_id == "7"
+    like_a_round = {"arguments": about["arguments"], "inputResponses": {}}
+    with pytest.raises(NotAsked):
+        asked(Relations(acts_on=True), **{**about, "arguments": like_a_round})
 
 
 @pytest.mark.parametrize(

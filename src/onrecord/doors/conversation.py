@@ -67,10 +67,11 @@ class Conversation:
             trace=trace_context.read(params.get("_meta", {})),
             rounds=rounds,
             identity=identity,
+            brought=Raw(protocol.answers_of(request.method, params)),
             answers=Raw(self._asked(rounds)),
             asks=Raw(protocol.asks(request.method, params)),
             confirmation=taken.confirmation if taken else None,
-            sent=Raw(protocol.arguments_of(request.method, taken.sent.params)) if taken else None,
+            sent=Raw(protocol.signed_of(request.method, taken.sent.params)) if taken else None,
             without=PLACES if taken and not taken.confirmation.fault else (),
         )
 

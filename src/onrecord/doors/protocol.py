@@ -15,6 +15,7 @@ from typing import cast
 from onrecord.doors.wire import Object, Request, Response, is_object
 from onrecord.event.call import Definition, Json, Outcome, Raw, Result
 from onrecord.event.event import EventType
+from onrecord.rules.arguments import ANSWERS, WITH_ARGUMENTS, signed
 
 _VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _CLIENT_KEY = "io.modelcontextprotocol/clientInfo"
@@ -64,6 +65,8 @@ QUIET = frozenset(
     }
 )
 
+MAY_ASK = frozenset({"tools/call", "resources/read", "prompts/get"})  # whose results may ask: 2026-07-28, MRTR
+
 _OPENINGS = frozenset({"initialize", "server/discover"})
 
 
@@ -92,13 +95,21 @@ def name_of(method: str, params: Object) -> str:
 
 
 def arguments_of(method: str, params: Object) -> Json:
-    """Return what a request hands over: the arguments of a tool or prompt, else all of its params but `_meta`."""
-    if method in ("tools/call", "prompts/get"):
-        given = {"arguments": params.get("arguments", {})}
-        answers = params.get("inputResponses")
-        arguments = given["arguments"]
-        return arguments if answers is None else {"arguments": arguments, "inputResponses": answers}
-    return {key: value for key, value in params.items() if key not in ("_meta", "requestState")}
+    """Return what a request hands over: the arguments of a tool or prompt, else all of its params but the envelope."""
+    if method in WITH_ARGUMENTS:
+        return params.get("arguments", {})
+    envelope = {"_meta", "requestState"} if answers_of(method, params) is None else {"_meta", "requestState", ANSWERS}
+    return {key: value for key, value in params.items() if key not in envelope}
+
+
+def answers_of(method: str, params: Object) -> Json:
+    """Return the answers to a server's questions that a request brings; None where it brings none."""
+    return params.get(ANSWERS) if method in MAY_ASK else None
+
+
+def signed_of(method: str, params: Object) -> Json:
+    """Return what the digest that a client signs has as `arguments`."""
+    return signed(method, arguments_of(method, params), answers_of(method, params))
 
 
 def meta_of(params: Object) -> Object:

@@ -171,13 +171,15 @@ class Confirmation:
 class Call:
     """One request, raw, as a door read it.
 
-    `name` is the tool, prompt or resource URI; `arguments` what it is called with. `rounds` holds
-    what links this request to earlier rounds of the same call (see `wire.round_keys`).
+    `name` is the tool, prompt or resource URI; `arguments` what it is called with, and nothing else: `brought` are
+    the answers to a server's questions that a further round has beside them, None where it has none. `rounds` holds
+    what links this request to earlier rounds of the same call (see `protocol.continues`).
     `identity` is a token of ours that came in `_meta`; `meta` and what is forwarded are without it.
-    `answers` are the schemas by which a person was asked for what the arguments bring, `asks` the one
+    `answers` are the schemas by which a person was asked for what is `brought`, `asks` the one
     of what the result is to bring. `size_bytes` counts the whole message. `signals` are what looks
     like an attack in the description of what is called. `confirmation` is an answer to a question of ours;
-    then `arguments` and `rounds` are without it, and `sent` are the arguments with it. `without` are JSON
+    then `arguments`, `brought` and `rounds` are without it, and `sent` is what was handed over with it, as
+    `rules.arguments.signed` has it. `without` are JSON
     Pointers of what is so taken out of the message.
     """
 
@@ -194,6 +196,7 @@ class Call:
     trace: Trace = field(default_factory=Trace)
     rounds: tuple[str, ...] = ()
     identity: Raw | None = None
+    brought: Raw = NOTHING
     answers: Raw = NOTHING
     asks: Raw = NOTHING
     signals: tuple[str, ...] = ()

@@ -174,11 +174,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     # what was asked
     input_summary: Annotated[str, _about("JSON of the argument values that the class allows, redacted")] = ""
+    answers_summary: Annotated[str, _about("the same of the answers to a server's questions, in a further round")] = ""
     arg_keys: Annotated[Texts, _about("names of the top-level arguments")] = ()
     arguments_valid: Annotated[Fits, _about("whether the arguments fit the tool's input schema")] = ""
     policy_input: Annotated[str, _about("JSON of arguments that a policy reads, by pointer, as the class allows")] = ""
     arguments_unfit: Annotated[Texts, _about("JSON Pointers of arguments that do not fit")] = ()
     input_hash: Annotated[str, _about("keyed digest of all arguments, in hex")] = ""
+    answers_hash: Annotated[str, _about("keyed digest of the answers to a server's questions, in hex")] = ""
     input_size: Annotated[int | None, _about("bytes of the whole request")] = None
     forwarded_without: Annotated[Texts, _about("JSON Pointers of what was taken out before it was forwarded")] = ()
 

@@ -134,6 +134,7 @@ def ended(attempt: Event, *, event_id: str) -> Event:
         event_id=event_id,
         phase="result",
         input_summary="",
+        answers_summary="",
         arg_keys=(),
         arguments_valid="",
         arguments_unfit=(),

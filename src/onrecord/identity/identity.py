@@ -22,6 +22,7 @@ from onrecord.identity.bearer import Bearer, Version
 from onrecord.identity.keys import IssuerKeys
 from onrecord.identity.token import Opened, opened
 from onrecord.identity.used import UsedTokens
+from onrecord.rules.arguments import is_signed_as_round, signed
 from onrecord.rules.canonical import NotCanonical, request_digest
 from onrecord.rules.principal import LEEWAY_S, Claims, Reading, actor_of, check_call, check_claims, token_hash
 
@@ -160,8 +161,12 @@ class Identity:
         found = opened(token, issuer.keys, issuer.algorithms, types=CALL_TYPES)
         server = call.connection.server_id
         expires_s = check_claims(found.claims, issuer=issuer.name, audience=server, now_s=now_s)
+        arguments, brought = call.arguments.open(), call.brought.open()
+        if call.sent is None and is_signed_as_round(call.method, arguments, brought):
+            raise NotAuthenticated("a call with such arguments cannot be told from a further round by its digest")
+        handed = signed(call.method, arguments, brought) if call.sent is None else call.sent.open()
         try:
-            digest = request_digest(call.method, call.name, (call.sent or call.arguments).open())
+            digest = request_digest(call.method, call.name, handed)
         except NotCanonical as e:
             raise NotAuthenticated("a call with such arguments cannot be bound to a token") from e
         token_id = check_call(found.claims, digest=digest)

@@ -167,6 +167,7 @@ def bound(call: Call) -> Json:
         "server": call.connection.server_id,
         "name": call.name,
         "arguments": call.arguments.open(),
+        "answers": call.brought.open(),
         "rounds": list(call.rounds),
     }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a call hands over, as a policy and the record look at it: the tool's own arguments, and what exceeds a limit.
+"""What a call hands over: which of its arguments exceed a limit, and what of it a client signs.
 
 Nothing here shows a value.
 """
@@ -9,19 +9,29 @@ from collections.abc import Sequence
 from onrecord.event.call import Call, Json
 from onrecord.rules import pointer
 
-_BESIDE_ANSWERS = {"arguments", "inputResponses"}
+ANSWERS = "inputResponses"  # the member in which a further round brings answers to a server's questions
+WITH_ARGUMENTS = ("tools/call", "prompts/get")  # whose arguments are a member of their own
+_OF_A_ROUND = {"arguments", ANSWERS}
 
 
-def own_arguments(arguments: Json) -> Json:
-    """Return the arguments of the tool itself: a call that brings answers to questions holds them one level deeper."""
-    if isinstance(arguments, dict) and arguments.keys() == _BESIDE_ANSWERS:
-        return arguments["arguments"]
-    return arguments
+def signed(method: str, arguments: Json, brought: Json) -> Json:
+    """Return what the digest that a client signs has as `arguments`; see docs/identity.md."""
+    if brought is None:
+        return arguments
+    if method in WITH_ARGUMENTS or not isinstance(arguments, dict):
+        return {"arguments": arguments, ANSWERS: brought}
+    return {**arguments, ANSWERS: brought}
+
+
+def is_signed_as_round(method: str, arguments: Json, brought: Json) -> bool:
+    """Say whether `signed` returns what it would return for a further round, though this is none."""
+    like = isinstance(arguments, dict) and arguments.keys() == _OF_A_ROUND
+    return like and brought is None and method in WITH_ARGUMENTS
 
 
 def exceeded_in(call: Call, limits: Sequence[tuple[str, float]]) -> tuple[str, ...]:
     """Return what `exceeded` says of the arguments of `call`."""
-    return exceeded(limits, own_arguments(call.arguments.open())) if limits else ()
+    return exceeded(limits, call.arguments.open()) if limits else ()
 
 
 def exceeded(limits: Sequence[tuple[str, float]], arguments: Json) -> tuple[str, ...]:

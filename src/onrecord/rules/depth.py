@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from onrecord.event.call import Call, Json
 from onrecord.rules import outcome, pointer, template
-from onrecord.rules.arguments import exceeded, own_arguments
+from onrecord.rules.arguments import exceeded
 from onrecord.rules.classify import Treatment
 from onrecord.rules.detection.labels import BUDGET, CLASS, cut, label_only
 from onrecord.rules.digests import Digests
@@ -92,9 +92,6 @@ class Depth:
     def of_arguments(self, arguments: Json) -> dict[str, Any]:
         """Return the fields of an attempt that the arguments fill."""
         treatment, root = self.treatment, ("arguments",)
-        own = own_arguments(arguments)
-        if own is not arguments:
-            arguments, root = own, ("arguments", "arguments")
         fields: dict[str, Any] = {"limits_exceeded": exceeded(treatment.limits, arguments)}
         if treatment.tier >= RESOURCE_FROM:
             fields["downstream_resource"] = self._as_allowed(self._filled(treatment.resource, arguments, root))

@@ -96,8 +96,6 @@ def idempotency_key(call: Call, treatment: Treatment) -> str:
     inside: Json = call.arguments.open()
     if tokens[0] == _META:
         inside, tokens = call.meta.open(), tokens[1:]
-    elif call.rounds and isinstance(inside, dict) and "inputResponses" in inside:
-        inside = inside.get("arguments")  # beside which a further round has its answers
     found = pointer.places(tokens, inside, in_texts=False)
     value = pointer.value_at(inside, found[0]) if found else None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:

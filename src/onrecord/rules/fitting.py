@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from onrecord.event.call import Call, Definition, Json
 from onrecord.event.event import Fits
 from onrecord.rules import pointer
-from onrecord.rules.arguments import own_arguments
 from onrecord.rules.pattern import Pattern, utf8
 from onrecord.rules.schema_cost import Cost, NotBounded, cost_of
 
@@ -79,7 +78,7 @@ class Fitting:
         checker = self._checker(defined)
         if checker is None:
             return UNCHECKED
-        arguments = own_arguments(call.arguments.open())
+        arguments = call.arguments.open()
         try:
             return _fit(checker, {} if arguments is None else arguments, call.size_bytes)
         except (ValueError, RecursionError, OverflowError):

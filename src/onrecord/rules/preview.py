@@ -19,7 +19,7 @@ from onrecord.event.call import Json
 from onrecord.event.event import Event
 from onrecord.rules.neutral import neutral
 
-VERSION = "view@1"  # of the form below; a view of another version has another text
+VERSION = "view@2"  # of the form below; a view of another version has another text
 
 _MASKED = ("[REDACTED:", "[WITHHELD:")
 _MORE = "…"  # what stands where a value or a list goes on
@@ -53,16 +53,20 @@ class View:
         return hashlib.sha256("\n".join((self.version, *self.lines)).encode()).hexdigest()
 
 
-def view(attempt: Event, counts: Sequence[int]) -> View:
-    """Return the view of the call whose attempt is `attempt`; `counts` are those of `count_values`."""
+def view(attempt: Event, counts: Sequence[int], answers: int | None = None) -> View:
+    """Return the view of the call whose attempt is `attempt`.
+
+    `counts` are those of `count_values`, `answers` that of `count_answers`: a further round shows its answers after
+    the arguments, and of these no less than the first.
+    """
     facts = [(name, getattr(attempt, name)) for name in _FACTS]
     shown = [(name, value) for name, value in facts if value not in ("", (), None, 0) or name == "risk_tier"]
-    arguments = list(_arguments(attempt, counts))
+    arguments = [*_arguments(attempt, counts), *_answers(attempt, answers)]
     hidden = sum(missing for _, _, missing in arguments)
     lines = [f"{name}: {_plain(value)}" for name, value in shown]
     lines += [line for _, line, _ in arguments]
-    lines.append(f"values of arguments that are not shown: {hidden} of {sum(counts)}")
-    named = [f"arguments.{name}" for name, _, missing in arguments if name and not missing]
+    lines.append(f"values of arguments that are not shown: {hidden} of {sum(counts) + (answers or 0)}")
+    named = [name for name, _, missing in arguments if name and not missing]
     return View(
         lines=tuple(neutral(line) for line in lines), fields=(*(name for name, _ in shown), *named), hidden=hidden
     )
@@ -75,23 +79,47 @@ def count_values(arguments: Json) -> tuple[int, ...]:
     return () if arguments is None else (_count(arguments)[0],)
 
 
+def count_answers(brought: Json) -> int | None:
+    """Return how many values a further round brings as answers; None where it brings none."""
+    return None if brought is None else sum(count_values(brought))
+
+
+def _answers(attempt: Event, count: int | None) -> Iterator[tuple[str, str, int]]:
+    """Yield the answers that a further round brings, as `_arguments` does."""
+    what = "answers to the server's questions"
+    if attempt.answers_summary:
+        line, missing = _shown(what, msgspec.json.decode(attempt.answers_summary), count or 0)
+        yield "answers", line, missing
+    elif count is not None:
+        yield "", f"{what} — not shown: {_why(attempt)}" if count else f"{what}: none", count
+
+
+def _why(attempt: Event) -> str:
+    return _WHY.get(attempt.data_classification, "withheld") if attempt.risk_tier else "tier 0 shows no values"
+
+
+def _shown(what: str, value: Json, count: int) -> tuple[str, int]:
+    """Return the line for a value of which there are `count`, and how many of them it does not show."""
+    there, whole = _count(value)
+    missing = 0 if there == whole == count else max(1, count - whole)
+    told = f"   ({missing} of {count} values not shown, or not in full)" if missing else ""
+    return f"{what} = {_json(value)}{told}", missing
+
+
 def _arguments(attempt: Event, counts: Sequence[int]) -> Iterator[tuple[str, str, int]]:
-    """Yield each argument: its name where it has one, its line, and how many of its values are not shown."""
-    names = attempt.arg_keys
-    why = _WHY.get(attempt.data_classification, "withheld") if attempt.risk_tier else "tier 0 shows no values"
+    """Yield each argument: its field where it has a name, its line, and how many of its values are not shown."""
+    names, why = attempt.arg_keys, _why(attempt)
     if len(names) > len(counts):
         names = ()  # whatever these are, they are not the arguments that were counted
     values = _values(attempt.input_summary)
     for name, count in zip(names, counts, strict=False):
         if names.count(name) > 1:
-            yield name, f"argument {_plain(name)} — not shown: another one looks like it", count
+            yield f"arguments.{name}", f"argument {_plain(name)} — not shown: another one looks like it", count
         elif name not in values:
-            yield name, f"argument {_plain(name)} — not shown: {why}", count
+            yield f"arguments.{name}", f"argument {_plain(name)} — not shown: {why}", count
         else:
-            there, whole = _count(values[name])
-            missing = 0 if there == whole == count else max(1, count - whole)
-            told = f"   ({missing} of {count} values not shown, or not in full)" if missing else ""
-            yield name, f"argument {_plain(name)} = {_json(values[name])}{told}", missing
+            line, missing = _shown(f"argument {_plain(name)}", values[name], count)
+            yield f"arguments.{name}", line, missing
     left = counts[len(names) :]
     if left:
         yield (

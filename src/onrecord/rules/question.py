@@ -8,7 +8,6 @@ from typing import cast
 
 from onrecord.event.call import NOTHING, Actor, Call, Raw
 from onrecord.event.event import Event
-from onrecord.rules.arguments import own_arguments
 from onrecord.rules.classify import Treatment
 from onrecord.rules.policy import Context, Question, Resource, ResourceType, Standing, Subject
 from onrecord.rules.policy_input import Given, given
@@ -44,7 +43,7 @@ def question_of(call: Call, treatment: Treatment, attempt: Event, approval: str 
             transport=call.connection.transport,
             trace_id=attempt.trace_id or call.trace.trace_id,
             definition_digest=call.definition.digest if call.definition else "",
-            handed=given(treatment.policy_input, own_arguments(call.arguments.open())),
+            handed=given(treatment.policy_input, call.arguments.open()),
         ),
         template=treatment.resource,
         arguments=call.arguments,

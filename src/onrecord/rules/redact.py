@@ -39,13 +39,13 @@ from onrecord.rules.pointer import Tokens
 from onrecord.rules.policy import was_asked
 from onrecord.rules.principal import IDENTITY, PLACE, PROVEN
 from onrecord.rules.seal import NAMES, sealed, withheld
-from onrecord.rules.summary import summary, summary_of_all, text_at
+from onrecord.rules.summary import summaries, summary, summary_of_all, text_at
 from onrecord.rules.tool_schema import (
     PROTOCOL,
     UNKNOWN,
     ToolSchema,
     has_output_marks,
-    input_marks,
+    input_parts,
     output_marks,
     tool_schema,
 )
@@ -243,18 +243,17 @@ class Redactor:
         schema = self._schema(call)
         given = names_of(call, treatment)
         inspection = self._inspection(treatment, base, secrets, ARGUMENTS_ROOM)
-        marks = input_marks(call, treatment, schema, secrets)
-        parts: list[_Part] = [("arguments", arguments, marks), ("_meta", call.meta.open(), [])]
-        self._inspect(inspection, given.values(), parts)
+        self._inspect(inspection, given.values(), input_parts(call, treatment, schema, secrets))
         shown = disclosed(treatment, schema_known=schema.known)
         fields: _Fields = {field: inspection.name(text, LONGEST_NAME) for field, text in given.items()}
         if call.event_type != "request":
             fields["method"] = call.method  # one of those that MCP defines
         if shown.keys and secrets.complete and isinstance(arguments, dict) and ("arguments",) not in inspection.held:
             fields["arg_keys"] = tuple(inspection.key(key) for key in list(arguments)[:MOST_KEYS])
+        if (brought := call.brought.open()) is not None:
+            fields["answers_hash"] = self._digests_of(self._tenant).arguments(brought)
         if secrets.complete and not secrets.shut:  # else something that was not noted might be among the values
-            declared = treatment.summary
-            fields["input_summary"] = summary(shown, arguments, ("arguments",), declared, inspection, self._cut)
+            fields |= summaries(shown, call, treatment.summary, inspection, self._cut)
         return replace(
             base,
             **fields,

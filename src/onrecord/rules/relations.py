@@ -173,9 +173,7 @@ _MISSING = {
 
 
 def _of_arguments(arguments: Json) -> _Value:
-    """Return what finds a value in the arguments of a call, or in those of a later round of one."""
-    if isinstance(arguments, dict) and arguments.keys() == {"arguments", "inputResponses"}:
-        arguments = arguments["arguments"]
+    """Return what finds a value in the arguments of a call."""
 
     def value(place: Tokens) -> str:
         there = pointer.places(place, arguments, in_texts=False)

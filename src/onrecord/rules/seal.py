@@ -18,7 +18,7 @@ from onrecord.rules.echo import FOUND, Secrets
 
 BODY = 31 * 1024  # bytes of an encoded event; the ledger adds its own keys, and a line holds 32 KiB
 
-_SUMMARIES = ("input_summary", "policy_input", "output_summary", "error_summary")
+_SUMMARIES = ("input_summary", "answers_summary", "policy_input", "output_summary", "error_summary")
 _KEYS = ("arg_keys", "arguments_unfit", "fields_returned")
 _REFERENCES = (
     *("downstream_resource", "recipient", "result_id", "before_summary", "after_summary"),
@@ -50,7 +50,7 @@ OURS = frozenset(
         *_OWN,
         *("schema_version", "seq", "prev_hash", "timestamp", "wid", "wseq", "trace_id", "span_id", "trace_propagated"),
         *("forwarded_without", "client_ip", "peer_uid", "peer_pid", "auth_time", "auth_context", "auth_methods"),
-        *("tool_definition_hash", "prompt_hash", "input_hash"),
+        *("tool_definition_hash", "prompt_hash", "input_hash", "answers_hash"),
         *("input_size", "consent_user", "approval_version", "data_kinds", "value_tags", "output_type"),
         *("output_size", "not_told", "redaction_error"),
     }

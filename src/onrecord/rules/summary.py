@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from onrecord.event.call import Json
+from onrecord.event.call import Call, Json
 from onrecord.rules import pointer
+from onrecord.rules.arguments import ANSWERS
 from onrecord.rules.detection.labels import cut
 from onrecord.rules.disclosure import Disclosure
 from onrecord.rules.gathering import LONG_NUMBER, digits
@@ -34,6 +35,17 @@ def summary(
     if shown.values == "declared" and declared:
         return summary_of_places(value, root, declared, inspection, limit)
     return ""
+
+
+def summaries(
+    shown: Disclosure, call: Call, declared: Sequence[str], inspection: Inspection, limit: int
+) -> dict[str, str]:
+    """Return the summaries of what `call` hands over, by field of its attempt. What is declared is in the arguments."""
+    arguments, brought = call.arguments.open(), call.brought.open()
+    return {
+        "input_summary": summary(shown, arguments, ("arguments",), declared, inspection, limit),
+        "answers_summary": summary(shown, brought, (ANSWERS,), (), inspection, limit),
+    }
 
 
 def summary_of_all(value: Json, root: Tokens, inspection: Inspection, limit: int) -> str:

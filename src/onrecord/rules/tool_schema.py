@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from onrecord.event.call import Call, Definition, Json
 from onrecord.rules import outcome, pointer
+from onrecord.rules.arguments import ANSWERS
 from onrecord.rules.classify import Treatment
 from onrecord.rules.detection.labels import SENSITIVE, label_only
 from onrecord.rules.echo import FOUND, Secrets
@@ -41,20 +42,21 @@ def tool_schema(definition: Definition) -> ToolSchema:
     return ToolSchema(True, *marks, frozenset().union(*names))
 
 
-def input_marks(call: Call, treatment: Treatment, schema: ToolSchema, secrets: Secrets) -> list[Tokens]:
-    """Return the places in the arguments of `call` that are marked; `secrets` remembers the keys in them."""
-    arguments, answers = call.arguments.open(), call.answers.open()
-    marks = [] if answers is None else marked(answers, arguments)
-    if not schema.input_marks and not treatment.sensitive:
-        return marks
-    document = call.definition.input_schema.open() if call.definition and schema.input_marks else True
-    marks += _marks(document, arguments, treatment.sensitive)
-    if isinstance(arguments, dict) and arguments.keys() == {"arguments", "inputResponses"}:
-        # a call that brings answers to a tool's questions holds its arguments one level deeper
-        inner = _marks(document, arguments["arguments"], treatment.sensitive)
-        marks.extend(("arguments", *place) for place in inner)
-    _remember_keys(arguments, marks, schema.declared, secrets)
-    return marks
+def input_parts(
+    call: Call, treatment: Treatment, schema: ToolSchema, secrets: Secrets
+) -> list[tuple[str, Json, list[Tokens]]]:
+    """Return what `call` hands over, each part with the places in it that are marked.
+
+    `secrets` remembers the keys in those of the arguments.
+    """
+    arguments, brought, answers = call.arguments.open(), call.brought.open(), call.answers.open()
+    asked = [] if answers is None else [place[1:] for place in marked(answers, {ANSWERS: brought})]
+    marks: list[Tokens] = []
+    if schema.input_marks or treatment.sensitive:
+        document = call.definition.input_schema.open() if call.definition and schema.input_marks else True
+        marks = _marks(document, arguments, treatment.sensitive)
+        _remember_keys(arguments, marks, schema.declared, secrets)
+    return [("arguments", arguments, marks), (ANSWERS, brought, asked), ("_meta", call.meta.open(), [])]
 
 
 def output_marks(call: Call, treatment: Treatment, schema: ToolSchema, body: Json, secrets: Secrets) -> list[Tokens]:
