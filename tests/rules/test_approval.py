@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.rules.calls import call, redactor
 
-from onrecord.event.call import Raw
+from onrecord.event.call import Json, Raw
 from onrecord.rules import approval
 from onrecord.rules.approval import Statement, Vote, VoteRefused, admit, standing
 
@@ -289,7 +289,8 @@ def test_statement_and_votes_come_back_from_their_encoding_as_they_were(world):
 
 @pytest.mark.requirement("C5")
 def test_an_approval_of_a_further_round_is_none_of_arguments_that_look_like_one():
-    by, arguments, answers = redactor(), {"path": "/tmp/x"}, {"q": {"action": "accept"}}
+    answers: dict[str, Json] = {"q": {"action": "accept"}}
+    by, arguments = redactor(), {"path": "/tmp/x"}
     like_one = call({"arguments": arguments, "inputResponses": answers}, rounds=("r",))
     assert by.binding(call(arguments, brought=Raw(answers), rounds=("r",))) != by.binding(like_one)
     assert by.binding(call(arguments, brought=Raw({}))) != by.binding(call(arguments))
