@@ -155,13 +155,13 @@ class Guard:
             raise NotRecorded("this call has ended before")
         decision = self.new_id()
         try:
-            again, verdict = self._decided_again(held, again)
+            again, base, verdict = self._decided_again(held, again)
             kept = self.approving.redeem(held.statement, decision)  # used up now, whether or not the call is made
         except NotApproved as e:
             self._earlier.forget(again, held.treatment, held.attempt)
             return self._closing.unapproved(held, e)
         attempt = self.approving.approved(held.attempt, kept)
-        event = used(verdict.on(ended(attempt, event_id=decision)))
+        event = used(verdict.on(ended(attempt, event_id=decision)), base)
         durability: Durability = "signed" if held.treatment.attempt_durability == "signed" else "flushed"
         try:
             ticket = self._writer.append(self._redactor.fact(event, {}), durability, urgent=True)
@@ -225,8 +225,8 @@ class Guard:
         except NotApproved as e:
             return None, replace(verdict, safe=str(e), error_type=e.error_type)
 
-    def _decided_again(self, held: Held, again: Call) -> tuple[Call, Verdict]:
-        """Return a call that was held as it would be made now, which may run if approved. Raises NotApproved."""
+    def _decided_again(self, held: Held, again: Call) -> tuple[Call, Event, Verdict]:
+        """Return a call that was held as it would be made now, and may be if approved. Raises NotApproved."""
         try:
             again = self._identified(again, again=True)
         except NotAuthenticated as e:
@@ -248,7 +248,7 @@ class Guard:
         if verdict.refuses:
             raise NotApproved(verdict.safe or DENIED, verdict.error_type)
         check_terms(held.statement, verdict, held.treatment, base.policy_version)
-        return again, verdict
+        return again, base, verdict
 
     @staticmethod
     def _decided(policy: Policy, call: Call, treatment: Treatment, base: Event, approval: str = "") -> Verdict:

@@ -89,9 +89,21 @@ def approved(attempt: Event, statement: Statement, fields: Sequence[str], votes:
     return _about(event, statement, fields, said)
 
 
-def used(event: Event) -> Event:
-    """Return `event` as that of the decision by which an approval was used."""
-    return replace(event, phase="decision", action=USED)
+def used(event: Event, seen: Event) -> Event:
+    """Return `event` as that of the decision by which an approval was used.
+
+    `seen` has what was decided on, as far as it may be otherwise than on the attempt.
+    """
+    return replace(
+        event,
+        phase="decision",
+        action=USED,
+        scope_present=seen.scope_present,
+        roles_present=seen.roles_present,
+        suspicious_before=seen.suspicious_before,
+        tainted_by=seen.tainted_by,
+        repeats=seen.repeats,
+    )
 
 
 def _terms(statement: Statement) -> dict[str, Any]:
