@@ -49,10 +49,11 @@ Alarm: TypeAlias = Callable[[Event, Mapping[str, str | list[str]]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approver:
-    """Who decides, as proven, and in which roles."""
+    """Who decides, as proven, and in which roles; `names` is whose name it is, where that is not as `actor` says."""
 
     actor: Actor
     roles: tuple[str, ...] = ()
+    names: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,7 @@ class Approving:
             policy_version=verdict.version or base.policy_version,
             requester=actor.user_id,
             agents=agents,
+            names=approval.names_of(actor.identity_source, actor.identity_issuer),
             tenant=actor.tenant_id,
             server=call.connection.server_id,
             action=call.method if call.event_type != "request" else "request",
@@ -256,7 +258,7 @@ class Approving:
             kept = self._asked_for(approval_id)
             vote = self._vote(kept.statement, decision, by, channel, stepped_up=stepped_up)
             vote = replace(vote, statement=signed or vote.statement)
-            event = _proven(told.voted(kept.statement, kept.fields, vote, self._new_id()), by.actor)
+            event = told.proven(told.voted(kept.statement, kept.fields, vote, self._new_id()), by.actor)
             try:
                 if kept.redeemed:
                     raise VoteRefused("it was used already")
@@ -288,6 +290,7 @@ class Approving:
             decision=decision,
             approver=actor.user_id,
             agents=_acting(actor),
+            names=by.names or approval.names_of(actor.identity_source, actor.identity_issuer),
             tenant=actor.tenant_id,
             source=actor.identity_source,
             kind=actor.principal_type,
@@ -365,25 +368,14 @@ def _kept(statement: Statement, shown: View, seq: int) -> Kept:
 def check_same(statement: Statement, call: Call, digest: str) -> None:
     """Raise NotApproved unless `call`, whose digest it is, is what `statement` says, as it would be made now."""
     actor, definition = call.connection.actor, call.definition
-    if (actor.user_id, actor.tenant_id, _acting(actor)) != (statement.requester, statement.tenant, statement.agents):
+    names = approval.names_of(actor.identity_source, actor.identity_issuer)
+    asking = (statement.requester, statement.tenant, statement.agents, statement.names)
+    if (actor.user_id, actor.tenant_id, _acting(actor), names) != asking:
         raise NotApproved("who asks is not who asked for the approval", MISMATCH, suspicious=True)
     if digest != statement.call_digest:
         raise NotApproved("what would run is not what was asked for", MISMATCH, suspicious=True)
     if (definition.digest if definition else "") != statement.definition_digest:
         raise NotApproved("the definition of what is called has changed since it was asked for", MISMATCH)
-
-
-def _proven(event: Event, actor: Actor) -> Event:
-    """Return the event of a vote with what it is known by who cast it."""
-    return replace(
-        event,
-        identity_issuer=actor.identity_issuer,
-        identity_key_id=actor.identity_key_id,
-        token_hash=actor.token_hash,
-        principal_type=actor.principal_type,
-        agent_id=actor.agent_id,
-        act_chain=actor.act_chain,
-    )
 
 
 def check_terms(statement: Statement, verdict: Verdict, treatment: Treatment, policy_version: str) -> None:

@@ -77,6 +77,7 @@ def build_decisions(loaded: Loaded, keystore: Keystore, digest_key: bytes) -> "D
             roles_claim=settings.roles_claim,
         ),
         digest_key=digest_key,
+        names=subjects,
         pseudonym=lambda tenant, _, subject: keystore.pseudonym(tenant=tenant, source=subjects, subject=subject),
         clock=time.time,
     )

@@ -11,7 +11,7 @@ import time
 import pytest
 from tests.doors.session import ONRECORD, Session, onrecord, record
 from tests.doors.test_approvals import STORE, approvals, asked_for, configured, said
-from tests.identity.issuing import AUDIENCE, ISSUER, PERSONS, id_token, shown
+from tests.identity.issuing import AUDIENCE, ISSUER, PERSONS, call_token, id_token, shown
 from tests.rules.test_approval import EXPIRES, statement, vote
 
 from onrecord.approvals import Cast, Kept
@@ -126,6 +126,40 @@ def test_where_another_person_is_demanded_no_token_approves_that_an_agent_holds(
     assert all(e["agent_id"] == e["act_chain"][0] for e in refused)
     (attempt,) = [e for e in record(tmp_path) if e.get("phase") == "attempt"]
     assert refused[0]["agent_id"] == refused[1]["act_chain"][1] == attempt["agent_id"]
+
+
+SIGNER = "https://signer.example"
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    ("terms", "asks", "said_by", "why"),
+    [
+        ("four_eyes_from = 3", {}, [ISSUER], f"by the account, and the approver by {ISSUER}"),
+        ("four_eyes_from = 3", {"token": ISSUER}, [None], f"by {ISSUER}, and the approver by the account"),
+        ("four_eyes_from = 3", {"call_token": SIGNER}, [ISSUER], f"by {SIGNER}, and the approver by {ISSUER}"),
+        ("quorum = 2", {}, [None, ISSUER], "nobody can tell that they are two people"),
+        ("quorum = 2", {"token": ISSUER}, [ISSUER, None], "nobody can tell that they are two people"),
+    ],
+)
+def test_one_person_under_two_names_is_not_two_people(tmp_path, terms, asks, said_by, why):
+    identity = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n{PERSONS}'
+    if "call_token" in asks:
+        identity += f'call_issuer = "{SIGNER}"\ncall_jwks = "keys.json"\n'
+    (tmp_path / "keys.json").write_bytes(shown())
+    configured(tmp_path, approvals=terms, more=identity + STORE)
+    call = {"name": "store", "arguments": {"text": "kept"}}
+    if "call_token" in asks:
+        call["_meta"] = {"io.onrecord/identity": call_token("store", call["arguments"], iss=SIGNER)}
+    with Session(tmp_path, env={"ONRECORD_ID_TOKEN": id_token()} if "token" in asks else {}) as session:
+        session.begin("tools/call", **call)
+        (request,) = asked_for(tmp_path)
+        ended = [as_(tmp_path, one and id_token(), "approve", request.stem, "--yes") for one in said_by]
+        session.end()
+
+    assert [one.returncode for one in ended] == [0] * (len(said_by) - 1) + [1]
+    assert why in ended[-1].stderr
+    assert not [e for e in record(tmp_path) if e.get("phase") == "decision"]
 
 
 def as_(home, token, *arguments, **more):

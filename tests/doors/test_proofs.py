@@ -72,7 +72,7 @@ def test_a_call_of_tier_4_runs_once_another_person_has_signed_it_with_their_auth
     step_up(tmp_path)
     device = Device()
     enrolled(tmp_path, device, id_token(sub="bob"))
-    with Session(tmp_path) as session:
+    with Session(tmp_path, env={"ONRECORD_ID_TOKEN": id_token(sub="ada")}) as session:
         session.begin("tools/call", name="store", arguments={"text": "kept"})
         (request,) = asked_for(tmp_path)
         by_command = run(tmp_path, "approvals", "approve", request.stem, "--yes", token=id_token(sub="bob"))
@@ -104,7 +104,7 @@ def test_a_signature_that_does_not_hold_approves_nothing_and_is_on_the_record_on
     enrolled(tmp_path, device, id_token(sub="bob"))
     enrolled(tmp_path, own)
     stranger.handle = b""
-    with Session(tmp_path) as session:
+    with Session(tmp_path, env={"ONRECORD_ID_TOKEN": id_token(sub="ada")}) as session:
         session.begin("tools/call", name="store", arguments={"text": "one"})
         session.begin("tools/call", name="store", arguments={"text": "two"})
         one, two = asked_for(tmp_path, 2)

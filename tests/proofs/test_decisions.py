@@ -49,6 +49,7 @@ class Service:
             audience=HERE,
             reading=Reading(mfa_amr=("mfa",), person_claim="kind", person_values=("person",)),
             digest_key=b"k" * 32,
+            names="os_account",
             pseudonym=lambda tenant, issuer, subject: f"u_{subject}",
             clock=time.time,
         )
@@ -60,6 +61,7 @@ class Service:
             statement=said.statement,
             decision=said.decision,
             approver=said.actor.user_id,
+            names=said.names,
             tenant=said.actor.tenant_id,
             source=said.actor.identity_source,
             kind=said.actor.principal_type,

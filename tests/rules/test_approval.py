@@ -30,6 +30,7 @@ def statement(**changes: Any) -> Statement:
         "policy_version": "dd" * 32,
         "requester": "u_asker",
         "agents": ("u_agent",),
+        "names": "os_account",
         "tenant": "",
         "server": "payments",
         "action": "tools/call",
@@ -52,6 +53,7 @@ def vote(of: Statement, **changes: Any) -> Vote:
         "statement": of.digest(),
         "decision": "approved",
         "approver": "u_one",
+        "names": "os_account",
         "tenant": of.tenant,
         "source": "os_account",
         "assurance": "os_account",
@@ -114,6 +116,15 @@ def test_the_digest_of_a_statement_covers_each_of_its_fields(field):
         ({"four_eyes": True}, {"source": "id_token", "kind": "unknown"}, "identity.person_claim"),
         ({"quorum": 2}, {"source": "identity_jws", "kind": ""}, "identity.person_claim"),
         ({"step_up": True}, {"source": "id_token", "kind": "workload", "stepped_up": True}, "identity.person_claim"),
+        ({"four_eyes": True}, {"names": "https://a.example"}, "known by the account, and the approver by https://a"),
+        (
+            {"four_eyes": True, "names": "https://a.example"},
+            {},
+            "by https://a.example, and the approver by the account",
+        ),
+        ({"four_eyes": True, "names": "https://a.example"}, {"names": "https://b.example"}, "that they are two people"),
+        ({"four_eyes": True, "names": ""}, {"names": ""}, "known by nothing known, and the approver by nothing"),
+        ({"quorum": 2}, {"names": "https://a.example"}, "that they are two people"),
         ({}, {"approver": ""}, "a workload cannot decide"),
         ({}, {"tenant": "other"}, "another tenant"),
         ({}, {"assurance": "asserted"}, "not enough is known"),
@@ -219,6 +230,7 @@ def worlds(draw: st.DrawFn) -> World:
             tenant=draw(st.sampled_from(("", "", "", "other"))),
             assurance=draw(st.sampled_from(("asserted", "os_account", "token", "token_mfa"))),
             agents=draw(st.sampled_from(((), (), ("u_agent",), ("u_other",)))),
+            names=draw(st.sampled_from(("os_account", "os_account", "https://a.example", ""))),
             source=draw(st.sampled_from(("os_account", "id_token"))),
             kind=draw(st.sampled_from(("human", "human", "unknown", ""))),
             roles=(held := draw(roles)),
@@ -253,6 +265,8 @@ def test_what_is_approved_has_its_quorum_of_people_who_may(world):
         assert not of.step_up or one.stepped_up
         if of.four_eyes or of.step_up or of.quorum > 1:
             assert one.kind == "human" or one.source == "os_account"
+        if of.four_eyes or of.quorum > 1:
+            assert one.names == of.names
         if of.four_eyes:
             assert one.approver != of.requester
             assert one.channel != "elicitation"

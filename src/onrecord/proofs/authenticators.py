@@ -118,6 +118,7 @@ class Authenticators:
             person=actor.user_id,
             tenant=actor.tenant_id,
             source=actor.identity_source,
+            issuer=actor.identity_issuer,
             kind=actor.principal_type,
             assurance=actor.identity_assurance,
             label=label[:LABEL],

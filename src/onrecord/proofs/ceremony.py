@@ -43,9 +43,9 @@ class RelyingParty:
 class Authenticator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One that was enrolled. `id` is base64url, `public_key` COSE, `person` a pseudonym.
 
-    `source`, `kind` and `assurance` say how the person was known when they enrolled it; `kind` is "" for an account,
-    and of those that were enrolled before it was kept. `sign_count` is what it last said of itself; of most that are
-    synchronised it is always 0.
+    `source`, `issuer`, `kind` and `assurance` say how the person was known when they enrolled it; `issuer` and `kind`
+    are "" for an account, and of those that were enrolled before they were kept. `sign_count` is what it last said of
+    itself; of most that are synchronised it is always 0.
     """
 
     id: str
@@ -55,6 +55,7 @@ class Authenticator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     person: str
     tenant: str
     source: IdentitySource
+    issuer: str = ""
     kind: PrincipalType = ""
     assurance: IdentityAssurance
     label: str

@@ -29,11 +29,15 @@ TYPES = ("onrecord-decision+jwt",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What was decided by whom, once its signature and its claims hold; `statement` is a digest, in hex."""
+    """What was decided by whom, once its signature and its claims hold; `statement` is a digest, in hex.
+
+    `names` is whose name that is: an issuer, or "os_account".
+    """
 
     statement: str
     decision: Choice
     actor: Actor
+    names: str
 
 
 class Decisions:
@@ -46,14 +50,16 @@ class Decisions:
         audience: str,
         reading: Reading,
         digest_key: bytes,
+        names: str,
         pseudonym: Pseudonym,
         clock: Callable[[], float],
     ) -> None:
-        """`pseudonym` is that of a subject of the service; `clock` tells the time of day."""
+        """`pseudonym` is that of a subject of the service, a name at `names`; `clock` tells the time of day."""
         self._issuer = issuer
         self._audience = audience
         self._reading = reading
         self._digest_key = digest_key
+        self._names = names
         self._pseudonym = pseudonym
         self._clock = clock
 
@@ -75,4 +81,4 @@ class Decisions:
         )
         if not actor.user_id:
             raise NotAuthenticated("the token is of a workload, and a workload decides nothing")
-        return Decision(statement=statement, decision=decision, actor=actor)
+        return Decision(statement=statement, decision=decision, actor=actor, names=self._names)

@@ -50,7 +50,7 @@ class Taking:
         except NotAuthenticated as e:
             self.refused("webhook", str(e), approval_id)
             raise
-        by = Approver(actor=said.actor, roles=self._roles_of(said.actor))
+        by = Approver(actor=said.actor, roles=self._roles_of(said.actor), names=said.names)
         return self._approving.cast(approval_id, said.decision, by, "webhook", signed=said.statement)
 
     def assertion(self, text: bytes, authenticators: "Authenticators", kept: Kept) -> Kept:
@@ -100,6 +100,7 @@ def actor_by(one: "Authenticator") -> Actor:
         tenant_id=one.tenant,
         identity_source=one.source,
         identity_assurance="phishing_resistant" if known else one.assurance,
+        identity_issuer=one.issuer,
         identity_key_id=one.digest,
         principal_type=one.kind,
     )

@@ -9,6 +9,7 @@ One rejection rejects. As many different people as the quorum asks for approve. 
 any more, an approval that was given included. Who asked may always withdraw, and may approve only where four eyes
 are not demanded; then the vote says that it is not independent. Whoever acts for who asked never approves, also not as
 the one who acts for another person; and where different people are demanded, nobody approves through an agent.
+Pseudonyms tell people apart only where they are of one name space: the accounts here, or the people of one issuer.
 
 A vote is checked twice: when it is cast (`admit`), and again whenever the votes are counted (`standing`), so that a
 list of votes is worth no more than the votes in it. What cannot be told is not approved. Times are microseconds since
@@ -37,7 +38,10 @@ VERSION = 1  # of the statement
 STRICT = 4  # the tier from which the stricter terms hold
 MOST_VOTES = 64  # on one statement; past it nothing more is counted
 
+ACCOUNTS = "os_account"  # the name space of the accounts of this machine
+
 _ACCOUNTS = ("os_account", "peer_cred")  # sources that know no more than an account
+_TOKENS = ("id_token", "identity_jws", "oauth")
 _KIND = "onrecord approval statement"
 _OF_ONE_REQUEST = frozenset(
     {"id", "call_id", "round", "name", "preview_hash", "prompt_version", "requested_us", "expires_us", "escalate_us"}
@@ -94,9 +98,9 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What is to be approved. Digests are in hex; ids are UUIDv7; `name` is as it may be shown.
 
     `call_digest` is keyed, over method, server, name, arguments and the answers given in a round. `requester` is the
-    pseudonym of the person, "" for a workload; `agents` are those that act. `roles` may approve: () is anyone who is
-    not excluded; from `escalate_us` on (0 is never) `escalate_roles` may too. `assurance` is the least that must be
-    known of an approver.
+    pseudonym of the person, "" for a workload; `agents` are those that act; `names` is the name space of both, the
+    issuer or "os_account", "" where that is not known. `roles` may approve: () is anyone who is not excluded; from
+    `escalate_us` on (0 is never) `escalate_roles` may too. `assurance` is the least that must be known of an approver.
     """
 
     id: str
@@ -110,6 +114,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     policy_version: str
     requester: str
     agents: tuple[str, ...]
+    names: str = ""
     tenant: str
     server: str
     action: str
@@ -140,14 +145,16 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What one person says of a statement, whose digest is `statement`.
 
     `approver` is a pseudonym of who was proven to say so, by `source` with `assurance`; "" for a workload. `agents` are
-    those that act for them, and `kind` what they are, by their token. `role` is that in which they decide, one of
-    `roles`, or "" where none is demanded. `stepped_up`: they proved their presence for exactly this statement.
+    those that act for them, and `kind` what they are, by their token. `names` is as in a statement. `role` is that in
+    which they decide, one of `roles`, or "" where none is demanded. `stepped_up`: they proved their presence for
+    exactly this statement.
     """
 
     statement: str
     decision: Choice
     approver: str
     agents: tuple[str, ...] = ()
+    names: str = ""
     tenant: str
     source: IdentitySource
     kind: PrincipalType = ""
@@ -157,6 +164,11 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Channel
     stepped_up: bool = False
     at_us: int
+
+
+def names_of(source: IdentitySource, issuer: str) -> str:
+    """Return the name space of who is known by `source`: `issuer` of a token, "os_account"; "" where none is known."""
+    return issuer if source in _TOKENS else ACCOUNTS if source in _ACCOUNTS else ""
 
 
 def bound(call: Call) -> Json:
@@ -278,7 +290,14 @@ def _why_not_of(statement: Statement, vote: Vote) -> str:
         return "nobody knows who asked, so nobody can be another person"
     if statement.step_up and not vote.stepped_up:
         return "the approver must prove their presence for this statement (step-up)"
+    if _takes_others(statement) and (not vote.names or vote.names != statement.names):
+        return _not_told_apart(statement, vote)
     return ""
+
+
+def _not_told_apart(statement: Statement, vote: Vote) -> str:
+    by = [f"by {'the account' if one == ACCOUNTS else one or 'nothing known'}" for one in (statement.names, vote.names)]
+    return f"nobody can tell that they are two people: the requester is known {by[0]}, and the approver {by[1]}"
 
 
 def _why_not_confirmed(statement: Statement, vote: Vote) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from onrecord.event.call import Actor
 from onrecord.event.event import Event
 from onrecord.event.redacted import ended
 from onrecord.rules import approval
@@ -48,6 +49,19 @@ def voted(statement: Statement, fields: Sequence[str], vote: Vote, event_id: str
         "stepped_up": vote.stepped_up,
     }
     return _about(_of_call(event, statement), statement, fields, said)
+
+
+def proven(event: Event, actor: Actor) -> Event:
+    """Return the event of a vote with what it is known by who cast it."""
+    return replace(
+        event,
+        identity_issuer=actor.identity_issuer,
+        identity_key_id=actor.identity_key_id,
+        token_hash=actor.token_hash,
+        principal_type=actor.principal_type,
+        agent_id=actor.agent_id,
+        act_chain=actor.act_chain,
+    )
 
 
 def not_counted(vote: Event) -> Event:
