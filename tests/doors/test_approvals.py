@@ -539,3 +539,22 @@ def test_the_approval_of_a_further_round_lets_no_arguments_through_that_look_lik
         assert session.ask("tools/call", name="store", arguments=both, **more)["result"]["isError"]
         assert said(session.ask("tools/call", name="store", **both, **more)) == "kept"
         session.end()
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    "changed",
+    [{"_meta": {"account": "production"}}, {"_meta": {}}, {"dryRun": False}, {"task": {"ttl": 2}}, {"_meta": None}],
+    ids=["meta", "no meta", "another param", "task", "a meta of no use"],
+)
+def test_a_call_that_differs_in_any_param_has_no_approval(tmp_path, changed):
+    configured(tmp_path, approvals='wait = "1s"\n')
+    sent = {"name": "store", "arguments": {"text": "kept"}, "_meta": {"account": "sandbox"}, "task": {"ttl": 1}}
+    with Session(tmp_path) as session:
+        session.ask("tools/call", **sent)
+        (request,) = asked_for(tmp_path)
+        decide(tmp_path, request)
+        assert session.ask("tools/call", **{**sent, **changed})["result"]["isError"]
+        sent["_meta"] = {"account": "sandbox", "progressToken": 7}
+        assert said(session.ask("tools/call", **sent)) == "kept"
+        session.end()

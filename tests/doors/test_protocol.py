@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What MCP messages mean, in both eras of the protocol."""
 
+import json
 from typing import Any
 
 import pytest
@@ -144,3 +145,30 @@ def test_answers_are_no_arguments_and_stand_beside_them_where_a_client_signs(met
     assert protocol.arguments_of(method, params) == protocol.arguments_of(method, plain)
     assert (protocol.answers_of(method, params), protocol.answers_of(method, plain)) == ({"q": 1}, None)
     assert protocol.signed_of(method, params) == {**plain, "inputResponses": {"q": 1}}
+
+
+@pytest.mark.parametrize("method", ["tools/call", "prompts/get", "resources/read", "tasks/get", "odd/method"])
+def test_every_member_of_params_is_read_somewhere(method):
+    whole = {
+        "name": "n",
+        "uri": "u",
+        "taskId": "t",
+        "arguments": {"a": 1},
+        "inputResponses": {"q": 1},
+        "task": {"ttl": 1},
+    }
+    for more in (
+        {"requestState": "s", "_meta": {"k": 1}},
+        {"requestState": 7, "_meta": None},
+        {"inputResponses": None},
+    ):
+        params = {**whole, **more}
+        request = Request(id=1, method=method, params=params)
+        read = (protocol.name_of, protocol.arguments_of, protocol.answers_of, protocol.beside_of)
+        seen = [json.dumps(one(method, params)) for one in read]
+        for name in params:
+            without = {key: value for key, value in params.items() if key != name}
+            told = [json.dumps(one(method, without)) for one in read]
+            other = Request(id=1, method=method, params=without)
+            parts = told, protocol.meta_of(without), protocol.continues(other)
+            assert parts != (seen, protocol.meta_of(params), protocol.continues(request)), name

@@ -308,3 +308,23 @@ def test_an_approval_of_a_further_round_is_none_of_arguments_that_look_like_one(
     like_one = call({"arguments": arguments, "inputResponses": answers}, rounds=("r",))
     assert by.binding(call(arguments, brought=Raw(answers), rounds=("r",))) != by.binding(like_one)
     assert by.binding(call(arguments, brought=Raw({}))) != by.binding(call(arguments))
+
+
+MCP = "io.modelcontextprotocol/"
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"meta": {"account": "sandbox"}}, {"meta": {"account": "production"}}, False),
+        ({"meta": {"account": "sandbox"}}, {"meta": {}}, False),
+        ({"beside": Raw({"task": {"ttl": 1}})}, {"beside": Raw({})}, False),
+        ({"beside": Raw({"dryRun": True})}, {"beside": Raw({"dryRun": False})}, False),
+        ({"meta": {"progressToken": 1, "traceparent": "a"}}, {"meta": {"progressToken": 2, "baggage": "b"}}, True),
+        ({"meta": {MCP + "clientInfo": {"name": "c"}, "k": 1}}, {"meta": {"k": 1}}, True),
+    ],
+)
+def test_an_approval_is_for_all_of_a_call_that_a_server_may_act_on(one, other, same):
+    by = redactor()
+    assert (by.binding(call({"a": 1}, **one)) == by.binding(call({"a": 1}, **other))) == same

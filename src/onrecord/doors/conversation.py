@@ -68,6 +68,7 @@ class Conversation:
             rounds=rounds,
             identity=identity,
             brought=Raw(protocol.answers_of(request.method, params)),
+            beside=Raw(protocol.beside_of(request.method, params)),
             answers=Raw(self._asked(rounds)),
             asks=Raw(protocol.asks(request.method, params)),
             confirmation=taken.confirmation if taken else None,

@@ -65,6 +65,7 @@ QUIET = frozenset(
     }
 )
 
+_ENVELOPE = frozenset({"_meta", "requestState"})
 MAY_ASK = frozenset({"tools/call", "resources/read", "prompts/get"})  # whose results may ask: 2026-07-28, MRTR
 
 _OPENINGS = frozenset({"initialize", "server/discover"})
@@ -98,13 +99,26 @@ def arguments_of(method: str, params: Object) -> Json:
     """Return what a request hands over: the arguments of a tool or prompt, else all of its params but the envelope."""
     if method in WITH_ARGUMENTS:
         return params.get("arguments", {})
-    envelope = {"_meta", "requestState"} if answers_of(method, params) is None else {"_meta", "requestState", ANSWERS}
+    envelope = _ENVELOPE if answers_of(method, params) is None else {*_ENVELOPE, ANSWERS}
     return {key: value for key, value in params.items() if key not in envelope}
 
 
 def answers_of(method: str, params: Object) -> Json:
     """Return the answers to a server's questions that a request brings; None where it brings none."""
     return params.get(ANSWERS) if method in MAY_ASK else None
+
+
+def beside_of(method: str, params: Object) -> Object:
+    """Return the members of params that nothing else here reads, as they came: `task`, say, or a `_meta` of no use."""
+    read = {"requestState"} if isinstance(params.get("requestState"), str) else set[str]()
+    if is_object(params.get("_meta")):
+        read.add("_meta")
+    if method not in WITH_ARGUMENTS:
+        return {key: value for key, value in params.items() if key in _ENVELOPE - read}
+    read |= {"name", "arguments"} if isinstance(params.get("name"), str) else {"arguments"}
+    if answers_of(method, params) is not None:
+        read.add(ANSWERS)
+    return {key: value for key, value in params.items() if key not in read}
 
 
 def signed_of(method: str, params: Object) -> Json:

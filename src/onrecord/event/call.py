@@ -172,8 +172,9 @@ class Call:
     """One request, raw, as a door read it.
 
     `name` is the tool, prompt or resource URI; `arguments` what it is called with, and nothing else: `brought` are
-    the answers to a server's questions that a further round has beside them, None where it has none. `rounds` holds
-    what links this request to earlier rounds of the same call (see `protocol.continues`).
+    the answers to a server's questions that a further round has beside them, None where it has none, and `beside` is
+    what of its params is in no other field, such as `task`. `rounds` holds what links this request to earlier rounds
+    of the same call (see `protocol.continues`).
     `identity` is a token of ours that came in `_meta`; `meta` and what is forwarded are without it.
     `answers` are the schemas by which a person was asked for what is `brought`, `asks` the one
     of what the result is to bring. `size_bytes` counts the whole message. `signals` are what looks
@@ -197,6 +198,7 @@ class Call:
     rounds: tuple[str, ...] = ()
     identity: Raw | None = None
     brought: Raw = NOTHING
+    beside: Raw = NOTHING
     answers: Raw = NOTHING
     asks: Raw = NOTHING
     signals: tuple[str, ...] = ()

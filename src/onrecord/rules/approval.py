@@ -29,6 +29,7 @@ from onrecord.event.call import Call, Json
 from onrecord.event.event import IdentityAssurance, IdentitySource, PrincipalType, Tier
 from onrecord.rules.canonical import canonical
 from onrecord.rules.policy import LEVELS
+from onrecord.rules.trace_context import BAGGAGE, TRACEPARENT, TRACESTATE
 
 Channel: TypeAlias = Literal["cli", "webhook", "elicitation", "webauthn"]
 Choice: TypeAlias = Literal["approved", "rejected"]
@@ -43,6 +44,8 @@ ACCOUNTS = "os_account"  # the name space of the accounts of this machine
 _ACCOUNTS = ("os_account", "peer_cred")  # sources that know no more than an account
 _TOKENS = ("id_token", "identity_jws", "oauth")
 _KIND = "onrecord approval statement"
+_PASSING = frozenset({"progressToken", TRACEPARENT, TRACESTATE, BAGGAGE})
+_PROTOCOL = "io.modelcontextprotocol/"
 _OF_ONE_REQUEST = frozenset(
     {"id", "call_id", "round", "name", "preview_hash", "prompt_version", "requested_us", "expires_us", "escalate_us"}
 )
@@ -172,7 +175,11 @@ def names_of(source: IdentitySource, issuer: str) -> str:
 
 
 def bound(call: Call) -> Json:
-    """Return all of `call` that an approval is for: what its digest covers, answers to questions included."""
+    """Return all of `call` that an approval is for: every member of its params, as far as a server may act on it.
+
+    Of `_meta` what belongs to the protocol and to tracing is left out, as it differs each time a call is sent.
+    """
+    meta = call.meta.open()
     return {
         "type": "onrecord call",
         "method": call.method,
@@ -181,7 +188,14 @@ def bound(call: Call) -> Json:
         "arguments": call.arguments.open(),
         "answers": call.brought.open(),
         "rounds": list(call.rounds),
+        "beside": call.beside.open(),
+        "meta": {key: one for key, one in meta.items() if not _is_passing(key)} if isinstance(meta, dict) else meta,
     }
+
+
+def _is_passing(key: str) -> bool:
+    """Say whether a key of `_meta` is of the protocol or of a trace."""
+    return key in _PASSING or key.startswith(_PROTOCOL)
 
 
 def admit(statement: Statement, votes: Sequence[Vote], vote: Vote, now_us: int) -> None:
