@@ -558,3 +558,18 @@ def test_a_call_that_differs_in_any_param_has_no_approval(tmp_path, changed):
         sent["_meta"] = {"account": "sandbox", "progressToken": 7}
         assert said(session.ask("tools/call", **sent)) == "kept"
         session.end()
+
+
+@pytest.mark.requirement("C5")
+def test_a_number_that_would_be_bound_rounded_gets_no_approval(tmp_path):
+    configured(tmp_path, approvals='wait = "1s"\n')
+    line = '{"jsonrpc":"2.0","id":50,"method":"tools/call","params":{"name":"store","arguments":{"amount":%s}}}'
+    with Session(tmp_path) as session:
+        session.send((line % "1e25").encode())
+        assert session.receive()["result"]["isError"]
+        (request,) = asked_for(tmp_path)
+        decide(tmp_path, request)
+        session.send((line % "10000000000000000000999999.0").encode())
+        assert "cannot be bound" in said(session.receive())
+        session.end()
+    assert len(asked_for(tmp_path)) == 1

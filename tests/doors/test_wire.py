@@ -2,6 +2,7 @@
 """What the client's bytes may be, so that there is only one thing they can mean."""
 
 import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -186,3 +187,44 @@ def _has_lone_surrogate(value):
     except UnicodeEncodeError:
         return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("number", "rounded"),
+    [
+        ("10000000000000000000000.0", False),
+        ("10000000000000000000999999.0", True),
+        ("0.1", False),
+        ("0.10000000000000000000", False),
+        ("0.1000000000000000055511151231257827", True),
+        ("9007199254740993.0", True),
+        ("9007199254740993e0", True),
+        ("9007199254740993", False),
+        ("1e22", False),
+        ("1e-400", True),
+        ("1e-99999999999999999999", True),
+        ("2.5e-308", False),
+        ("123456789012345e-330", True),
+        ("0e-999", False),
+        ('"0.1000000000000000055511151231257827"', False),
+    ],
+)
+def test_a_number_that_is_not_kept_as_it_is_written_is_told(number, rounded):
+    found = wire.decode(f'{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"n":{number}}}}}'.encode())
+    assert isinstance(found, wire.Request)
+    assert found.rounded == rounded
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_as_it_is_usually_written_is_kept(number):
+    found = wire.decode(f'{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"n":{number!r}}}}}'.encode())
+    assert isinstance(found, wire.Request)
+    assert not found.rounded
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30))
+def test_a_number_is_told_to_be_rounded_exactly_where_its_value_differs(number):
+    text = f"{number:e}"
+    found = wire.decode(f'{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"n":{text}}}}}'.encode())
+    assert isinstance(found, wire.Request)
+    assert found.rounded == (Decimal(repr(float(text))) != Decimal(text))

@@ -61,6 +61,7 @@ class Conversation:
             request_id=request.id,
             connection=self.connection,
             size_bytes=size_bytes,
+            rounded=request.rounded,
             direction=direction,
             definition=definition,
             signals=known.signals(request.method, name, definition) if known else (),

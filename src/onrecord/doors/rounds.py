@@ -191,9 +191,10 @@ def _restored(request: Request, line: bytes, carried: Carried) -> tuple[bytes, R
     onward = with_members(line, back, texts)
     params = {name: value for name, value in request.params.items() if name not in texts}
     rest = replace(request, params=params | {name: json.loads(text) for name, text in back.items()})
-    if wire.decode(onward) != rest:
+    again = wire.decode(onward)
+    if not isinstance(again, Request) or again != rest:
         raise MessageRefused("what is not to be handed on cannot be taken out of it", wire.AMBIGUOUS)
-    return onward, rest
+    return onward, again
 
 
 def _line(**members: Any) -> bytes:

@@ -19,8 +19,10 @@ servers that cut text in the middle of a character send them. What a message mea
 
 import json
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from onrecord.errors import MessageRefused
@@ -55,11 +57,12 @@ _PARAMS = _by_case("name", "arguments", "uri", "_meta", "inputResponses", "reque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A message that wants an answer."""
+    """A message that wants an answer. `rounded`: a number in it is another one than was written."""
 
     id: RequestId
     method: str
     params: Object
+    rounded: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +104,29 @@ def decode(line: bytes, *, lone_surrogates: Literal["refuse", "forgive"] = "refu
         _check_depth(body, value)
         if lone_surrogates == "refuse":
             _check_surrogates(body, value)
-        return _message(value)
+        message = _message(value)
     except MessageRefused as e:
         raise MessageRefused(e.reason, e.code, _lone_id(body)) from e
+    return replace(message, rounded=True) if isinstance(message, Request) and _is_rounded(body) else message
+
+
+def _is_rounded(body: bytes) -> bool:
+    """Say whether `body`, which is JSON, has a fraction or power that no float keeps as it is written.
+
+    Up to 15 digits are always kept, where the number is not too small; so most messages are not read twice.
+    """
+    if not _MANY_DIGITS.search(body):
+        return False
+    found: list[str] = []
+    json.loads(body, parse_float=lambda text: found.append(text) if _differs(text) else None)
+    return bool(found)
+
+
+def _differs(text: str) -> bool:
+    try:
+        return Decimal(text) != Decimal(repr(float(text)))
+    except ArithmeticError:
+        return True  # a power that is out of all bounds
 
 
 def _parse(body: bytes) -> Any:
@@ -137,6 +160,7 @@ def _float(text: str) -> float:
     return value
 
 
+_MANY_DIGITS = re.compile(rb"[0-9.]{16}|[eE]-[0-9]{3}")
 _STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
 
 

@@ -177,7 +177,8 @@ class Call:
     of the same call (see `protocol.continues`).
     `identity` is a token of ours that came in `_meta`; `meta` and what is forwarded are without it.
     `answers` are the schemas by which a person was asked for what is `brought`, `asks` the one
-    of what the result is to bring. `size_bytes` counts the whole message. `signals` are what looks
+    of what the result is to bring. `size_bytes` counts the whole message; `rounded` says that a
+    number in it is written with more digits than it has here. `signals` are what looks
     like an attack in the description of what is called. `confirmation` is an answer to a question of ours;
     then `arguments`, `brought` and `rounds` are without it, and `sent` is what was handed over with it, as
     `rules.arguments.signed` has it. `without` are JSON
@@ -193,6 +194,7 @@ class Call:
     connection: Connection
     size_bytes: int
     direction: Direction = "client_to_server"
+    rounded: bool = False
     definition: Definition | None = None
     trace: Trace = field(default_factory=Trace)
     rounds: tuple[str, ...] = ()
