@@ -350,8 +350,8 @@ class Guard:
 
     def _treatment(self, call: Call) -> Treatment:
         """Return how to treat `call`, which depends on what is called and on nothing of the call itself."""
-        defined = call.definition
-        about = (call.event_type, call.connection.server_id, call.name, defined and defined.digest + defined.standing)
+        said = (known := call.definition) and f"{known.digest} {known.standing} {known.destructive}"
+        about = (call.event_type, call.connection.server_id, call.name, said)
         with self._lock:
             treatment = self._treatments.get(about)
             if treatment is None:

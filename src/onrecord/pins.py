@@ -184,14 +184,20 @@ class Pins:
         refused = rules.refusal(of, flags, changed=self._changed, flagged=self._flagged)
         return believed(definition, of, pin, refused)
 
-    def waiting(self, server: str, name: str) -> Definition | None:
-        """Return what is known of a tool that was not listed here and whose last definition nobody has accepted."""
+    def unlisted(self, server: str, name: str) -> Definition | None:
+        """Return what is known of a tool that was not listed here: what was pinned and what waits for a person warn.
+
+        It has no digest and no schemas, and nothing in it makes a call look less risky.
+        """
         pin = self._book(server).pins.get(self._key_of(name))
-        if pin is None or pin.listed is None:
+        versions = [one for one in (pin.accepted, pin.listed) if one is not None] if pin else []
+        if pin is None or not versions:
             return None
-        of: Standing = "unconfirmed" if pin.accepted is None else "changed"
-        refused = rules.refusal(of, pin.listed.flags, changed=self._changed, flagged=self._flagged)
-        return believed(Definition(name=name, digest=""), of, pin, refused)
+        of: Standing = "unconfirmed" if pin.accepted is None else "changed" if pin.listed is not None else "accepted"
+        warned = any(one.destructive for one in versions)
+        kept = Definition(name=name, digest="", destructive=True if warned else None)
+        flags = () if pin.by == "person" and of == "accepted" else self._flags(pin, kept)
+        return believed(kept, of, pin, rules.refusal(of, flags, changed=self._changed, flagged=self._flagged))
 
     def known(self, server: str, name: str) -> Definition | None:
         """Return what is kept of the definition that a tool was last listed with: all but its schemas."""
@@ -217,6 +223,10 @@ class Pins:
         return self._flags(pin, definition)
 
     def _flags(self, pin: Pin, definition: Definition) -> tuple[str, ...]:
+        """Return the flags of a definition; where it was not listed here, those of the one that was listed last."""
+        if not definition.digest:
+            version = rules.current(pin)
+            return () if version is None else version.flags
         found = [v.flags for v in (pin.accepted, pin.listed) if v and v.digest == definition.digest]
         return found[0] if found else ()
 

@@ -333,6 +333,44 @@ def test_to_accept_all_accepts_what_waits_and_nothing_else(home):
     assert onrecord(home.path, "tools", "accept", "--all").stdout.splitlines() == ["accepted scripted/look"]
 
 
+@pytest.mark.parametrize("now", [tool("apply", destructiveHint=True), tool("apply", "Other.")])
+def test_a_client_that_did_not_list_is_treated_as_the_pinned_definition_warns(home, now):
+    home.lists(tool("apply", destructiveHint=True), tool("look"))
+    home.lists(now, tool("look"))
+    with home.session(listed=False) as session:
+        for name in ("apply", "look", "never_listed"):
+            session.call(name, q=1)
+        session.end()
+    assert [(e["risk_tier"], e["arguments_valid"]) for e in home.attempts()] == [
+        (3, "unchecked"),
+        (2, "unchecked"),
+        (2, "unchecked"),
+    ]
+
+
+def test_what_a_pin_warns_of_counts_from_the_next_call_on(home):
+    home.lists(tool("apply"))
+    with home.session(listed=False) as session:
+        session.call("apply")
+        home.lists(tool("apply", destructiveHint=True))
+        onrecord(home.path, "tools", "accept", "--all")
+        session.call("apply")
+        session.end()
+    assert [e["risk_tier"] for e in home.attempts()] == [2, 3]
+
+
+def test_a_client_that_did_not_list_is_refused_a_flagged_tool_too(tmp_path):
+    home = Home(tmp_path, '[definitions]\nflagged = "block"\n')
+    home.lists(tool(description=ORDER))
+    with home.session(listed=False) as session:
+        assert session.call("look")["result"]["isError"] is True
+        onrecord(home.path, "tools", "accept", "--all")
+        session.call("look")
+        session.end()
+    assert home.ran() == ["look"]
+    assert [e.get("suspicious_signals") for e in home.attempts()] == [["tool-description:instruction"], None]
+
+
 def test_a_flagged_tool_is_blocked_where_the_settings_say_so(tmp_path):
     home = Home(tmp_path, '[definitions]\nflagged = "block"\n')
     home.lists(tool(description=ORDER))

@@ -4,8 +4,8 @@
 Listings come page by page; only one that was heard from its first page to its last says that a tool is
 gone. After the server has said that its list changed, and until it is listed again, what was heard is
 old. How long a listing may be kept by the client (`ttlMs`, `cacheScope`) changes nothing here: a client
-that calls by what it kept has not listed, so nothing is known of that tool on this connection but
-whether its last definition waits for a person.
+that calls by what it kept has not listed, so of that tool only what its pinned definition warns of is
+known on this connection, and whether another one waits for a person; its schema is not.
 
 Descriptions of prompts and resources are looked at for what would instruct a model; they are not pinned.
 """
@@ -56,7 +56,7 @@ class Definitions:
             return None
         known = self._tools.get(name)
         if known is None:
-            return self._pins.waiting(self._server, name)
+            return self._pins.unlisted(self._server, name)
         if self._stale:
             known = replace(known, standing="stale")
         return self._pins.standing(self._server, known)
