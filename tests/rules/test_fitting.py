@@ -133,6 +133,14 @@ def nested(depth, inner=None):
     return value
 
 
+def counting(levels):
+    """A schema that counts, at each level of arrays, those below that count as many."""
+    counted = {"type": "integer"}
+    for _ in range(levels):
+        counted = {"contains": counted, "minContains": 2, "maxContains": 9}
+    return {"properties": {"a": counted}}
+
+
 FORKED = {"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}}
 FORKED_BY_NAME = {"properties": {"a": {"$ref": "#"}}, "patternProperties": {"a": {"$ref": "#"}}}
 LOOKING_BACK = {"properties": {"a": {"$ref": "#"}}, "unevaluatedProperties": {"$ref": "#"}}
@@ -149,14 +157,25 @@ LOOKING_BACK = {"properties": {"a": {"$ref": "#"}}, "unevaluatedProperties": {"$
         ({"additionalProperties": {"pattern": "^(a|a)*(a|a)*(a|a)*$"}}, {"a": "a" * 1_000_000 + "b"}),
         ({"additionalProperties": {"items": {"type": "string"}}}, {"a": list(range(200_000))}),
         ({"additionalProperties": {"multipleOf": 1e-300}}, {"a": 10**4_000}),
+        ({"properties": {"a": {"uniqueItems": True}}}, {"a": [2**63 + i for i in range(4_000)]}),
+        ({"properties": {"a": {"uniqueItems": True}}}, {"a": [{"b": -(10**30) - i} for i in range(4_000)]}),
+        (counting(8), {"a": [[[[[[[[1] * 3] * 3] * 3] * 3] * 3] * 3] * 3] * 9}),
     ],
-    ids=["doubling", "forked", "forked by name", "looking back", "unique", "pattern", "many errors", "large number"],
+    ids=[
+        *("doubling", "forked", "forked by name", "looking back", "unique", "pattern", "many errors", "large number"),
+        *("large numbers", "large numbers in objects", "counting"),
+    ],
 )
 def test_no_schema_keeps_the_door_busy(schema, value):
     began = time.monotonic()
     fit(schema, value)
 
     assert time.monotonic() - began < 2
+
+
+def test_a_large_number_is_checked_where_it_is_not_compared_with_others():
+    assert fit({"properties": {"a": {"uniqueItems": True}}}, {"a": [1, 2**63 - 1], "b": 2**80}).valid == "valid"
+    assert fit({"properties": {"a": {"items": {"type": "integer"}}}}, {"a": [2**80, 2**81]}).valid == "valid"
 
 
 def test_a_tree_of_usual_depth_is_checked_although_its_schema_refers_to_itself():

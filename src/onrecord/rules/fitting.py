@@ -30,6 +30,7 @@ STEPS = 2_000_000  # that one check may take; some 100 ms at the worst
 TOLD_STEPS = 5_000  # up to so many, all places are told; past it the first
 PLACES = 8
 PATTERN = 1 << 20  # bytes of one compiled pattern
+LARGE = 1 << 63  # from here on, integers in a list are compared each with each
 DEPTH = 128  # of a value; see `doors/wire.py`
 _TEXT = 256  # characters of a text that count as one place
 
@@ -135,6 +136,8 @@ def _fit(checker: Checker, arguments: Json, size_bytes: int) -> Fit:
         steps = cost.of(places, depth)
         if depth > DEPTH or steps > STEPS:
             return UNCHECKED
+    if cost.unique and _lists_large(arguments):
+        return UNCHECKED
     validator = checker.validator
     if validator.is_valid(arguments):
         return Fit("valid")
@@ -170,6 +173,20 @@ def _extent(value: Json) -> tuple[int, int]:
                 places += len(node) // _TEXT
         level = below
     return places, depth
+
+
+def _lists_large(value: Json) -> bool:
+    """Say whether a list in `value` holds an integer of more than 64 bits, at any depth."""
+    waiting: list[tuple[Json, bool]] = [(value, False)]
+    while waiting:
+        node, listed = waiting.pop()
+        if isinstance(node, dict):
+            waiting.extend((child, listed) for child in node.values())
+        elif isinstance(node, list):
+            waiting.extend((child, True) for child in node)
+        elif listed and isinstance(node, int) and not -LARGE <= node < LARGE:
+            return True
+    return False
 
 
 def _place(error: "ValidationError", cost: Cost) -> str:

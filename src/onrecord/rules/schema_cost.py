@@ -10,8 +10,9 @@ at once, and three numbers bound the work that it makes:
     fan        the most ways in which one of them leads on to one place below
 
 At one place below another at most `fan` times as much is done, so that a value of n places and depth d makes at most
-n · unrolled, and at most n · together · fan^d steps. What can't be bounded has no cost here, and is not used:
-references that lead to themselves, to elsewhere, or by a name that is found while validating.
+n · unrolled, and at most n · together · fan^d steps. `uniqueItems` is linear too, but for integers of more than 64
+bits, which are compared each with each: whether a schema has it is told. What can't be bounded has no cost here, and
+is not used: references that lead to themselves, to elsewhere, or by a name that is found while validating.
 """
 
 from collections import Counter
@@ -37,8 +38,8 @@ _BELOW_ANY = (
     *("unevaluatedProperties", "unevaluatedItems"),
 )
 _UNKNOWN = ("$dynamicRef", "$recursiveRef")  # where these lead is found while validating
-_LOOKS_BACK = ("unevaluatedProperties", "unevaluatedItems")
-_AGAIN = 3  # times that what they look back at may be done
+_REPEATS = ("unevaluatedProperties", "unevaluatedItems", "minContains", "maxContains")
+_AGAIN = 3  # times that what these look back at, or count, may be done
 
 _Object: TypeAlias = dict[str, Json]
 
@@ -55,6 +56,7 @@ class Cost:
     together: int
     fan: int
     names: frozenset[str]
+    unique: bool  # somewhere it has `uniqueItems`
 
     def of(self, places: int, depth: int) -> int:
         """Return the most steps for a value of so many places, so deep."""
@@ -75,6 +77,7 @@ def cost_of(schema: Json) -> Cost:
         together=max([here.count, *(one.count for one in look.places.values())]),
         fan=max([1, *(one.fan for one in look.places.values())]),
         names=frozenset(look.names),
+        unique=look.unique,
     )
 
 
@@ -111,6 +114,7 @@ class _Look:
         self._root = root
         self.places: dict[int, _Here] = {}
         self.names: set[str] = set()
+        self.unique = False
         self._open: set[int] = set()
         self._below: set[int] = set()
         self._unrolled: dict[int, int | None] = {}
@@ -126,6 +130,7 @@ class _Look:
             values += 1
             if isinstance(node, dict):
                 named = node.get("patternProperties")
+                self.unique = self.unique or "uniqueItems" in node
                 patterns += ("pattern" in node) + (len(named) if isinstance(named, dict) else 0)
                 if any(key in node for key in _UNKNOWN) or (node is not root and ("$id" in node or "id" in node)):
                     self._check_base(node)
@@ -158,7 +163,7 @@ class _Look:
         for child in self._in_place(schema):
             found.add(self.here(child))
             self._room -= len(found.named) + 1
-        if any(key in schema for key in _LOOKS_BACK):
+        if any(key in schema for key in _REPEATS):
             found.again(_AGAIN)
         if found.depth > IN_PLACE or found.count > MOST or self._room < 0:
             raise NotBounded("its parts nest too deep")
@@ -188,7 +193,7 @@ class _Look:
             if inner is None:
                 return None
             total = min(total + inner, MOST)
-        total *= _AGAIN if any(key in schema for key in _LOOKS_BACK) else 1
+        total *= _AGAIN if any(key in schema for key in _REPEATS) else 1
         self._unrolled[id(schema)] = total
         return total
 
