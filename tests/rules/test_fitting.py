@@ -173,6 +173,22 @@ def test_no_schema_keeps_the_door_busy(schema, value):
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.parametrize("padding", [[0] * 4_000_000, nested(200), 10**4_000], ids=["size", "depth", "number"])
+def test_no_padding_takes_arguments_out_of_the_check(padding):
+    assert fit({**USUAL, "additionalProperties": {"multipleOf": 3}}, {"path": 3, "evil": padding}).valid == "invalid"
+    assert fit(USUAL, {"path": 3, "evil": padding}).valid == "invalid"
+    assert fit(None, {"path": 3, "evil": padding}) == UNCHECKED
+
+
+def test_arguments_that_would_take_too_long_do_not_fit_anywhere_in_particular():
+    assert fit(FORKED, nested(100)) == Fit("invalid")
+    assert fit({"uniqueItems": True}, [2**63, 1]) == Fit("invalid")
+
+
+def test_a_schema_that_would_take_too_long_for_any_usual_value_is_not_used():
+    assert fit(doubling(50), {"a": "x"}) == UNCHECKED
+
+
 def test_a_large_number_is_checked_where_it_is_not_compared_with_others():
     assert fit({"properties": {"a": {"uniqueItems": True}}}, {"a": [1, 2**63 - 1], "b": 2**80}).valid == "valid"
     assert fit({"properties": {"a": {"items": {"type": "integer"}}}}, {"a": [2**80, 2**81]}).valid == "valid"
@@ -235,10 +251,10 @@ schemas = st.recursive(st.booleans() | st.builds(lambda t: {"type": t}, types), 
 @settings(deadline=2_000, max_examples=300)
 @given(schemas, values)
 def test_what_is_said_to_fit_is_what_another_validator_lets_pass(schema, value):
-    said = fit(schema, value).valid
-    if said != "unchecked":
+    found = fit(schema, value)
+    if found not in (UNCHECKED, Fit("invalid")):
         own = {} if value is None else value
-        assert (said == "valid") == jsonschema.Draft202012Validator(schema).is_valid(own)
+        assert (found.valid == "valid") == jsonschema.Draft202012Validator(schema).is_valid(own)
 
 
 @settings(deadline=2_000)

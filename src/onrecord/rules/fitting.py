@@ -6,7 +6,9 @@ bounded (`schema_cost.py`): it refers to nothing outside of itself, its patterns
 values that would make too much of it nothing is said. A definition that is not the pinned one is not believed.
 
 What can't be told is "unchecked", never guessed: no schema, one that can't be used, a dialect that is not known, or no
-validator (jsonschema-rs, an extra). `format` is an annotation, as JSON Schema 2020-12 has it, and is not checked.
+validator (jsonschema-rs, an extra). Arguments that are too large, nest too deep or hold numbers too large for a schema
+that can be used are "invalid" at no place: else a client could pad away the check. `format` is an annotation, as JSON
+Schema 2020-12 has it, and is not checked.
 
 Of what does not fit only the place is told: declared names and indices, `*` for any other; never a value.
 """
@@ -30,6 +32,7 @@ STEPS = 2_000_000  # that one check may take; some 100 ms at the worst
 TOLD_STEPS = 5_000  # up to so many, all places are told; past it the first
 PLACES = 8
 PATTERN = 1 << 20  # bytes of one compiled pattern
+USUAL = (64, 4)  # places and depth of a value that each schema that is used can check
 LARGE = 1 << 63  # from here on, integers in a list are compared each with each
 DEPTH = 128  # of a value; see `doors/wire.py`
 _TEXT = 256  # characters of a text that count as one place
@@ -59,6 +62,7 @@ class Checker(NamedTuple):
 
 
 UNCHECKED = Fit("unchecked")
+TOO_MUCH = Fit("invalid")  # to be checked; of no place
 
 
 class Fitting:
@@ -83,7 +87,7 @@ class Fitting:
         try:
             return _fit(checker, {} if arguments is None else arguments, call.size_bytes)
         except (ValueError, RecursionError, OverflowError):
-            return UNCHECKED  # what no JSON says
+            return TOO_MUCH  # what no JSON says, or a number that the validator can't read
 
     def _checker(self, definition: Definition) -> Checker | None:
         digest = definition.digest
@@ -114,6 +118,8 @@ def checker_of(schema: Json) -> Checker | None:
     }[dialect]
     try:
         cost = cost_of(schema)
+        if cost.of(*USUAL) > STEPS:
+            return None
         patterns = jsonschema_rs.RegexOptions(size_limit=PATTERN, dfa_size_limit=PATTERN)
         validator = made(schema, pattern_options=patterns, offline=True, validate_formats=False)
     except (NotBounded, ValueError, jsonschema_rs.ReferencingError):
@@ -135,9 +141,9 @@ def _fit(checker: Checker, arguments: Json, size_bytes: int) -> Fit:
         places, depth = _extent(arguments)
         steps = cost.of(places, depth)
         if depth > DEPTH or steps > STEPS:
-            return UNCHECKED
+            return TOO_MUCH
     if cost.unique and _lists_large(arguments):
-        return UNCHECKED
+        return TOO_MUCH
     validator = checker.validator
     if validator.is_valid(arguments):
         return Fit("valid")
