@@ -54,7 +54,7 @@ tier = 1
 """
 NONE = object()
 LIGHT = settings(max_examples=80)
-NOT_RUN = {wire.AMBIGUOUS, wire.PARSE_ERROR, wire.DENIED, wire.SERVER_GONE, wire.NOT_RECORDED}
+NOT_RUN = {wire.AMBIGUOUS, wire.PARSE_ERROR, wire.INVALID_PARAMS, wire.DENIED, wire.SERVER_GONE, wire.NOT_RECORDED}
 DECIDED = {"erase": "deny", "store": "needs_approval", "echo": "allow"}
 MODERN = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -199,6 +199,8 @@ def sent(door, message):
 @example("tools/call", {"name": "\ud800", "arguments": {}}, 1)
 @example("tools/call", {"name": "echo", "requestState": 7, "inputResponses": {"a": []}}, "")
 @example("tools/call", {"name": "echo", "inputResponses": {"\x00": [1e308]}}, "\x00")
+@example("tools/call", {"name": ["echo"], "arguments": {}}, 1)
+@example("resources/read", {"uri": None}, 1)
 @given(METHODS | NOTICES | text, OBJECTS | OBJECTS | JSON, IDS | JSON)
 def test_any_params_and_any_id(door, method, params, request_id):
     sent(door, {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})

@@ -15,7 +15,7 @@ from onrecord.doors.conversation import Conversation
 from onrecord.doors.definitions import Definitions
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.relay import Relay
-from onrecord.doors.wire import DENIED
+from onrecord.doors.wire import DENIED, INVALID_PARAMS
 from onrecord.event.call import Actor
 from onrecord.ledger.place import Home
 from onrecord.settings import load
@@ -88,6 +88,34 @@ def test_a_request_that_is_no_call_of_a_tool_is_refused_with_a_protocol_error(tm
     assert (error["code"], error["message"]) == (DENIED, "not run: denied by policy")
     assert not -32768 <= error["code"] <= -32000
     assert [e["policy_id"] for e in attempts(tmp_path)] == ["default"]
+
+
+@pytest.mark.requirement("C2")
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("tools/call", {"name": ["erase"], "arguments": {}}),
+        ("tools/call", {"name": {"erase": 1}, "arguments": {}}),
+        ("tools/call", {"name": None}),
+        ("tools/call", {"arguments": {}}),
+        ("prompts/get", {"name": 7}),
+        ("resources/read", {"uri": ["file:///etc/passwd"]}),
+        ("resources/read", {"name": "file:///etc/passwd"}),
+    ],
+)
+def test_a_call_of_what_no_text_names_reaches_nobody_whatever_the_policy_says(tmp_path, method, params):
+    configured(tmp_path, policy='@id("all") permit (principal, action, resource);')
+    with Session(tmp_path) as session:
+        error = session.ask(method, **params)["error"]
+        assert "result" in session.call("echo")
+        session.end()
+
+    key = "uri" if method == "resources/read" else "name"
+    reason = f"{method} must have a {key!r}, and it must be a text"
+    assert (error["code"], error["message"]) == (INVALID_PARAMS, f"not forwarded: {reason}")
+    (event,) = [e for e in record(tmp_path) if e["event_type"] == "security"]
+    assert (event["action"], event["policy_reason"]) == ("message_refused", reason)
+    assert [e["tool_name"] for e in attempts(tmp_path)] == ["echo"]
 
 
 @pytest.mark.requirement("C2")

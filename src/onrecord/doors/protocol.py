@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from onrecord.doors.wire import Object, Request, Response, is_object
+from onrecord.doors.wire import INVALID_PARAMS, Object, Request, Response, is_object
+from onrecord.errors import MessageRefused
 from onrecord.event.call import Definition, Json, Outcome, Raw, Result
 from onrecord.event.event import EventType
 from onrecord.rules.arguments import ANSWERS, WITH_ARGUMENTS, signed
@@ -31,6 +32,8 @@ _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "tasks/update": ("taskId",),
     "tasks/cancel": ("taskId",),
 }
+
+_NEEDS_NAME = frozenset({"tools/call", "prompts/get", "resources/read"})
 
 CALLS: Mapping[str, EventType] = {
     "tools/call": "tool_call",
@@ -93,6 +96,18 @@ def name_of(method: str, params: Object) -> str:
         if isinstance(name, str):
             return name
     return ""
+
+
+def check_name(request: Request) -> None:
+    """Raise MessageRefused where `request` is of a tool, prompt or resource and doesn't name it by a text.
+
+    A server may take something else for a name, as a list of one; it would be judged as a call of nothing.
+    """
+    for key in _NAMED_BY[request.method] if request.method in _NEEDS_NAME else ():
+        if not isinstance(request.params.get(key), str):
+            raise MessageRefused(
+                f"{request.method} must have a {key!r}, and it must be a text", INVALID_PARAMS, request.id
+            )
 
 
 def arguments_of(method: str, params: Object) -> Json:

@@ -117,6 +117,7 @@ class Relay:
             waits = key in self._holding or key in self._deciding
             if waits or request.id in self._client.calls or request.id in self._client.quiet:
                 raise MessageRefused("a request with this id is still open", wire.AMBIGUOUS)
+        protocol.check_name(request)
         self._take_request(request, line, self._client)
 
     # server to client

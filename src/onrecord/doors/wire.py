@@ -34,6 +34,7 @@ MAX_SAFE_INTEGER = 2**53 - 1  # ids beyond it are rounded by JavaScript peers
 
 # Error codes. JSON-RPC reserves -32768…-32000; a refusal of ours lies outside.
 PARSE_ERROR: Final = -32700  # what any server says to bytes that are not JSON
+INVALID_PARAMS: Final = -32602  # what any server says to params that its method cannot have
 AMBIGUOUS: Final = -31000  # no single reading
 NOT_RECORDED: Final = -31001  # not recorded, so not run
 END_NOT_RECORDED: Final = -31002  # ran, but its end is not recorded: do not retry
