@@ -95,6 +95,29 @@ def test_a_cancellation_that_comes_while_it_is_decided_on_wins(tmp_path, point):
 
 
 @pytest.mark.requirement("C2")
+def test_what_is_no_id_cancels_no_call(tmp_path, point):
+    no_id = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": True}}
+    with Session(tmp_path) as session:
+        about = {"method": "tools/call", "params": {"name": "erase", "arguments": {"text": "slow"}}}
+        session.send({"jsonrpc": "2.0", "id": 1, **about})
+        assert point.thinking.wait(20)
+        session.send(no_id)
+        assert said(session.call("echo", text="meanwhile")) == "meanwhile"
+        point.go_on.set()
+        wait_for(lambda: results(tmp_path, "erase"))
+        session.send({"jsonrpc": "2.0", "id": 1, **about, "params": {"name": "store", "arguments": {"text": "kept"}}})
+        (request,) = asked_for(tmp_path)
+        session.send(no_id)
+        assert said(session.receive()) == "slow"
+        assert said(session.call("echo", text="meanwhile")) == "meanwhile"
+        decide(tmp_path, request)
+        wait_for(lambda: results(tmp_path, "store"))
+        session.end()
+
+    assert {e["result_status"] for e in results(tmp_path)} == {"succeeded"}
+
+
+@pytest.mark.requirement("C2")
 def test_what_was_asked_before_the_input_ended_is_still_decided_on_and_answered(tmp_path, point):
     with Session(tmp_path) as session:
         session.begin("tools/call", name="erase", arguments={"text": "slow"})

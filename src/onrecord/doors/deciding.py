@@ -59,10 +59,10 @@ class Deciding(Generic[_T]):
                 Thread(target=self._work_on, name="onrecord-deciding", daemon=True).start()
         self._queue.put(work)
 
-    def cancel(self, direction: Direction, request_id: object, status: ResultStatus) -> bool:
+    def cancel(self, direction: Direction, request_id: RequestId, status: ResultStatus) -> bool:
         """End a call as `status`, and say whether it is being decided on."""
         with self._cond:
-            work = self._works.get((direction, request_id)) if isinstance(request_id, int | str) else None
+            work = self._works.get((direction, request_id))
             if work is not None:
                 work.ended_as = work.ended_as or status
             return work is not None

@@ -74,7 +74,7 @@ class Holding:
         """Look at once: something was decided."""
         self._waiting.wake()
 
-    def end(self, direction: Direction, request_id: object, status: Outcome) -> bool:
+    def end(self, direction: Direction, request_id: RequestId, status: Outcome) -> bool:
         """Say whether a call waits, and end its wait as `status`."""
         waited, wait = self._waiting.take(direction, request_id, status)
         if wait is not None:

@@ -321,6 +321,8 @@ class Relay:
         if notification.method != "notifications/cancelled":
             return False
         request_id, reason = notification.params.get("requestId"), notification.params.get("reason")
+        if not wire.is_id(request_id):
+            return False
         said = reason.casefold() if isinstance(reason, str) else ""
         timed_out = "timed out" in said or "timeout" in said
         status: Outcome = "timed_out" if timed_out else "cancelled"
@@ -328,7 +330,7 @@ class Relay:
             return True
         waited = self._holding.end(side.direction, request_id, status)
         with self._lock:
-            call = side.calls.get(request_id) if isinstance(request_id, (int, str)) and not waited else None
+            call = None if waited else side.calls.get(request_id)
             if call is not None and call.cancelled_at is None:
                 call.cancelled_at = time.monotonic()
                 call.timed_out = timed_out

@@ -94,11 +94,10 @@ class Waiting(Generic[_T]):
             self._cond.notify_all()
         return True
 
-    def take(self, direction: Direction, request_id: object, status: ResultStatus) -> tuple[bool, Wait[_T] | None]:
+    def take(self, direction: Direction, request_id: RequestId, status: ResultStatus) -> tuple[bool, Wait[_T] | None]:
         """Say whether a call waits, and end its wait as `status`; return it where its end is still to be recorded."""
         with self._cond:
-            key = (direction, request_id) if isinstance(request_id, int | str) else None
-            wait = self._waits.get(key) if key else None
+            wait = self._waits.get((direction, request_id))
             return wait is not None, None if wait is None else self._ended(wait, status)
 
     def close(self, status: ResultStatus) -> list[Wait[_T]]:

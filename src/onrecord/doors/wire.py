@@ -172,7 +172,7 @@ def _lone_id(body: bytes) -> RequestId | None:
     except (ValueError, RecursionError):
         return None
     ids = [value for key, value in pairs if key == "id"] if isinstance(pairs, _Pairs) else []
-    return ids[0] if len(ids) == 1 and _is_id(ids[0]) else None
+    return ids[0] if len(ids) == 1 and is_id(ids[0]) else None
 
 
 def is_object(value: object) -> TypeGuard[Object]:
@@ -187,7 +187,7 @@ def id_in_head(head: bytes) -> RequestId | None:
         value, _ = json.JSONDecoder().raw_decode(rest.decode(errors="replace").lstrip())
     except (ValueError, RecursionError):
         return None
-    return value if found and _is_id(value) else None
+    return value if found and is_id(value) else None
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -242,7 +242,7 @@ def _asking(value: Object) -> Request | Notification:
         raise MessageRefused("params must be an object", AMBIGUOUS)
     _check_case(params, _PARAMS)
     if "id" in value:
-        if not _is_id(value["id"]):
+        if not is_id(value["id"]):
             raise MessageRefused("an id must be a string, or an integer that every reader can keep", AMBIGUOUS)
         return Request(id=value["id"], method=method, params=params)
     if not method.startswith("notifications/"):
@@ -253,7 +253,7 @@ def _asking(value: Object) -> Request | Notification:
 def _answering(value: Object) -> Response:
     if ("result" in value) == ("error" in value):
         raise MessageRefused("a message must have a method, a result or an error, and only one of them", AMBIGUOUS)
-    if "id" not in value or not (_is_id(value["id"]) or (value["id"] is None and "error" in value)):
+    if "id" not in value or not (is_id(value["id"]) or (value["id"] is None and "error" in value)):
         raise MessageRefused("a response must have the id of its request", AMBIGUOUS)
     error = value.get("error")
     if "error" in value and not is_object(error):
@@ -261,7 +261,8 @@ def _answering(value: Object) -> Response:
     return Response(id=value["id"], result=value.get("result"), error=error)
 
 
-def _is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[RequestId]:
+    """Say whether a JSON value can be the id of a request. True is none, though Python has it equal 1."""
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) <= MAX_SAFE_INTEGER
     return isinstance(value, str)
