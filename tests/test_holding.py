@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard and what it holds: decided again on what is now, ended once, and never run but by a record of it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 from tests.doors.session import record
@@ -73,6 +75,30 @@ def test_an_approved_call_is_handed_out_once_its_decision_is_signed(tmp_path, re
     ]
     with pytest.raises(NotRecorded, match="ended before"):
         guard.resume(held, made)
+
+
+@pytest.mark.requirement("C5")
+def test_identical_calls_that_ask_at_the_same_time_share_one_request_that_lets_one_of_them_run(
+    tmp_path, recorder, monkeypatch
+):
+    guard, all_have_looked = recorder.guard, Barrier(3)
+    ask = guard.approving.ask
+
+    def ask_together(*about):
+        asked = ask(*about)
+        all_have_looked.wait(20)
+        return asked
+
+    monkeypatch.setattr(guard.approving, "ask", ask_together)
+    with ThreadPoolExecutor(3) as threads:
+        held = list(threads.map(lambda _: guard.begin(call(guard)), range(3)))
+
+    (approval_id,) = {one.statement.id for one in held}
+    asked = [e["approval_id"] for e in record(tmp_path) if e.get("action") == "requested"]
+    assert (asked, len(guard.approving.store.all()[0])) == ([approval_id], 1)
+    guard.approving.cast(approval_id, "approved", BOSS, "cli")
+    given = [guard.resume(one, one.call) for one in held]
+    assert [type(one) for one in given] == [Permit, Refusal, Refusal]
 
 
 @pytest.mark.requirement("C5")

@@ -158,9 +158,13 @@ class Approving:
 
     def _known(self, draft: Statement) -> Kept | None:
         """Return the request that asks for the same already and can still be used, an approved one first."""
+        return self._usable(self.tidy(), draft)
+
+    def _usable(self, found: list[Kept], draft: Statement) -> Kept | None:
         same: dict[Look, Kept] = {}
-        for kept in self.tidy():
-            if not kept.redeemed and kept.statement.asks_the_same(draft):
+        for kept in found:
+            over = draft.requested_us >= kept.statement.expires_us
+            if not over and not kept.redeemed and kept.statement.asks_the_same(draft):
                 same.setdefault(self._state(kept), kept)
         return same.get("approved") or same.get("pending") or same.get("escalated")
 
@@ -179,11 +183,13 @@ class Approving:
         shown = view(attempt, count_values(call.arguments.open()), count_answers(call.brought.open()))
         name = attempt.tool_name or attempt.resource_uri or attempt.prompt_name
         statement = replace(asked.draft, name=name, preview_hash=shown.hash(), prompt_version=shown.version)
-        seq = self._next_seq()
         event = told.asked(attempt, statement, shown.fields, shown.hidden, self._new_id())
-        self._writer.append(self._redactor.fact(event, {}))
-        kept = _kept(statement, shown, seq)
         with self.store.locked():
+            known = self._usable(self.store.all()[0], asked.draft)  # another may have asked since this one looked
+            if known is not None:
+                return known
+            kept = _kept(statement, shown, self._next_seq())
+            self._writer.append(self._redactor.fact(event, {}))
             self.store.write(kept)
         return kept
 
