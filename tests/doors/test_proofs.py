@@ -350,6 +350,22 @@ def test_accounts_that_the_service_names_are_told_from_the_one_that_asks(tmp_pat
     assert yes["user_id"] == service.asked[0][1]["data"]["statement"]["requester"]
 
 
+@pytest.mark.parametrize("subjects", ["", "os_account"])
+def test_where_another_person_is_demanded_the_service_names_them_where_the_one_who_asks_is_named(tmp_path, subjects):
+    with DecidingService(lambda message: Reply(200, decision(message["data"]["digest"]).encode())) as service:
+        terms, whose = f"{BY_SERVICE}four_eyes_from = 3\n", f'subjects = "{subjects}"'
+        by_service(tmp_path, service.url, more=PEOPLE + TIER_3, webhook=whose, approvals=terms)
+        with Session(tmp_path, env={**KEY, "ONRECORD_ID_TOKEN": id_token(sub="ada")}) as session:
+            session.begin("tools/call", name="store", arguments={"text": "kept"})
+            wait_for(lambda: refusals(tmp_path) or approvals(tmp_path, "approved"))
+            session.end()
+    if subjects:
+        assert "that they are two people" in refusals(tmp_path)[0]["detail"]["reason"]
+        assert not approvals(tmp_path, "approved")
+    else:
+        assert approvals(tmp_path, "approved")[0]["detail"]["independent"] is True
+
+
 @pytest.mark.parametrize(
     ("environ", "lines", "why"),
     [
