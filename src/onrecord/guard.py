@@ -101,7 +101,7 @@ class Guard:
         self._writer = writer
         self._redactor = redactor
         self._manifest = manifest
-        self._policy_version = policy_version if policy is None else policy.version
+        self.policy_version = policy_version if policy is None else policy.version
         self._clock = clock
         self._lock = Lock()
         self._random: deque[bytes] = deque()  # its own pop and extend are atomic
@@ -273,7 +273,7 @@ class Guard:
             from onrecord.identity.telling import of_refusal
 
             self.note_identity(call.connection)
-            base = Event(event_id=self.new_id(), policy_version=self._policy_version)
+            base = Event(event_id=self.new_id(), policy_version=self.policy_version)
             self.note(self._redactor.fact(*of_refusal(base, call, str(e))), urgent=True)
             raise
         self.note_identity(call.connection)
@@ -285,7 +285,7 @@ class Guard:
         if news is not None:
             from onrecord.identity.telling import of_standing
 
-            base = Event(event_id=self.new_id(), policy_version=self._policy_version)
+            base = Event(event_id=self.new_id(), policy_version=self.policy_version)
             self.note(self._redactor.fact(of_standing(base, connection, news), {}))
 
     def end(self, permit: Permit, result: Result) -> Delivery:
@@ -317,7 +317,7 @@ class Guard:
             action="message_refused",
             policy_decision="deny",
             policy_reason=reason,
-            policy_version=self._policy_version,
+            policy_version=self.policy_version,
             result_status="blocked",
             error_type="ambiguous_message",
             input_size=size_bytes,
@@ -372,7 +372,7 @@ class Guard:
             event_type=call.event_type,
             phase="attempt",
             **places,
-            policy_version=self._policy_version,
+            policy_version=self.policy_version,
             scope_required=treatment.scope,
             scope_present=call.connection.actor.scopes,
             roles_present=call.connection.actor.roles,

@@ -120,15 +120,16 @@ class Recorder:
         return 0 if self._presence is None else self._close_orphans(self._presence.home)
 
     def _configured(self, base: Event) -> Redacted:
-        """Return the event that says which settings are in force."""
+        """Return the event that says which settings are in force, and the version of policy that is decided by."""
         said = self._configuration
+        detail = {"settings": said.digest, "tool_rules": said.tool_rules, "fail_closed_from_tier": FAIL_CLOSED}
         event = replace(
             base,
             event_id=self.guard.new_id(),
             event_type="configuration",
             action="load",
-            policy_version=said.digest,
-            detail={"tool_rules": said.tool_rules, "fail_closed_from_tier": FAIL_CLOSED},
+            policy_version=self.guard.policy_version,
+            detail=detail,
         )
         return self.redactor.fact(event, {"file": said.file} if said.file else {})
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies at the real door: what is denied never reaches the server, and the record says why."""
 
+import hashlib
 import json
 import os
 import threading
@@ -39,6 +40,22 @@ def configured(home, *, mode="enforce", policy=POLICY, more=""):
 
 def attempts(home, tool=None):
     return [e for e in record(home) if e.get("phase") == "attempt" and tool in (None, e.get("tool_name"))]
+
+
+@pytest.mark.parametrize("engine", ["cedar", "none"])
+def test_the_configuration_has_the_version_that_its_decisions_have(tmp_path, engine):
+    if engine == "cedar":
+        configured(tmp_path)
+    else:
+        (tmp_path / "onrecord.toml").write_text('[[tool]]\nclassification = "low"\n')
+    with Session(tmp_path, listed=False) as session:
+        session.call("echo", text="a")
+        session.end()
+
+    (attempt,) = attempts(tmp_path)
+    (loaded,) = (e for e in record(tmp_path) if e["event_type"] == "configuration")
+    assert loaded["policy_version"] == attempt["policy_version"]
+    assert loaded["detail"]["settings"] == hashlib.sha256((tmp_path / "onrecord.toml").read_bytes()).hexdigest()
 
 
 @pytest.mark.requirement("C2")
