@@ -4,7 +4,8 @@
 The file is written anew and put in place at once, is readable by this account alone, and bears a seal
 that is made with the key for digests: what was edited, cut or opened to others is not believed. It is
 set aside, that goes on the record, and nothing counts as accepted then until a person says so.
-Whoever can read the keys of the home can forge it; the events about it are in the log.
+So it is where a book is gone, which a file beside it tells (`.known`). Whoever can read the keys of the
+home can forge a book, and whoever can remove both files can begin anew; the events about it are in the log.
 
 Names of tools are looked up by keyed digest, and texts are masked before they are kept.
 """
@@ -36,6 +37,7 @@ from onrecord.rules.pattern import utf8
 from onrecord.rules.sanitising import signals
 
 MOST = 32 << 20  # bytes of one file; `TOOLS` tools with two versions each fit
+KNOWN = ".known"  # of the file that tells of a book, also when that is gone
 DEADLINE_S = 2.0  # for the lock
 
 Stamp = tuple[int, int, int]  # inode, time and size of a file that was read
@@ -189,7 +191,11 @@ class Pins:
 
         It has no digest and no schemas, and nothing in it makes a call look less risky.
         """
-        pin = self._book(server).pins.get(self._key_of(name))
+        book = self._book(server)
+        pin = book.pins.get(self._key_of(name))
+        if pin is None and book.doubtful:
+            refused = rules.refusal("unconfirmed", (), changed=self._changed, flagged=self._flagged)
+            return believed(Definition(name=name, digest=""), "unconfirmed", None, refused)
         versions = [one for one in (pin.accepted, pin.listed) if one is not None] if pin else []
         if pin is None or not versions:
             return None
@@ -240,7 +246,7 @@ class Pins:
                 try:
                     books.append(self._read(path))
                 except (NotVerified, OSError) as e:
-                    raise KeyFileError(f"{path}: {e}; the next listing sets it aside, or remove it") from e
+                    raise KeyFileError(f"{path}: {e}; the next listing sets it aside") from e
         return sorted(books, key=lambda book: book.server)
 
     def write(self, book: Book, seen: Book) -> None:
@@ -269,11 +275,11 @@ class Pins:
         """Return the book of a server, read again where the file is another one."""
         path = self._path(server)
         with self._lock:
-            stamp, book = self._books.get(server, (None, Book(server=server)))
+            stamp, book = self._books.get(server, (None, None))
             now = _stamp(path)
-            if now != stamp:
+            if book is None or now != stamp:
                 try:
-                    book = self._read(path) if now is not None else Book(server=server)
+                    book = self._read(path) if _was_written(path) else Book(server=server)
                 except (NotVerified, OSError):
                     book = Book(server=server, doubtful=True)  # the next listing sets it aside, and says so
                 self._books[server] = now, book
@@ -292,9 +298,10 @@ class Pins:
             lock.acquire(time.monotonic() + DEADLINE_S)
             changes: list[Change] = []
             try:
-                book = self._read(path) if _stamp(path) is not None else Book(server=server)
+                book = self._read(path) if _was_written(path) else Book(server=server)
             except (NotVerified, OSError) as e:
-                why = str(e) if isinstance(e, NotVerified) else "it cannot be read"
+                gone = "it is gone" if isinstance(e, FileNotFoundError) else "it cannot be read"
+                why = str(e) if isinstance(e, NotVerified) else gone
                 book = Book(server=server, doubtful=True)
                 _set_aside(path)
                 self._write(book)
@@ -322,6 +329,7 @@ class Pins:
         body = msgspec.json.encode(book)
         if len(body) > MOST - 1024:
             raise LedgerError(f"the pins of one server take more than {MOST} bytes")
+        _make_known(self._path(book.server))
         file = _File(version=1, seal=self._seal(body), book=msgspec.Raw(body))
         replace_file(self._path(book.server), msgspec.json.encode(file), durable=True)
 
@@ -365,9 +373,23 @@ def _stamp(path: Path) -> Stamp | None:
     return about.st_ino, about.st_mtime_ns, about.st_size
 
 
-def _set_aside(path: Path) -> None:
-    """Keep what can't be believed for a person to look at; the one before it goes."""
+def _was_written(path: Path) -> bool:
+    """Say whether a book was written at `path`, though it may be gone."""
+    return _stamp(path) is not None or _stamp(path.with_suffix(KNOWN)) is not None
+
+
+def _make_known(path: Path) -> None:
+    """Leave word that a book is written at `path`."""
     try:
-        os.replace(path, path.with_suffix(".broken"))
+        os.close(os.open(path.with_suffix(KNOWN), os.O_CREAT | os.O_WRONLY, 0o600))
+    except OSError as e:
+        raise LedgerError(f"cannot write beside {path}: {os.strerror(e.errno or 0).lower()}") from e
+
+
+def _set_aside(path: Path) -> None:
+    """Keep what can't be believed, where it is there, for a person to look at; the one before it goes."""
+    try:
+        with suppress(FileNotFoundError):
+            os.replace(path, path.with_suffix(".broken"))
     except OSError as e:
         raise LedgerError(f"cannot set {path} aside: {os.strerror(e.errno or 0).lower()}") from e

@@ -417,6 +417,22 @@ def test_pins_that_cannot_be_believed_are_set_aside_and_nothing_counts_as_accept
     assert list((home.path / "pins").glob("*.broken"))
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_pins_that_are_gone_are_not_begun_anew(tmp_path, listed):
+    home = Home(tmp_path, '[definitions]\nchanged = "block"\n')
+    home.lists(tool())
+    home.file().unlink()
+    home.says(tool(description="Other."))
+    with home.session(listed=listed) as session:
+        assert session.call("look")["result"]["isError"] is True
+        session.end()
+    assert home.ran() == []
+    gone = [e["detail"]["why"] for e in record(home.path) if e.get("action") == "set_aside"]
+    assert gone == (["it is gone"] if listed else [])
+    assert ("tool_definition_set_aside" in {e["action"] for e in home.security()}) is listed
+    assert home.attempts()[0]["suspicious_signals"] == ["tool-definition:unconfirmed"]
+
+
 def test_pins_that_cannot_be_kept_block_where_changes_block(tmp_path):
     home = Home(tmp_path, '[definitions]\nchanged = "block"\n')
     (home.path / "pins").write_text("in the way")
