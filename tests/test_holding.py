@@ -201,6 +201,29 @@ def test_an_approval_is_for_one_version_of_the_policy(recorder):
     assert held.look() == "approved"
 
 
+@pytest.mark.requirement("C6")
+def test_a_call_that_was_refused_once_it_was_approved_repeats_nothing_whoever_proved_to_ask(recorder):
+    guard = recorder.guard
+    guard._identity = Proven()
+    made, held = held_and_approved(guard)
+    engine = guard._policy._engine
+    guard._policy._engine = Changed(Verdict(decision="allow", reason="now it is so", version="2" * 64))
+    refused(guard.resume(held, made))
+    guard._policy._engine = engine
+
+    assert guard.begin(call(guard)).attempt.repeats == ""
+
+
+class Proven:
+    """Knows who asks, as a token would say, which the call itself does not."""
+
+    def of(self, call, *, again=False):
+        return replace(call, connection=replace(call.connection, actor=Actor(user_id="u_proven")))
+
+    def take_news(self):
+        return None
+
+
 class Changed:
     """An engine that decides something else by now."""
 

@@ -158,7 +158,7 @@ class Guard:
             again, base, verdict = self._decided_again(held, again)
             kept = self.approving.redeem(held.statement, decision)  # used up now, whether or not the call is made
         except NotApproved as e:
-            self._earlier.forget(again, held.treatment, held.attempt)
+            self._earlier.forget(held.call, held.treatment, held.base)
             return self._closing.unapproved(held, e)
         attempt = self.approving.approved(held.attempt, kept)
         event = used(verdict.on(ended(attempt, event_id=decision)), base)
