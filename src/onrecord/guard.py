@@ -95,6 +95,7 @@ class Guard:
         self.approving = approving
         self._closing = Closing(writer, redactor, self.new_id)
         self.decides_elsewhere = policy is not None and policy.elsewhere  # so `begin` may take a while
+        self.enforces = policy is not None and policy.enforces
         self._policy = policy
         self._screen = screen
         self._identity = identity
@@ -135,9 +136,8 @@ class Guard:
             try:
                 kept = self.approving.open(asked, entry.event, call)
             except NotApproved as e:
-                return self._refused(
-                    entry.event, replace(verdict, safe=str(e), error_type=e.error_type), ticket, treatment
-                )
+                verdict = replace(verdict, safe=str(e), error_type=e.error_type)
+                return self._refused(entry.event, verdict, ticket, treatment)
             look = partial(self.approving.look, kept.statement)
             return Held(call, treatment, entry.event, base, secrets, kept, started_ns, within=within, look=look)
         if verdict.refuses:
@@ -309,7 +309,7 @@ class Guard:
             return Delivery(None, screened=screened)
 
     def refuse_message(self, base: Event, *, reason: str, size_bytes: int) -> None:
-        """Record that a message with no single reading was not forwarded; `base` says on which connection."""
+        """Record that a message, as one with no single reading, was not forwarded; `base` says on which connection."""
         event = _replaced(
             base,
             event_id=self.new_id(),
@@ -319,7 +319,7 @@ class Guard:
             policy_reason=reason,
             policy_version=self.policy_version,
             result_status="blocked",
-            error_type="ambiguous_message",
+            error_type=base.error_type or "ambiguous_message",
             input_size=size_bytes,
         )
         self.note(self._redactor.fact(event, {}))

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import sys
 import threading
 
 import pytest
@@ -133,6 +134,32 @@ def test_a_call_of_what_no_text_names_reaches_nobody_whatever_the_policy_says(tm
     (event,) = [e for e in record(tmp_path) if e["event_type"] == "security"]
     assert (event["action"], event["policy_reason"]) == ("message_refused", reason)
     assert [e["tool_name"] for e in attempts(tmp_path)] == ["echo"]
+
+
+@pytest.mark.requirement("C2")
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_a_notification_that_mcp_does_not_define_is_on_the_record_and_not_forwarded_where_a_policy_holds(
+    tmp_path, mode
+):
+    seen = tmp_path / "seen"
+    teller = f"import sys\nfor line in sys.stdin: open({str(seen)!r}, 'a').write(line)"
+    configured(tmp_path, mode=mode)
+    known = [{"jsonrpc": "2.0", "method": f"notifications/{one}"} for one in ("initialized", "roots/list_changed")]
+    other = {"jsonrpc": "2.0", "method": "notifications/acme/erase", "params": {"text": "planted"}}
+    with Session(tmp_path, command=[sys.executable, "-c", teller], listed=False) as session:
+        for message in (known[0], other, known[1]):
+            session.send(message)
+        session.end()
+
+    passed = [json.loads(line) for line in seen.read_text().splitlines()]
+    told = [e for e in record(tmp_path) if e["event_type"] == "security"]
+    if mode == "observe":
+        assert (passed, told) == ([known[0], other, known[1]], [])
+        return
+    assert (passed, session.rest) == (known, b"")
+    (event,) = told
+    assert (event["action"], event["policy_decision"]) == ("message_refused", "deny")
+    assert (event["error_type"], event["result_status"]) == ("unknown_notification", "blocked")
 
 
 @pytest.mark.requirement("C2")

@@ -71,6 +71,26 @@ QUIET = frozenset(
 _ENVELOPE = frozenset({"_meta", "requestState"})
 MAY_ASK = frozenset({"tools/call", "resources/read", "prompts/get"})  # whose results may ask: 2026-07-28, MRTR
 
+# What MCP has notifications for, in any of its revisions and from either side. Of others nobody can say what they do.
+NOTICES = frozenset(
+    f"notifications/{name}"
+    for name in (
+        "cancelled",
+        "elicitation/complete",
+        "initialized",
+        "message",
+        "progress",
+        "prompts/list_changed",
+        "resources/list_changed",
+        "resources/updated",
+        "roots/list_changed",
+        "subscriptions/acknowledged",
+        "tasks",
+        "tasks/status",
+        "tools/list_changed",
+    )
+)
+
 _OPENINGS = frozenset({"initialize", "server/discover"})
 
 

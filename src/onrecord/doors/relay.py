@@ -92,7 +92,9 @@ class Relay:
                     self._take_request_of_client(message, line)
                 case Notification():
                     self._asking.hear(message)
-                    if not self._note_cancellation(message, self._client):
+                    if self._guard.enforces and message.method not in protocol.NOTICES:
+                        self._drop_notice(len(line))
+                    elif not self._note_cancellation(message, self._client):
                         self._to_server.send(going.onward(message, line))
                 case Response() if self._asking.answered(message):
                     self._holding.wake()
@@ -100,6 +102,12 @@ class Relay:
                     self._take_answer(message, line, self._server)
         except MessageRefused as e:
             self.refuse(e, len(line))
+
+    def _drop_notice(self, size_bytes: int) -> None:
+        """Record that a notification of the client is not forwarded. Nobody is told: it wants no answer."""
+        reason = "a notification that MCP does not define cannot be decided on"
+        base = replace(self._conversation.base(), error_type="unknown_notification")
+        self._guard.refuse_message(base, reason=reason, size_bytes=size_bytes)
 
     def refuse(self, refusal: MessageRefused, size_bytes: int) -> None:
         """Record that a message of the client is not forwarded, and answer it."""

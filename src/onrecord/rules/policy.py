@@ -208,7 +208,7 @@ class Policy:
         """
         self.elsewhere = elsewhere
         self._engine = engine
-        self._enforce = enforce
+        self.enforces = enforce
         self._deadline_ns = deadline_ns
         self._clock = clock
 
@@ -230,7 +230,7 @@ class Policy:
             verdict = _invalid(OF_ANOTHER_TYPE, about.input.unread, "policy_input")
         else:
             verdict = self._judged(question)
-        if self._enforce or not verdict.refuses:
+        if self.enforces or not verdict.refuses:
             return verdict
         return replace(
             verdict,
