@@ -99,6 +99,8 @@ def test_identical_calls_that_ask_at_the_same_time_share_one_request_that_lets_o
     guard.approving.cast(approval_id, "approved", BOSS, "cli")
     given = [guard.resume(one, one.call) for one in held]
     assert [type(one) for one in given] == [Permit, Refusal, Refusal]
+    said = [e["approval_id"] for e in record(tmp_path) if e.get("phase") in ("decision", "result")]
+    assert said == [approval_id] * 3
 
 
 @pytest.mark.requirement("C5")

@@ -10,6 +10,8 @@ from contextlib import suppress
 from threading import Lock
 from typing import NoReturn
 
+from msgspec.structs import replace
+
 from onrecord.approvals import Kept
 from onrecord.approving import Look
 from onrecord.errors import Denied, EndNotRecorded, LedgerError, NotRecorded
@@ -178,7 +180,7 @@ class Held:
         self._over = False
         self.call = call
         self.treatment = treatment
-        self.attempt = attempt
+        self.attempt = replace(attempt, approval_id=kept.statement.id)  # another call like it may have asked first
         self.base = base
         self.secrets = secrets
         self.kept = kept
