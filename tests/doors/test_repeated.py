@@ -155,3 +155,21 @@ def test_a_call_that_could_not_be_recorded_and_so_was_not_made_may_be_made_again
         session.end()
 
     assert len(seen(tmp_path)) == 2
+
+
+def test_a_duplicate_of_tier_4_is_one_however_its_numbers_are_written_and_with_answers_to_nothing(tmp_path):
+    settings(tmp_path, '[[tool]]\ntool = "pay"\ntier = 4\n')
+    with Session(tmp_path, command=noting(tmp_path)) as session:
+        made = session.call("pay", amount=10)
+        again = [
+            session.call("pay", amount=10.0),
+            *(
+                session.ask("tools/call", name="pay", arguments={"amount": 10}, inputResponses=a)
+                for a in ({}, {"a": 1})
+            ),
+        ]
+        session.end()
+
+    assert "isError" not in made["result"]
+    assert all(one["result"]["isError"] for one in again)
+    assert len(seen(tmp_path)) == 2

@@ -328,3 +328,8 @@ MCP = "io.modelcontextprotocol/"
 def test_an_approval_is_for_all_of_a_call_that_a_server_may_act_on(one, other, same):
     by = redactor()
     assert (by.binding(call({"a": 1}, **one)) == by.binding(call({"a": 1}, **other))) == same
+
+
+@pytest.mark.requirement("C5")
+def test_an_approval_of_a_whole_number_is_none_of_the_same_as_a_fraction():
+    assert redactor().binding(call({"a": 10})) != redactor().binding(call({"a": 10.0}))

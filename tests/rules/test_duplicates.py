@@ -95,6 +95,8 @@ def test_what_a_server_asks_is_not_compared() -> None:
         ("/order/key", {"order": {"key": "k-1"}}, {}, "k-1"),
         ("/order/key", {"order": {"key": 17}}, {}, "17"),
         ("/_meta/x~1key", {"x/key": "wrong"}, {"x/key": "k-2"}, "k-2"),
+        ("/order", {"order": 17.0}, {}, "17"),
+        ("/order", {"order": 17.5}, {}, ""),
         ("/order", {"order": {"key": 1}}, {}, ""),
         ("/order", {"order": True}, {}, ""),
         ("/order", {"order": "x" * 257}, {}, ""),

@@ -697,6 +697,9 @@ def test_the_digest_of_arguments_is_keyed_and_goes_by_their_value() -> None:
     assert digest({"a": 1}) != digest({"a": 1}, other)
     assert digest({"a": "\ud800"}) != digest({"a": "\ud801"})
     assert len(digest({"a": 10**30})) == 64
+    assert digest({"a": [10, 0, 10**22]}) == digest({"a": [10.0, -0.0, 1e22]})
+    assert digest({"a": 1e30}) == digest({"a": int(1e30)})
+    assert len({digest({"a": one}) for one in (10, 10.5, "10.0", True, 1)}) == 5
 
 
 def test_an_attempt_says_who_what_and_where() -> None:

@@ -7,6 +7,7 @@ nothing about the values of another.
 
 import hmac
 import json
+import re
 
 import msgspec
 
@@ -15,6 +16,7 @@ from onrecord.rules.pattern import utf8
 
 TAG = 8  # hex digits of a tag: among 10,000 secrets, one in 400,000 new ones bears the tag of another
 
+_MAYBE_WHOLE = re.compile(rb"[0-9](?:\.0|e)")  # in the encoding of any float that is a whole number
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -33,12 +35,34 @@ class Digests:
         return hmac.digest(self._tag_key, utf8(value.strip()), "sha256").hex()[:TAG]
 
     def arguments(self, arguments: Json) -> str:
-        """Return the digest of `arguments`, the same for the same value; "" where they can't be encoded."""
+        """Return the digest of `arguments`, the same for the same value; "" where they can't be encoded.
+
+        10 and 10.0 are one number, as they are to JSON.
+        """
+        return self._digest(arguments, b"onrecord arguments ", exact=False)
+
+    def exact(self, value: Json) -> str:
+        """Return a digest that differs for 10 and 10.0 too, as a server may tell them apart; "" as above."""
+        return self._digest(value, b"onrecord exact ", exact=True)
+
+    def _digest(self, value: Json, label: bytes, *, exact: bool) -> str:
         try:
-            encoded = b"1" + _encode_sorted(arguments)
+            encoded = b"1" + _encode_sorted(value)
+            if not exact and _MAYBE_WHOLE.search(encoded):
+                encoded = b"1" + _encode_sorted(value := _whole(value))
         except (ValueError, OverflowError, RecursionError, TypeError):  # lone surrogates, very large integers
             try:
-                encoded = b"2" + json.dumps(arguments, sort_keys=True, separators=(",", ":")).encode()
+                value = value if exact else _whole(value)
+                encoded = b"2" + json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
             except (ValueError, RecursionError, TypeError):
                 return ""
-        return hmac.digest(self._arguments_key, b"onrecord arguments " + encoded, "sha256").hex()
+        return hmac.digest(self._arguments_key, label + encoded, "sha256").hex()
+
+
+def _whole(value: Json) -> Json:
+    """Return `value` with each float that is a whole number as an integer."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, dict):
+        return {key: _whole(one) for key, one in value.items()}
+    return [_whole(one) for one in value] if isinstance(value, list) else value

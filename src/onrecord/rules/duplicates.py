@@ -2,9 +2,10 @@
 """Whether a call was made before: by the same person, to the same tool, with the same arguments, a short while ago.
 
 A client that retries doesn't say so: to the protocol a retry is a new request. Two calls are the same here where
-who asks (person, agent and client), server, tool and arguments are. Where the manifest names an idempotency key and a
-call brings one, the key stands for the arguments: calls with different keys are different even if nothing else is, and
-a key that comes back with other arguments is a sign of its own.
+who asks (person, agent and client), server, tool and arguments are, whatever answers to a server's questions come
+along. Where the manifest names an idempotency key and a call brings one, the key stands for the arguments: calls with
+different keys are different even if nothing else is, and a key that comes back with other arguments is a sign of its
+own.
 
 A repeated call is flagged. One of tier 4 is refused, unless the manifest allows it: what was paid twice stays paid
 twice. The rounds of one call have one call id, and are never duplicates of each other. A call counts from the moment
@@ -87,8 +88,8 @@ FIRST = Comparison(remembered=True)
 def idempotency_key(call: Call, treatment: Treatment) -> str:
     """Return the key that the manifest names for calls of this tool; "" where it names none or the call has none.
 
-    The pointer leads into the arguments or, where it begins with `/_meta/`, into `_meta`. A key is a text, or an
-    integer.
+    The pointer leads into the arguments or, where it begins with `/_meta/`, into `_meta`. A key is a text, or a
+    whole number.
     """
     if not treatment.idempotency_key:
         return ""
@@ -98,6 +99,8 @@ def idempotency_key(call: Call, treatment: Treatment) -> str:
         inside, tokens = call.meta.open(), tokens[1:]
     found = pointer.places(tokens, inside, in_texts=False)
     value = pointer.value_at(inside, found[0]) if found else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
         value = str(value)
     return value if isinstance(value, str) and len(value) <= LONGEST_KEY else ""

@@ -171,7 +171,7 @@ class Redactor:
 
     def binding(self, call: Call) -> str:
         """Return the keyed digest of all of `call` that an approval is for; "" where there is none."""
-        return "" if call.rounded else self._digests_of(self._tenant).arguments(bound(call))
+        return "" if call.rounded else self._digests_of(self._tenant).exact(bound(call))
 
     def text(self, text: str, limit: int = 200) -> str:
         """Return `text` as it may be shown to a person: masked, cut, and unable to act on a terminal."""
