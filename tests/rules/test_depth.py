@@ -148,6 +148,26 @@ def test_arguments_that_look_like_a_further_round_are_those_of_the_tool() -> Non
     assert not attempt.event.recipient
 
 
+@pytest.mark.requirement("A6")
+@pytest.mark.parametrize("classification", ["low", "medium", "high"])
+def test_a_key_in_meta_is_said_as_one_in_the_arguments_is(classification) -> None:
+    about = {"tier": 4, "classification": classification}
+    here, _ = attempted(call({"key": "k-17"}), idempotency_key="/key", **about)
+    there, _ = attempted(call(meta={"x/key": "k-17"}), idempotency_key="/_meta/x~1key", **about)
+    none, _ = attempted(call({"_meta": {"x/key": "k-17"}}), idempotency_key="/_meta/x~1key", **about)
+
+    assert there.event.idempotency_key == here.event.idempotency_key != ""
+    assert not none.event.idempotency_key
+
+
+def test_a_secret_in_a_key_in_meta_is_masked() -> None:
+    made = call(meta={"key": f"use {GITHUB}"})
+    attempt, _ = attempted(made, tier=4, classification="low", idempotency_key="/_meta/key")
+
+    assert "[REDACTED:" in attempt.event.idempotency_key
+    assert GITHUB not in attempt.body.decode()
+
+
 def test_several_recipients_are_all_said_and_a_long_one_is_cut() -> None:
     given = {"to": ["ann", "bob"], "key": "x y " * 200}
     attempt, _ = attempted(call(given), tier=3, classification="low", recipient="/to/*", idempotency_key="/key")

@@ -89,13 +89,15 @@ class Depth:
     digests: Digests
     schema_known: bool
 
-    def of_arguments(self, arguments: Json) -> dict[str, Any]:
-        """Return the fields of an attempt that the arguments fill."""
+    def of_arguments(self, arguments: Json, meta: Json) -> dict[str, Any]:
+        """Return the fields of an attempt that the arguments fill, and `_meta` where the manifest says so."""
         treatment, root = self.treatment, ("arguments",)
         fields: dict[str, Any] = {"limits_exceeded": exceeded(treatment.limits, arguments)}
         if treatment.tier >= RESOURCE_FROM:
             fields["downstream_resource"] = self._as_allowed(self._filled(treatment.resource, arguments, root))
-            fields["idempotency_key"] = self._as_allowed(self._all(treatment.idempotency_key, arguments, root))
+            key, in_meta = treatment.idempotency_key, treatment.idempotency_key.startswith("/_meta/")
+            there = self._all(key.removeprefix("/_meta"), meta, ("_meta",)) if in_meta else None
+            fields["idempotency_key"] = self._as_allowed(there if in_meta else self._all(key, arguments, root))
             fields["rollback_reference"] = "" if treatment.rollback.startswith("/") else treatment.rollback
         if treatment.tier >= RECIPIENT_FROM:
             fields["recipient"] = self._as_allowed(self._all(treatment.recipient, arguments, root))

@@ -258,7 +258,7 @@ class Redactor:
             base,
             **fields,
             **self._noted(inspection, shown),
-            **self._depth(treatment, shown, inspection, schema, base).of_arguments(arguments),
+            **self._depth(treatment, shown, inspection, schema, base).of_arguments(arguments, call.meta.open()),
             input_hash=base.input_hash or self.digest(call),
             input_size=call.size_bytes,
             tool_definition_hash=call.definition.digest if call.definition else "",
