@@ -180,7 +180,7 @@ def test_list_and_show_say_what_waits_and_nothing_in_it_acts(tmp_path):
 
     assert listed.returncode == 1
     assert listed.stdout.startswith(f"{request.stem}  pending    tier 3  scripted/store  by u_")
-    assert 'argument text = "\\u001b[31mred\\u202e"' in shown_.stdout
+    assert 'argument "text" = "\\u001b[31mred\\u202e"' in shown_.stdout
     assert "\x1b" not in shown_.stdout
     assert told["statement"]["id"] == request.stem
     assert told["view"] == shown_.stdout.splitlines()[: len(told["view"])]

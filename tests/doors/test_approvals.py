@@ -75,7 +75,7 @@ def test_a_risky_call_waits_and_runs_once_it_is_approved_in_another_process(tmp_
         session.end()
 
     assert said(answer) == "kept"
-    assert 'argument text = "kept"' in shown
+    assert 'argument "text" = "kept"' in shown
     attempt, decision, result = (
         next(e for e in record(tmp_path) if e.get("tool_name") == "store" and e.get("phase") == phase)
         for phase in ("attempt", "decision", "result")
@@ -110,7 +110,7 @@ def test_what_approvers_see_is_what_redaction_lets_through_and_the_call_runs_as_
 
     assert said(answer) == f"use {secret}"
     assert secret not in shown
-    assert ('argument to = "plain"' in shown) == (classification == "low")
+    assert ('argument "to" = "plain"' in shown) == (classification == "low")
     assert "not shown" in shown
     everything = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert secret.encode() not in everything

@@ -431,3 +431,14 @@ def test_the_record_of_confirmed_calls_verifies(tmp_path):
             assert said(client.answered(YES)) == "ran"
             client.end()
     assert onrecord(tmp_path, "verify", "--allow-unanchored").returncode == 0
+
+
+def test_what_a_question_shows_is_a_block_of_code_where_markdown_is_rendered(tmp_path):
+    with Client(tmp_path, era=NEW) as client:
+        told = client.ask("tools/call", name="pay", arguments={"**approved**": 5}, **client.meta)
+        (asked,) = told["result"]["inputRequests"].values()
+        head, _, *view = asked["params"]["message"].split("\n")
+        client.end()
+    assert head.startswith("OnRecord asks")
+    assert any("**approved**" in line for line in view)
+    assert all(line.startswith("    ") for line in view)

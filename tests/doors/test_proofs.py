@@ -85,7 +85,7 @@ def test_a_call_of_tier_4_runs_once_another_person_has_signed_it_with_their_auth
 
     assert (by_command.returncode, "step-up" in by_command.stderr) == (1, True)
     assert (done.returncode, said(answer)) == (0, "kept")
-    assert 'argument text = "kept"' in done.stdout
+    assert 'argument "text" = "kept"' in done.stdout
     (yes,) = approvals(tmp_path, "approved")
     assert (yes["identity_assurance"], yes["identity_source"]) == ("phishing_resistant", "id_token")
     assert yes["detail"]["stepped_up"] is yes["detail"]["independent"] is True
@@ -177,7 +177,7 @@ def test_a_call_runs_or_not_as_the_service_has_signed(tmp_path, choice):
     ((headers, message),) = service.asked
     (event,) = approvals(tmp_path, choice)
     assert headers["webhook-id"] == message["data"]["id"] == event["approval_id"]
-    assert 'argument text = "kept"' in message["data"]["view"]
+    assert 'argument "text" = "kept"' in message["data"]["view"]
     assert event["approval_preview_hash"] == message["data"]["statement"]["preview_hash"]
     assert (event["identity_source"], event["identity_assurance"]) == ("identity_jws", "token")
     assert (event["identity_issuer"], event["identity_key_id"]) == (SERVICE, "k-ES256")

@@ -50,9 +50,9 @@ def test_arguments_named_like_a_round_look_like_none():
 @pytest.mark.requirement("C5")
 def test_each_argument_of_a_low_call_is_shown_with_its_value():
     shown = seen({"amount": 12, "to": "ada", "note": {"a": [True, None]}})
-    assert "argument amount = 12" in shown.lines
-    assert 'argument to = "ada"' in shown.lines
-    assert 'argument note = {"a": [true, null]}' in shown.lines
+    assert 'argument "amount" = 12' in shown.lines
+    assert 'argument "to" = "ada"' in shown.lines
+    assert 'argument "note" = {"a": [true, null]}' in shown.lines
     assert (shown.hidden, shown.version) == (0, VERSION)
     assert {"arguments.amount", "arguments.to", "arguments.note"} < set(shown.fields)
 
@@ -60,8 +60,8 @@ def test_each_argument_of_a_low_call_is_shown_with_its_value():
 @pytest.mark.requirement("C5")
 def test_what_a_class_does_not_show_is_named_with_the_reason():
     shown = seen({"amount": 12, "to": "ada"}, "medium", summary=("/amount",))
-    assert "argument amount = 12" in shown.lines
-    assert "argument to — not shown: the class medium shows only values that the manifest declares" in shown.lines
+    assert 'argument "amount" = 12' in shown.lines
+    assert 'argument "to" — not shown: the class medium shows only values that the manifest declares' in shown.lines
     assert shown.lines[-1] == "values of arguments that are not shown: 1 of 2"
     assert "arguments.to" not in shown.fields
 
@@ -108,3 +108,28 @@ def test_a_secret_stands_in_no_view():
     for classification in CLASSES:
         shown = seen({"note": f"use {GITHUB}", GITHUB: "x"}, classification, tool="refund " + GITHUB)
         assert GITHUB not in "\n".join(shown.lines)
+
+
+@pytest.mark.requirement("C5")
+@pytest.mark.parametrize(
+    "char",
+    ["\u2800", "\u3164", "\u0336", "\ufe0f", "\ue000", "\U0001ffff", "\u0378", "\u00a0", "\u3000", "\U000e0041"],
+)
+def test_no_character_hides_in_a_view_or_changes_another(char):
+    shown = seen({f"to{char}": f"a{char}", "to": "mallory"}, tool=f"pay{char}")
+    assert char not in "\n".join(shown.lines)
+
+
+@pytest.mark.requirement("C5")
+def test_a_name_cannot_look_like_a_name_with_a_value():
+    shown = seen({'to = "alice"': "", "to": "mallory", "gr\u00f6\u00dfe": 1})
+    assert 'argument "to = \\"alice\\"" = ""' in shown.lines
+    assert 'argument "to" = "mallory"' in shown.lines
+    assert 'argument "gr\\u00f6\\u00dfe" = 1' in shown.lines
+
+
+@pytest.mark.requirement("C5")
+def test_blanks_cannot_fill_a_line_until_another_seems_to_begin():
+    shown = seen({"note": "x" + " " * 60 + "risk_tier: 0"}, tool="pay" + " " * 60 + "risk_tier: 0")
+    assert not any(" " * 4 in line for line in shown.lines)
+    assert 'argument "to" = "\u00e4 \u65e5\u672c"' in seen({"to": "\u00e4 \u65e5\u672c"}).lines

@@ -144,7 +144,8 @@ def _is_to_be_asked(held: Held) -> bool:
 
 
 def _message(held: Held) -> str:
-    return "\n".join((_HEAD, "", *held.kept.view))
+    """Return what is asked; indented, as clients that render Markdown then show the view as it is."""
+    return "\n".join((_HEAD, "", *(f"    {line}" for line in held.kept.view)))
 
 
 def _recorded(ending: Refusal, line: bytes) -> bytes:

@@ -9,6 +9,8 @@ is counted and said, never left out silently. Nothing in a view acts on whoever 
 
 import hashlib
 import json
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -20,6 +22,11 @@ from onrecord.event.event import Event
 from onrecord.rules.neutral import neutral
 
 VERSION = "view@2"  # of the form below; a view of another version has another text
+
+_MANY_BLANKS = re.compile(r" {4,}")
+_BLANK_PATTERN = 0x2800  # of Braille: a symbol that shows as nothing
+# What changes the character before it, is a blank of another width, or is drawn as each font likes, if at all.
+_UNCERTAIN = frozenset({"Mn", "Me", "Mc", "Zs", "Co", "Cn"})
 
 _MASKED = ("[REDACTED:", "[WITHHELD:")
 _MORE = "…"  # what stands where a value or a list goes on
@@ -68,7 +75,7 @@ def view(attempt: Event, counts: Sequence[int], answers: int | None = None) -> V
     lines.append(f"values of arguments that are not shown: {hidden} of {sum(counts) + (answers or 0)}")
     named = [name for name, _, missing in arguments if name and not missing]
     return View(
-        lines=tuple(neutral(line) for line in lines), fields=(*(name for name, _ in shown), *named), hidden=hidden
+        lines=tuple(_safe(line) for line in lines), fields=(*(name for name, _ in shown), *named), hidden=hidden
     )
 
 
@@ -114,11 +121,11 @@ def _arguments(attempt: Event, counts: Sequence[int]) -> Iterator[tuple[str, str
     values = _values(attempt.input_summary)
     for name, count in zip(names, counts, strict=False):
         if names.count(name) > 1:
-            yield f"arguments.{name}", f"argument {_plain(name)} — not shown: another one looks like it", count
+            yield f"arguments.{name}", f"argument {_name(name)} — not shown: another one looks like it", count
         elif name not in values:
-            yield f"arguments.{name}", f"argument {_plain(name)} — not shown: {why}", count
+            yield f"arguments.{name}", f"argument {_name(name)} — not shown: {why}", count
         else:
-            line, missing = _shown(f"argument {_plain(name)}", values[name], count)
+            line, missing = _shown(f"argument {_name(name)}", values[name], count)
             yield f"arguments.{name}", line, missing
     left = counts[len(names) :]
     if left:
@@ -160,6 +167,24 @@ def _plain(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, cast(tuple[object, ...], value)))
     return str(value)
+
+
+def _name(name: str) -> str:
+    """Return a name as a JSON text in ASCII, which ends where its quotes do and looks like no other."""
+    return json.dumps(name)
+
+
+def _safe(line: str) -> str:
+    """Return `line` with all that acts, hides, or could fill it until another seems to begin written out."""
+    line = _MANY_BLANKS.sub(lambda found: "\\x20" * len(found[0]), neutral(line))
+    return line if line.isascii() else "".join(map(_visible, line))
+
+
+def _visible(char: str) -> str:
+    code = ord(char)
+    if char.isascii() or (code != _BLANK_PATTERN and unicodedata.category(char) not in _UNCERTAIN):
+        return char
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _json(value: Json) -> str:
