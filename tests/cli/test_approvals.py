@@ -238,8 +238,8 @@ def test_who_decides_where_the_settings_name_the_token_of_who_asks_names_a_file_
     session.end()
 
     assert twice.returncode == 2
-    assert "identity.token_file" in twice.stderr
-    assert "name a file in ONRECORD_ID_TOKEN_FILE" in twice.stderr
+    assert f"in ONRECORD_ID_TOKEN, and in the file {tmp_path / 'mine'}" in twice.stderr
+    assert "name another in ONRECORD_ID_TOKEN_FILE" in twice.stderr
     assert done.returncode == 0, done.stderr
     (yes,) = approvals(tmp_path, "approved")
     assert yes["detail"]["independent"] is True

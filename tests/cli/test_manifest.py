@@ -405,6 +405,10 @@ when { context.tier >= 4 || resource == MCP::Tool::"erase" };
 """
 
 
+# Without these, that nobody here can approve a call of tier 4 is a finding of its own.
+WITHIN_REACH = '[approvals]\nwait = "1s"\nstep_up_from = 5\nassurance_tier_4 = "os_account"\n'
+
+
 def findings(home, about):
     done = onrecord(home, "doctor", "--json")
     return [(one["state"], one["text"]) for one in json.loads(done.stdout) if one["about"] == about]
@@ -413,7 +417,7 @@ def findings(home, about):
 def test_doctor_names_risky_tools_that_no_policy_asks_an_approval_for(tmp_path):
     rules = '[[tool]]\ntool = "pay"\ntier = 4\n[[tool]]\ntool = "st*"\ntier = 3\n'
     rules += '[[tool]]\nserver = "bank"\ntool = "wire"\ntier = 3\nscope = ["bank:pay"]\n'
-    (tmp_path / "onrecord.toml").write_text('[approvals]\nwait = "1s"\n[policy]\nengine = "cedar"\n' + rules)
+    (tmp_path / "onrecord.toml").write_text(WITHIN_REACH + '[policy]\nengine = "cedar"\n' + rules)
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "team.cedar").write_text(APPROVALS)
     with Session(tmp_path) as session:
@@ -458,7 +462,7 @@ def test_doctor_does_not_say_that_an_approval_is_asked_for_where_that_depends_on
     rules = '[[tool]]\ntool = "pay"\ntier = 4\npolicy_input = { "/amount" = "decimal" }\n'
     rules += '[[tool]]\ntool = "ship"\ntier = 3\npolicy_input = { "/to" = "string" }\n'
     rules += '[[tool]]\ntool = "erase"\ntier = 3\npolicy_input = { "/to" = "string" }\n'
-    (tmp_path / "onrecord.toml").write_text('[policy]\nengine = "cedar"\n' + rules)
+    (tmp_path / "onrecord.toml").write_text(WITHIN_REACH + '[policy]\nengine = "cedar"\n' + rules)
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "team.cedar").write_text(LARGE)
 
@@ -472,12 +476,12 @@ def test_doctor_does_not_say_that_an_approval_is_asked_for_where_that_depends_on
 def test_doctor_says_where_approvals_cannot_be_tried_or_do_not_hold(tmp_path):
     assert findings(tmp_path, "approvals") == []
     file = tmp_path / "onrecord.toml"
-    file.write_text('[policy]\nengine = "authzen"\nurl = "http://127.0.0.1:9"\n')
+    file.write_text(WITHIN_REACH + '[policy]\nengine = "authzen"\nurl = "http://127.0.0.1:9"\n')
     ((state, text),) = findings(tmp_path, "approvals")
     assert (state, "not tried here" in text) == ("ok", True)
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "team.cedar").write_text("permit (principal, action, resource);")
-    file.write_text('[policy]\nengine = "cedar"\nmode = "observe"\n[[tool]]\ntool = "pay"\ntier = 4\n')
+    file.write_text(WITHIN_REACH + '[policy]\nengine = "cedar"\nmode = "observe"\n[[tool]]\ntool = "pay"\ntier = 4\n')
     assert [text for _, text in findings(tmp_path, "approvals")] == [
         "policies are only observed: no call waits for anybody",
         "pay of any server, tier 4: no policy asks for an approval; anybody, with its scopes, may call it",
