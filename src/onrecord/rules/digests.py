@@ -7,16 +7,16 @@ nothing about the values of another.
 
 import hmac
 import json
-import re
 
 import msgspec
+import re2
 
 from onrecord.event.call import Json
 from onrecord.rules.pattern import utf8
 
 TAG = 8  # hex digits of a tag: among 10,000 secrets, one in 400,000 new ones bears the tag of another
 
-_MAYBE_WHOLE = re.compile(rb"[0-9](?:\.0|e)")  # in the encoding of any float that is a whole number
+_MAYBE_WHOLE = re2.compile(rb"[0-9](?:\.0|e)")  # in the encoding of any float that is a whole number
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 

@@ -9,13 +9,13 @@ is counted and said, never left out silently. Nothing in a view acts on whoever 
 
 import hashlib
 import json
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import msgspec
+import re2
 
 from onrecord.event.call import Json
 from onrecord.event.event import Event
@@ -23,7 +23,7 @@ from onrecord.rules.neutral import neutral
 
 VERSION = "view@2"  # of the form below; a view of another version has another text
 
-_MANY_BLANKS = re.compile(r" {4,}")
+_MANY_BLANKS = re2.compile(r" {4,}")
 _BLANK_PATTERN = 0x2800  # of Braille: a symbol that shows as nothing
 # What changes the character before it, is a blank of another width, or is drawn as each font likes, if at all.
 _UNCERTAIN = frozenset({"Mn", "Me", "Mc", "Zs", "Co", "Cn"})

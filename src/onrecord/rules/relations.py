@@ -10,7 +10,6 @@ Who asks is named by what their verified token says, or by their pseudonym. What
 replaced by something else: then nothing is asked, and the call denied.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +18,7 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import msgspec
+import re2
 
 from onrecord.event.call import Json
 from onrecord.rules import pointer, template
@@ -31,13 +31,13 @@ LONGEST_ID = 1_024  # characters of an id in SpiceDB
 
 PERMISSIONS = {"tools/call": "call", "resources/read": "read", "prompts/get": "get", "*": "use"}
 
-_TYPE = re.compile(r"(?:[a-z][a-z0-9_]{1,61}[a-z0-9]/)*[a-z][a-z0-9_]{1,62}[a-z0-9]")
-_PERMISSION = re.compile(r"[a-z][a-z0-9_]{1,62}[a-z0-9]")
-_LITERAL = re.compile(r"[A-Za-z0-9/_|+-]+")  # of a template; `=` begins what is escaped
-_PARTS = re.compile(r"[/|+]")  # of which one must stand between two values: no value beside another holds any
-_OF_MANY = re.compile(rb"[^A-Za-z0-9_-]")
-_ALONE = re.compile(rb"[^A-Za-z0-9/_|+-]")
-_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TYPE = re2.compile(r"(?:[a-z][a-z0-9_]{1,61}[a-z0-9]/)*[a-z][a-z0-9_]{1,62}[a-z0-9]")
+_PERMISSION = re2.compile(r"[a-z][a-z0-9_]{1,62}[a-z0-9]")
+_LITERAL = re2.compile(r"[A-Za-z0-9/_|+-]+")  # of a template; `=` begins what is escaped
+_PARTS = re2.compile(r"[/|+]")  # of which one must stand between two values: no value beside another holds any
+_OF_MANY = re2.compile(rb"[^A-Za-z0-9_-]")
+_ALONE = re2.compile(rb"[^A-Za-z0-9/_|+-]")
+_ENV = re2.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _WHO = frozenset({"subject", "user", "tenant"})
 _WHAT = frozenset({"server", "name"})
@@ -188,22 +188,26 @@ def _of_arguments(arguments: Json) -> _Value:
 def _filled(text: str, value: _Value) -> tuple[str, str]:
     """Return type and id of the object that a template names."""
     kind, pieces = _object(text)
-    escaped = _ALONE if len(pieces) == 1 else _OF_MANY
-    parts = [piece.text if piece.place is None else _escaped(value(piece.place), escaped) for piece in pieces]
+    alone = len(pieces) == 1
+    parts = [piece.text if piece.place is None else _escaped(value(piece.place), alone=alone) for piece in pieces]
     found = "".join(parts)
     if len(found) > LONGEST_ID:
         raise NotAsked(f"a name is longer than the {LONGEST_ID} characters of an id")
     return kind, found
 
 
-def _escaped(text: str, what: re.Pattern[bytes]) -> str:
+def _escaped(text: str, *, alone: bool) -> str:
     try:
         data = text.encode()
     except UnicodeEncodeError:
         raise NotAsked("a name is no Unicode") from None
     if len(data) > LONGEST_ID:
         raise NotAsked(f"a name is longer than the {LONGEST_ID} characters of an id")
-    return what.sub(lambda found: b"=%02X" % ord(found[0]), data).decode("ascii")
+    return (
+        (_ALONE if alone else _OF_MANY)
+        .sub(lambda found: b"".join(b"=%02X" % one for one in found[0]), data)
+        .decode("ascii")
+    )
 
 
 @lru_cache(maxsize=1_024)  # settings and manifest have few, and each call asks for its own
