@@ -286,7 +286,7 @@ when { context.tier >= 2 && context.tainted_by.contains("instruction") };
 
 @pytest.mark.requirement("C7")
 def test_once_a_session_is_tainted_what_changes_something_needs_an_approval(tmp_path):
-    configured(tmp_path, policy=TAINTED)
+    configured(tmp_path, policy=TAINTED, more='[approvals]\nwait = "1s"\n')
     with Session(tmp_path) as session:
         assert "isError" not in session.call("store", text="before")["result"]
         assert session.call("echo", text=ORDER)["result"]["content"][0]["text"] == ORDER
