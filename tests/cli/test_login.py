@@ -342,24 +342,24 @@ def test_a_log_in_that_others_could_read_or_nobody_can_is_ended_all_the_same(tmp
 
 
 def test_files_of_a_log_in_that_others_can_read_or_write_are_refused(tmp_path, provider):
-    settings(tmp_path / "home", provider, 'token_file = "../shared/token"')
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
+    settings(tmp_path / "home", provider, 'token_file = "../open/token"')
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
     asking = Asking(tmp_path / "home")
     provider.confirm(asking.code)
     code, _, err = asking.end()
     assert code == 2
     assert "can be written by others" in err
-    assert not list(shared.iterdir())
+    assert not list(open_to_all.iterdir())
 
-    shared.chmod(0o755)
+    open_to_all.chmod(0o755)
     logged_in(tmp_path / "home", provider)
     (tmp_path / "home" / "login" / "login.json").chmod(0o640)
     again = onrecord(tmp_path / "home", "login", "--refresh")
     assert again.returncode == 2
     assert "can be read by others" in again.stderr
-    (shared / "token").chmod(0o644)
+    (open_to_all / "token").chmod(0o644)
     (tmp_path / "home" / "login" / "login.json").chmod(0o600)
     status = onrecord(tmp_path / "home", "login", "--status")
     assert status.returncode == 1
