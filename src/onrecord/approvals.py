@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the requests for approval of one home, a small file each, and sees to it that each is used once.
 
-A file is written anew and put in place at once, under a lock that all processes share; it is readable by this account
-alone, and bears a seal that is made with the key for digests. What was edited, renamed or opened to others is not
-believed: it is set aside, and nothing in it counts. What is deleted is asked again. Nothing here ever makes a call run.
+Each is a sealed file (`ledger/sealedfile.py`), changed under a lock that all processes share. What was edited, renamed
+or opened to others is not believed: it is set aside, and nothing in it counts. What is deleted is asked again. Nothing
+here ever makes a call run.
 
 A file that is put back as it was before would be believed, as its seal holds. So what was used is also noted beside
 the keys, in a list with a seal of its own, for as long as it could be used again; and the log is looked at
@@ -19,15 +19,14 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from onrecord.errors import LedgerError, NotVerified
-from onrecord.event.event import UNREADABLE
-from onrecord.ledger.durable import FileLock, make_folder, replace_file
+from onrecord.ledger.durable import FileLock, make_folder
 from onrecord.ledger.place import Home
-from onrecord.ledger.smallfile import MAX_STATE, read_small
+from onrecord.ledger.sealedfile import SealedFiles
+from onrecord.ledger.smallfile import MAX_STATE
 from onrecord.rules.approval import MOST_VOTES, Statement, Vote
 
 MOST = 1_000  # requests at a time; past it no further one is taken
@@ -36,8 +35,6 @@ _LONGEST = 8 * MAX_STATE  # bytes of one file: a view, and `MOST_VOTES` votes
 _SPENT = 1 << 22  # bytes of the list of what was used
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-_T = TypeVar("_T", bound=msgspec.Struct)
 
 
 class Cast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,12 +66,6 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return [one.vote for one in self.votes]
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: int
-    seal: str
-    body: msgspec.Raw
-
-
 class _Spent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which approvals were used, until when each could be used again, and how many ever were."""
 
@@ -88,14 +79,16 @@ class Approvals:
     def __init__(self, home: Home, digest_key: bytes) -> None:
         self._folder = home.approvals
         self._spent = home.keys / "approvals-spent.json"
-        self._key = hmac.digest(digest_key, b"onrecord approvals v1", "sha256")
+        key = hmac.digest(digest_key, b"onrecord approvals v1", "sha256")
+        self._files = SealedFiles(key, limit=_LONGEST)
+        self._list = SealedFiles(key, limit=_SPENT)
 
     def read(self, approval_id: str) -> Kept | None:
         """Return a request, None where there is none. Raises NotVerified for one that can't be believed."""
         if not _ID.fullmatch(approval_id):
             return None
         try:
-            kept = self._opened(self._path(approval_id), Kept)
+            kept = self._files.read(self._path(approval_id), Kept)
         except FileNotFoundError:
             return None
         except OSError as e:
@@ -138,7 +131,7 @@ class Approvals:
         path = self._path(kept.statement.id)
         if not path.exists() and sum(1 for _ in self._folder.glob("*.json")) >= MOST:
             raise LedgerError(f"{MOST} requests for approval wait already")
-        self._put(path, kept, _LONGEST)
+        self._files.write(path, kept)
 
     def remove(self, approval_id: str) -> None:
         """Forget a request that is over. Needs `locked`."""
@@ -167,14 +160,14 @@ class Approvals:
             raise NotVerified("it was used before")
         until_us = {key: until for key, until in spent.until_us.items() if until > now_us}
         until_us[approval_id] = kept.statement.expires_us
-        self._put(self._spent, _Spent(count=spent.count + 1, until_us=until_us), _SPENT)
+        self._list.write(self._spent, _Spent(count=spent.count + 1, until_us=until_us))
         used = msgspec.structs.replace(kept, redeemed=decision)
         self.write(used)
         return used
 
     def _read_spent(self) -> _Spent:
         try:
-            return self._opened(self._spent, _Spent)
+            return self._list.read(self._spent, _Spent)
         except FileNotFoundError:
             return _Spent()
         except OSError as e:
@@ -182,26 +175,3 @@ class Approvals:
 
     def _path(self, approval_id: str) -> Path:
         return self._folder / f"{approval_id}.json"
-
-    def _seal(self, path: Path, body: bytes) -> str:
-        return hmac.digest(self._key, b"%s\n%s" % (os.fsencode(path.name), body), "sha256").hex()
-
-    def _opened(self, path: Path, kind: type[_T]) -> _T:
-        """Return what the file at `path` holds. Raises NotVerified, OSError."""
-        about = os.lstat(path)
-        if hasattr(os, "getuid") and (about.st_uid != os.getuid() or about.st_mode & 0o077):
-            raise NotVerified("it is another account's, or open to others")
-        try:
-            file = msgspec.json.decode(read_small(path, max(_LONGEST, _SPENT)), type=_File)
-            if not file.seal.isascii() or not hmac.compare_digest(self._seal(path, bytes(file.body)), file.seal):
-                raise NotVerified("its seal does not hold")
-            return msgspec.json.decode(file.body, type=kind)
-        except UNREADABLE as e:
-            raise NotVerified("it is not what was written") from e
-
-    def _put(self, path: Path, value: msgspec.Struct, most: int) -> None:
-        body = msgspec.json.encode(value)
-        if len(body) > most - 1024:
-            raise LedgerError(f"{path.name} would take more than {most} bytes")
-        file = _File(version=1, seal=self._seal(path, body), body=msgspec.Raw(body))
-        replace_file(path, msgspec.json.encode(file), durable=True)

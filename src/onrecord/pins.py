@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the definitions that were pinned, a small file for each server, and says what is another one now.
 
-The file is written anew and put in place at once, is readable by this account alone, and bears a seal
-that is made with the key for digests: what was edited, cut or opened to others is not believed. It is
+Each is a sealed file (`ledger/sealedfile.py`): what was edited, cut or opened to others is not believed. It is
 set aside, that goes on the record, and nothing counts as accepted then until a person says so.
 So it is where a book is gone, which a file beside it tells (`.known`). Whoever can read the keys of the
 home can forge a book, and whoever can remove both files can begin anew; the events about it are in the log.
@@ -21,15 +20,13 @@ from dataclasses import replace as changed_to
 from pathlib import Path
 from threading import Lock
 
-import msgspec
 from msgspec.structs import replace
 
 from onrecord.errors import KeyFileError, LedgerError, NotVerified
 from onrecord.event.call import Definition, Standing
-from onrecord.event.event import UNREADABLE
-from onrecord.ledger.durable import FileLock, make_folder, replace_file
+from onrecord.ledger.durable import FileLock, make_folder
 from onrecord.ledger.place import Home
-from onrecord.ledger.smallfile import read_small
+from onrecord.ledger.sealedfile import SealedFiles
 from onrecord.rules import definitions as rules
 from onrecord.rules.definitions import Book, Change, Pin, Version
 from onrecord.rules.detection.flagging import UNCHECKED, Flagger
@@ -41,12 +38,6 @@ KNOWN = ".known"  # of the file that tells of a book, also when that is gone
 DEADLINE_S = 2.0  # for the lock
 
 Stamp = tuple[int, int, int]  # inode, time and size of a file that was read
-
-
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: int
-    seal: str
-    book: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,6 +64,7 @@ class Pins:
         """`shown` masks a text and cuts it. `changed` and `flagged` are those of the settings."""
         self._folder = home.pins
         self._key = hmac.digest(digest_key, b"onrecord pins v1", "sha256")
+        self._files = SealedFiles(hmac.digest(self._key, b"seal", "sha256"), limit=MOST)
         self._shown = shown
         self.flagger = flagger
         self._changed = changed
@@ -268,9 +260,6 @@ class Pins:
     def _key_of(self, name: str) -> str:
         return hmac.digest(self._key, b"name " + utf8(name), "sha256").hex()[:32]
 
-    def _seal(self, book: bytes) -> str:
-        return hmac.digest(self._key, b"book " + book, "sha256").hex()
-
     def _book(self, server: str) -> Book:
         """Return the book of a server, read again where the file is another one."""
         path = self._path(server)
@@ -312,26 +301,15 @@ class Pins:
 
     def _read(self, path: Path) -> Book:
         """Return the book at `path`. Raises NotVerified for one that can't be believed, and OSError."""
-        about = os.lstat(path)
-        if hasattr(os, "getuid") and (about.st_uid != os.getuid() or about.st_mode & 0o077):
-            raise NotVerified("it is another account's, or open to others")
-        try:
-            file = msgspec.json.decode(read_small(path, MOST), type=_File)
-            book = msgspec.json.decode(file.book, type=Book)
-        except UNREADABLE as e:
-            raise NotVerified("it is not what was written") from e
-        sealed = hmac.compare_digest(self._seal(bytes(file.book)), file.seal) if file.seal.isascii() else False
-        if file.version != 1 or not sealed or self._path(book.server) != path:
-            raise NotVerified("its seal does not hold")
+        book = self._files.read(path, Book)
+        if self._path(book.server) != path:
+            raise NotVerified("it is the book of another server")
         return book
 
     def _write(self, book: Book) -> None:
-        body = msgspec.json.encode(book)
-        if len(body) > MOST - 1024:
-            raise LedgerError(f"the pins of one server take more than {MOST} bytes")
-        _make_known(self._path(book.server))
-        file = _File(version=1, seal=self._seal(body), book=msgspec.Raw(body))
-        replace_file(self._path(book.server), msgspec.json.encode(file), durable=True)
+        path = self._path(book.server)
+        self._files.write(path, book)
+        _make_known(path)
 
 
 def _without(book: Book, pages: Pages) -> tuple[Book, list[Change]]:

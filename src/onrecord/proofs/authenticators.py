@@ -21,9 +21,8 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from onrecord.errors import KeyFileError, LedgerError, NotAuthenticated, NotVerified
+from onrecord.errors import KeyFileError, NotAuthenticated, NotVerified
 from onrecord.event.call import Actor, Json
-from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import FileLock, make_folder
 from onrecord.ledger.place import Home
 from onrecord.ledger.sealedfile import SealedFiles
@@ -212,15 +211,12 @@ class Authenticators:
     def _read(self) -> _Book:
         path: Path = self._path
         try:
-            return msgspec.json.decode(self._files.read(path), type=_Book)
+            return self._files.read(path, _Book)
         except FileNotFoundError:
             return _Book()
-        except (NotVerified, OSError, *UNREADABLE) as e:
+        except (NotVerified, OSError) as e:
             why = str(e) if isinstance(e, NotVerified) else "it cannot be read"
             raise KeyFileError(f"{path}: {why}; remove it, and enrol the authenticators again") from e
 
     def _write(self, book: _Book) -> None:
-        try:
-            self._files.write(self._path, msgspec.json.encode(book))
-        except NotVerified as e:
-            raise LedgerError(str(e)) from e
+        self._files.write(self._path, book)
