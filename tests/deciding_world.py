@@ -123,13 +123,13 @@ class World:
                 self._writer,
                 self._redactor,
                 terms,
-                by_token=True,
                 log=home.log(),
                 new_id=self.recorder.guard.new_id,
                 clock=lambda: self.us,
             )
 
-        terms = replace(loaded.settings.approvals.terms(), channels=("cli", "webauthn"))  # by which presence is proven
+        proving = ("cli", "webauthn")  # the channels by one of which presence is proven
+        terms = replace(loaded.settings.terms(), channels=proving, by_token=True, by_person=True)
         self.approving = approving(terms)
         engine = Troubled(build_engine(loaded), self)
         other = Troubled(build_engine(loaded, folder / "other"), self)

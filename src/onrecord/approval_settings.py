@@ -27,7 +27,7 @@ class ApprovalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     escalate_after: str = ""
     escalate_roles: tuple[str, ...] = ()
 
-    def terms(self) -> Terms:
+    def terms(self, *, by_token: bool, by_person: bool) -> Terms:
         """Return what they amount to. Raises ConfigError."""
         expires_s, strict_s = (
             measure(text, SECONDS, f"approvals.{name}")
@@ -50,6 +50,8 @@ class ApprovalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             escalate_roles=self.escalate_roles,
             channels=self.channels,
             wait_s=measure(self.wait, SECONDS, "approvals.wait"),
+            by_token=by_token,
+            by_person=by_person,
         )
 
 

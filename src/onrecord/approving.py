@@ -79,19 +79,17 @@ class Approving:
         redactor: Redactor,
         terms: Terms,
         *,
-        by_token: bool,
         log: LogFolder | None,
         new_id: Callable[[], str],
         clock: NowUs,
     ) -> None:
-        """`by_token`: tokens are believed too. `log` is where `writer` writes, None where that cannot be read here."""
+        """`log` is where `writer` writes, None where that cannot be read here."""
         self.store = store
         self.terms = terms
         self.announce: Callable[[Kept], None] = lambda _: None  # told of each request that a call waits for
         self.alarm: Alarm = lambda _event, _outside: None  # puts an event on the log `security`
         self._writer = writer
         self._redactor = redactor
-        self._by_token = by_token
         self._log = log
         self._new_id = new_id
         self._clock = clock
@@ -141,7 +139,7 @@ class Approving:
             escalate_us=now_us + terms.escalate_after_us if terms.escalate_after_us else 0,
             escalate_roles=terms.escalate_roles,
         )
-        why = terms.out_of_reach(treatment.tier, by_token=self._by_token)
+        why = terms.out_of_reach(treatment.tier)
         if why and not approval.is_confirmable(draft):
             raise NotApproved(f"it needs an approval, and nobody here can approve it: {why}", "approval_out_of_reach")
         return Asked(draft=draft, known=self._known(draft))

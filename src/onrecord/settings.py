@@ -28,6 +28,7 @@ from onrecord.ledger.witness import Witness
 from onrecord.measures import BYTES, SECONDS, measure
 from onrecord.proof_settings import WebauthnSettings, WebhookSettings, check_channels
 from onrecord.rules.actions import check_actions, check_cut
+from onrecord.rules.approval import Terms
 from onrecord.rules.classify import Output, ToolRule
 from onrecord.rules.principal import ALGORITHMS
 from onrecord.rules.relations import Relations
@@ -256,6 +257,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     witness: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings = TimestampSettings()
 
+    def terms(self) -> Terms:
+        """Return what an approval takes. Raises ConfigError."""
+        known = self.identity
+        return self.approvals.terms(by_token=bool(known.issuer), by_person=bool(known.person_claim))
+
 
 MAX_SETTINGS = 1 << 20  # bytes; a rule for each of some 5,000 tools
 # `[[name]]`
@@ -308,7 +314,7 @@ def read(text: bytes, file: Path) -> Loaded:
         _ = settings.policy.timeout_ns
         settings.timestamp.check()
         settings.identity.check()
-        _ = settings.approvals.terms()
+        _ = settings.terms()
         settings.webauthn.check()
         settings.webhook.check()
         check_channels(settings.approvals.channels, settings.webauthn, settings.webhook)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from tests.doors.session import Session, onrecord, record, results
+from tests.identity.issuing import shown
 from tests.ledger.logs import wait_for
 from tests.services import Running, short_folder
 
@@ -25,6 +26,7 @@ POLICY = """
 when { context.tier >= 3 };
 """
 LOCAL = '[webauthn]\nrp_id = "localhost"\norigins = ["https://localhost"]'
+ISSUER = "[identity]\nissuer = 'https://id.example'\naudience = 'onrecord'\njwks = 'keys.json'"
 STORE = '[[tool]]\ntool = "store"\ntier = 3\nclassification = "low"\n'
 
 
@@ -282,11 +284,14 @@ def test_who_asked_for_a_call_of_tier_4_cannot_approve_it(tmp_path, approvals, w
         (4, f"channels = ['webauthn']\n{LOCAL}", ["approvals.assurance_tier_4", "identity.issuer"]),
         (3, "assurance = 'token'", ["(approvals.assurance)", "identity.issuer"]),
         (3, "step_up_from = 3", ["approvals.step_up_from", "approvals.channels"]),
+        (4, f"step_up_from = 5\n{ISSUER}", ["identity.person_claim"]),
+        (3, f"quorum = 2\nassurance = 'token'\n{ISSUER}", ["identity.person_claim"]),
     ],
 )
 def test_a_call_that_nobody_here_can_approve_is_refused_at_once_and_doctor_names_the_settings(
     tmp_path, tier, approvals, why
 ):
+    (tmp_path / "keys.json").write_bytes(shown())
     configured(tmp_path, approvals=approvals, more=STORE.replace("tier = 3", f"tier = {tier}"))
     with Session(tmp_path) as session:
         refused = said(session.call("store", text="kept"))

@@ -105,11 +105,14 @@ def test_what_a_person_is_comes_from_the_claim_that_the_settings_name(tmp_path):
     assert robot["client_id"] == "robot"
 
 
-NOW = int(time.time())
+def now(seconds):
+    return int(time.time()) + seconds
+
+
 BAD = {
-    "expired": (lambda: id_token(exp=NOW - 60, iat=NOW - 600), "has expired"),
-    "not valid yet": (lambda: id_token(nbf=NOW + 600), "not valid yet"),
-    "issued in the future": (lambda: id_token(iat=NOW + 600, exp=NOW + 900), "not valid yet"),
+    "expired": (lambda: id_token(exp=now(-60), iat=now(-600)), "has expired"),
+    "not valid yet": (lambda: id_token(nbf=now(600)), "not valid yet"),
+    "issued in the future": (lambda: id_token(iat=now(600), exp=now(900)), "not valid yet"),
     "of another issuer": (lambda: id_token(iss="https://other.example"), "another issuer"),
     "for another audience": (lambda: id_token(aud=["elsewhere", "nowhere"]), "another audience"),
     "without an audience": (lambda: id_token(aud=None), "another audience"),
@@ -176,7 +179,7 @@ def test_a_file_is_read_again_when_it_changes_and_refused_when_others_can_read_i
         (tmp_path / "new").chmod(0o600)
         (tmp_path / "new").replace(file)
 
-    write(id_token(exp=NOW - 60, iat=NOW - 600))
+    write(id_token(exp=now(-60), iat=now(-600)))
     with Session(tmp_path) as session:
         assert "has expired" in session.call("store", text="x")["error"]["message"]
         write(id_token())
@@ -237,8 +240,8 @@ SIGNED_BAD = {
     "for other arguments": (lambda: call_token("store", {"text": "y"}), "another call"),
     "for another tool": (lambda: call_token("erase", {"text": "x"}), "another call"),
     "for another server": (lambda: call_token("store", {"text": "x"}, aud="other"), "another audience"),
-    "expired": (lambda: call_token("store", {"text": "x"}, exp=NOW - 60, iat=NOW - 120), "has expired"),
-    "too long-lived": (lambda: call_token("store", {"text": "x"}, exp=NOW + 3600), "at most 300 s"),
+    "expired": (lambda: call_token("store", {"text": "x"}, exp=now(-60), iat=now(-120)), "has expired"),
+    "too long-lived": (lambda: call_token("store", {"text": "x"}, exp=now(3600)), "at most 300 s"),
     "without an id": (lambda: call_token("store", {"text": "x"}, jti=None), "'jti' is missing"),
     "without a digest": (lambda: call_token("store", {"text": "x"}, req=None), "'req' is missing"),
     "forged": (lambda: call_token("store", {"text": "x"}, key=ec_key()), "signature does not hold"),

@@ -201,9 +201,9 @@ def _check_approvals(home: Home) -> Iterator[Finding]:
 
 def _check_reach(loaded: Loaded) -> Iterator[Finding]:
     """Yield for which tiers nobody can give an approval, and by which settings."""
-    terms, by_token = loaded.settings.approvals.terms(), bool(loaded.settings.identity.issuer)
+    terms = loaded.settings.terms()
     for tier in (RISKY, STRICT) if terms.channels else ():
-        if (why := terms.out_of_reach(tier, by_token=by_token)) and not terms.is_confirmable(tier):
+        if (why := terms.out_of_reach(tier)) and not terms.is_confirmable(tier):
             text = f"a call of tier {tier} that needs an approval is refused: nobody here can approve it: {why}"
             yield Finding("warn", "approvals", text)
 

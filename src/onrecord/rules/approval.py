@@ -57,7 +57,11 @@ class VoteRefused(OnRecordError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What an approval takes here, and how long: see `[approvals]` in docs/settings.md."""
+    """What an approval takes here, and how long: see `[approvals]` in docs/settings.md.
+
+    `by_token`: an issuer is believed, so that more than the account can be known of people; `by_person`: its tokens say
+    which of them are people's, as they must where people must differ or be present.
+    """
 
     expires_us: int
     expires_strict_us: int
@@ -70,6 +74,8 @@ class Terms:
     escalate_roles: tuple[str, ...]
     channels: tuple[Channel, ...]
     wait_s: float
+    by_token: bool
+    by_person: bool
 
     def needed_of(self, tier: int) -> IdentityAssurance:
         """Return what must at least be known of who approves a call of `tier`."""
@@ -80,21 +86,25 @@ class Terms:
         alone = tier < min(self.four_eyes_from, self.step_up_from) and self.quorum == 1
         return alone and "elicitation" in self.channels
 
-    def out_of_reach(self, tier: int, *, by_token: bool) -> str:
+    def out_of_reach(self, tier: int) -> str:
         """Return why nobody can approve a call of `tier`, but by confirming it; "" where somebody may. Names settings.
 
-        `by_token`: an issuer is believed, so that more than the account can be known of people. An authenticator proves
-        presence, and shows who that is no better than they were known when they enrolled it.
+        An authenticator proves presence, and shows who that is no better than they were known when they enrolled it.
         """
         why: list[str] = []
         step_up, needed = tier >= self.step_up_from, self.needed_of(tier)
         if step_up and "webauthn" not in self.channels:
             why.append('it takes a step-up (approvals.step_up_from), and approvals.channels has no "webauthn"')
-        known = by_token or ("webhook" in self.channels and not step_up)
+        known = self.by_token or ("webhook" in self.channels and not step_up)
         if not known and LEVELS[needed] > LEVELS["os_account"]:
             setting = "assurance_tier_4" if tier >= STRICT else "assurance"
             why.append(f"approvers must be known by {needed} (approvals.{setting}), and identity.issuer is empty")
+        elif not self.by_person and LEVELS[needed] > LEVELS["os_account"] and self._needs_people(tier):
+            why.append("approvers must be people, and no token tells: identity.person_claim is empty")
         return "; ".join(why)
+
+    def _needs_people(self, tier: int) -> bool:
+        return tier >= min(self.four_eyes_from, self.step_up_from) or self.quorum > 1
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
