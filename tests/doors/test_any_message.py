@@ -7,20 +7,15 @@ question badly, in `test_asking_by_hand.py`.
 """
 
 import json
-import os
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.doors.test_policy import drained
+from tests.doors.piped import Piped
 
 from onrecord.config import build_recorder
 from onrecord.doors import protocol, wire
-from onrecord.doors.conversation import Conversation
-from onrecord.doors.definitions import Definitions
-from onrecord.doors.outbox import Outbox
 from onrecord.doors.protocol import QUIET
-from onrecord.doors.relay import Relay
 from onrecord.event.call import Actor
 from onrecord.ledger.place import Home
 from onrecord.settings import load
@@ -88,46 +83,26 @@ class Door:
     """One client and one server that never answers, with a real relay and guard between them."""
 
     def __init__(self, recorder, home):
-        from_us_to_client, to_client = os.pipe()
-        from_us_to_server, to_server = os.pipe()
-        self._ends = from_us_to_client, from_us_to_server
-        self._out = Outbox(to_client, "to-client"), Outbox(to_server, "to-server")
         self._log = Home(home).log().first_segment
         self._read = self._log.stat().st_size if self._log.exists() else 0
-        guard = recorder.guard
         actor = Actor(user_id="u_1", identity_source="os_account", identity_assurance="os_account")
-        about = Conversation(actor, "scripted", "stdio", guard.new_id, Definitions(recorder.pins, "scripted"))
-        self.defects: list[Exception] = []
-        self.relay = Relay(
-            guard,
-            recorder.redactor,
-            about,
-            *self._out,
-            call_timeout_s=60,
-            alarm=recorder.alarm,
-            say=lambda text: None,
-            failed=self.defects.append,
-        )
+        self._piped = Piped(recorder, actor)
 
     @property
     def mark(self) -> str:
         """What begins a state of ours."""
-        return self.relay._asking._rounds._bound.decode()
+        return self._piped.rounds._bound.decode()
 
     def question(self, approval: str) -> str:
         """Return the name of a question of ours."""
-        return self.relay._asking._rounds._name(approval)
+        return self._piped.rounds._name(approval)
 
     def send(self, message) -> None:
-        self.relay.from_client(json.dumps(message).encode() + b"\n")
+        self._piped.client(**message)
 
     def end(self):
         """Let both sides go; return what the server heard, what the client heard, and the events."""
-        self.relay.finish("the server is gone")
-        for outbox in self._out:
-            outbox.close()
-        heard, reached = (drained(fd) for fd in self._ends)
-        assert self.defects == []
+        reached, heard = self._piped.end()
         with self._log.open("rb") as file:
             file.seek(self._read)
             events = [json.loads(line) for line in file.read().splitlines()]

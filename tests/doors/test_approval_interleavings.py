@@ -2,7 +2,6 @@
 """No path on which a denied or unapproved call reaches the server, whatever comes in between, in whichever order."""
 
 import json
-import os
 import threading
 import time
 from collections import Counter
@@ -11,15 +10,12 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.doors.piped import Piped
 from tests.doors.test_approvals import POLICY, configured
 from tests.ledger.logs import wait_for
 
 from onrecord.approving import Approver
 from onrecord.config import build_recorder
-from onrecord.doors.conversation import Conversation
-from onrecord.doors.definitions import Definitions
-from onrecord.doors.outbox import Outbox
-from onrecord.doors.relay import Relay
 from onrecord.errors import LedgerError
 from onrecord.event.call import Actor
 from onrecord.ledger.clock import now_us
@@ -64,44 +60,30 @@ class World:
         self.expired: set[str] = set()
         self.granted = 0
         self.saved: dict[str, bytes] = {}
-        self.pipes: list[tuple[int, int, Outbox, Outbox]] = []
+        self.pipes: list[Piped] = []
         self.connect()
 
     def connect(self):
-        from_us_to_client, to_client = os.pipe()
-        from_us_to_server, to_server = os.pipe()
-        out = Outbox(to_client, "to-client"), Outbox(to_server, "to-server")
-        self.pipes.append((from_us_to_client, from_us_to_server, *out))
-        guard = self.recorder.guard
         actor = Actor(
             user_id="u_1", act_chain=("u_agent",), identity_source="os_account", identity_assurance="os_account"
         )
-        about = Conversation(actor, "scripted", "stdio", guard.new_id, Definitions(self.recorder.pins, "scripted"))
-        self.defects: list[Exception] = []
-        self.relay = Relay(
-            guard,
-            self.recorder.redactor,
-            about,
-            *out,
-            call_timeout_s=60,
-            alarm=self.recorder.alarm,
-            say=lambda text: None,
-            failed=self.defects.append,
-        )
+        self.piped = Piped(self.recorder, actor)
+        self.pipes.append(self.piped)
+
+    @property
+    def relay(self):
+        return self.piped.relay
 
     def take(self, step):
         kind, which = step
         getattr(self, f"do_{kind}")(which)
-
-    def tell(self, side, **message):
-        side(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
 
     def do_call(self, which, name="store"):
         request_id = next(self.ids)
         self.asked.append((request_id, name))
         arguments = {"example": self.example, "which": which}
         params = {"name": name, "arguments": arguments}
-        self.tell(self.relay.from_client, id=request_id, method="tools/call", params=params)
+        self.piped.client(id=request_id, method="tools/call", params=params)
 
     def do_denied(self, which):
         self.do_call(which, "erase")
@@ -156,11 +138,11 @@ class World:
     def do_cancel(self, which):
         for request_id, _ in self.asked[-1 - which :][:1]:
             told = {"requestId": request_id}
-            self.tell(self.relay.from_client, method="notifications/cancelled", params=told)
+            self.piped.client(method="notifications/cancelled", params=told)
 
     def do_answer(self, which):
         for request_id, _ in self.asked[-1 - which :][:1]:
-            self.tell(self.relay.from_server, id=request_id, result={"content": []})
+            self.piped.server(id=request_id, result={"content": []})
 
     def do_gone(self, _):
         self.relay.client_gone()
@@ -194,21 +176,11 @@ class World:
         deadline = time.monotonic() + 30
         while self.relay._holding._waiting._thread is not None and time.monotonic() < deadline:
             time.sleep(0.01)
-        for from_us_to_client, from_us_to_server, to_client, to_server in self.pipes:
-            to_server.close()
-            to_client.close()
-            heard += drained(from_us_to_client)
-            reached += drained(from_us_to_server)
-        assert self.defects == []
+        for piped in self.pipes:
+            more_reached, more_heard = piped.end()
+            reached += more_reached
+            heard += more_heard
         return reached, heard
-
-
-def drained(fd):
-    lines = b""
-    while part := os.read(fd, 1 << 16):
-        lines += part
-    os.close(fd)
-    return [json.loads(line) for line in lines.splitlines()]
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,16 @@
 
 import hashlib
 import json
-import os
 import sys
 import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.doors.piped import Piped
 from tests.doors.session import Session, onrecord, record, results
 
 from onrecord.config import build_recorder
-from onrecord.doors.conversation import Conversation
-from onrecord.doors.definitions import Definitions
-from onrecord.doors.outbox import Outbox
-from onrecord.doors.relay import Relay
 from onrecord.doors.wire import DENIED, INVALID_PARAMS
 from onrecord.event.call import Actor
 from onrecord.ledger.place import Home
@@ -339,73 +335,46 @@ def numbered(chosen):
     return [(kind, name, f"d{next(count)}" if kind == "denied" else at) for kind, name, at in chosen]
 
 
-def taken(relay, step):
+def taken(piped, step):
     """Do one step, as the thread that would."""
     kind, name, request_id = step
-    message = {"jsonrpc": "2.0", "id": request_id}
     if kind in ("call", "denied"):
         method, params = "tools/call", {"name": name, "arguments": {"n": request_id}}
         if not name:
             method, params = "resources/read", {"uri": "x://y"}
-        relay.from_client(json.dumps({**message, "method": method, "params": params}).encode() + b"\n")
+        piped.client(id=request_id, method=method, params=params)
     elif kind == "cancel":
-        told = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request_id}}
-        relay.from_client(json.dumps(told).encode() + b"\n")
+        piped.client(method="notifications/cancelled", params={"requestId": request_id})
     elif kind == "answer":
-        relay.from_server(json.dumps({**message, "result": {"content": []}}).encode() + b"\n")
+        piped.server(id=request_id, result={"content": []})
     elif kind == "fail":
-        relay.from_server(json.dumps({**message, "error": {"code": 1, "message": "no"}}).encode() + b"\n")
+        piped.server(id=request_id, error={"code": 1, "message": "no"})
     elif kind == "sweep":
-        relay.sweep()
+        piped.relay.sweep()
     else:
-        relay.finish("the server is gone")
-
-
-def drained(fd):
-    lines = b""
-    while part := os.read(fd, 1 << 16):
-        lines += part
-    os.close(fd)
-    return [json.loads(line) for line in lines.splitlines()]
+        piped.relay.finish("the server is gone")
 
 
 @pytest.mark.requirement("C2")
 @given(steps, st.booleans(), st.sampled_from([0.0, 60.0]))
 def test_no_interleaving_brings_a_denied_call_to_the_server(recording, chosen, at_once, timeout_s):
     recorder, log = recording
-    from_us_to_client, to_client = os.pipe()
-    from_us_to_server, to_server = os.pipe()
-    outboxes = Outbox(to_client, "to-client"), Outbox(to_server, "to-server")
-    definitions = Definitions(recorder.pins, "scripted")
-    conversation = Conversation(Actor(user_id="u_1"), "scripted", "stdio", recorder.guard.new_id, definitions)
-    relay = Relay(
-        recorder.guard,
-        recorder.redactor,
-        conversation,
-        *outboxes,
-        call_timeout_s=timeout_s,
-        alarm=recorder.alarm,
-        say=lambda text: None,
-        failed=lambda error: None,
-    )
+    piped = Piped(recorder, Actor(user_id="u_1"), call_timeout_s=timeout_s)
     steps_taken = numbered(chosen)
     of_client = ("call", "denied", "cancel")
     hands = [[s for s in steps_taken if s[0] in of_client], [s for s in steps_taken if s[0] not in of_client]]
-    work = [lambda hand=hand: [taken(relay, step) for step in hand] for hand in (hands if at_once else [steps_taken])]
+    work = [lambda hand=hand: [taken(piped, step) for step in hand] for hand in (hands if at_once else [steps_taken])]
     written = sum(file.stat().st_size for file in log.glob("*"))
     threads = [threading.Thread(target=one) for one in work]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    relay.finish("the end")
-    for outbox in outboxes:
-        outbox.close()
+    reached, heard = piped.end()
 
-    reached = drained(from_us_to_server)
     asked = {step[2] for step in steps_taken if step[0] == "denied"}
     assert [m for m in reached if m.get("id") in asked] == []
-    answers = [m for m in drained(from_us_to_client) if m["id"] in asked]
+    answers = [m for m in heard if m["id"] in asked]
     assert sorted(m["id"] for m in answers) == sorted(asked)
     assert all("not run: " in json.dumps(m) for m in answers)
     lines = b"".join(file.read_bytes() for file in log.glob("*"))[written:].splitlines()

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The doors of a service, as they lie on disk: what a service that starts knows of those of one that died."""
 
-import os
-
 import pytest
 from tests.ledger.logs import entry, log_in, new_id
 

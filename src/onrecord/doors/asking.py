@@ -17,8 +17,8 @@ from threading import Lock
 
 from onrecord.approving import Approver, Look
 from onrecord.doors import protocol, rounds
-from onrecord.doors.outbox import Ready
 from onrecord.doors.rounds import NONCE, Rounds, Taken
+from onrecord.doors.ways import Ready
 from onrecord.doors.wire import Notification, Request, Response
 from onrecord.errors import Denied, LedgerError
 from onrecord.event.call import Answer, RequestId
@@ -29,18 +29,17 @@ from onrecord.rules.approval import VoteRefused, is_confirmable
 REMEMBERED = 1_000  # questions that are over; a late answer to one of them goes nowhere
 
 _VERSIONS = frozenset({"2025-06-18", "2025-11-25"})  # in which a server may send a client elicitation/create
-_SECRET = 32  # bytes
 _HEAD = "OnRecord asks before this call runs. Approve exactly this, once?"
 
 
 class Asking:
     """Questions to one client."""
 
-    def __init__(self, guard: Guard, random: Callable[[int], bytes]) -> None:
+    def __init__(self, guard: Guard, rounds: Rounds, random: Callable[[int], bytes]) -> None:
         """`random` returns as many random bytes as it is asked for."""
         self._guard = guard
         self._random = random
-        self._rounds = Rounds(random(_SECRET))
+        self._rounds = rounds
         self._shows_forms = False
         self._initialised = False
         self._lock = Lock()

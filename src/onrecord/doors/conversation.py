@@ -41,6 +41,7 @@ class Conversation:
         self._questions: OrderedDict[str, Object] = OrderedDict()  # by round
         self._lock = Lock()  # one thread hears the questions, another the answers
         self._said: tuple[object, object] = (None, None)
+        self._opened = False
         self.connection = Connection(session_id=new_id(), server_id=server_id, transport=transport, actor=actor)
 
     def call(self, request: Request, size_bytes: int, direction: Direction, taken: Taken | None = None) -> Call:
@@ -91,6 +92,17 @@ class Conversation:
         with self._lock:
             schemas = [self._questions[key] for key in rounds if key in self._questions]
         return protocol.answered(schemas[0]) if schemas else None
+
+    def open(self) -> bool:
+        """Say whether this is the first time that anybody asks."""
+        with self._lock:
+            first, self._opened = not self._opened, True
+        return first
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client has asked for anything yet."""
+        return self._opened
 
     def hear_client(self, request: Request) -> None:
         """Learn what the client says of itself in `request`."""

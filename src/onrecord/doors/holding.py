@@ -12,7 +12,6 @@ from onrecord.approving import Look
 from onrecord.doors import going, wire
 from onrecord.doors.asking import Asking
 from onrecord.doors.conversation import Conversation
-from onrecord.doors.outbox import Outbox
 from onrecord.doors.sides import Asked
 from onrecord.doors.waiting import Wait, Waiting
 from onrecord.errors import NotRecorded
@@ -29,7 +28,6 @@ class Holding:
         guard: Guard,
         conversation: Conversation,
         asking: Asking,
-        to_client: Outbox,
         *,
         make: Callable[[Permit, Asked], None],
         answer: Callable[[Refusal, Asked], None],
@@ -42,7 +40,6 @@ class Holding:
         self._guard = guard
         self._conversation = conversation
         self._asking = asking
-        self._to_client = to_client
         self._make = make
         self._answer = answer
         self._waiting = Waiting[Asked](self, failed)
@@ -54,7 +51,7 @@ class Holding:
         """Have a call wait for the decision about it, or answer it with the question, where its client takes that."""
         question = self._asking.in_result(held, asked.request, asked.onward)
         if question is not None:
-            self._to_client.send(question)
+            asked.route.back.send(question, last=True)
             return
         approving = self._guard.approving
         waits = approving is not None and asked.taken is None  # of one who was asked, nothing more is awaited
@@ -68,7 +65,7 @@ class Holding:
         if not self._waiting.add(wait):
             self._give_up(wait, "cancelled")
         elif asking is not None:
-            self._to_client.send(asking)
+            asked.route.back.send(asking)
 
     def wake(self) -> None:
         """Look at once: something was decided."""
@@ -97,12 +94,12 @@ class Holding:
     def resume(self, wait: Wait[Asked]) -> Permit | Refusal | None:
         """Decide once more on a call that was approved."""
         asked = wait.what
-        self._withdraw(wait.held)
+        self._withdraw(wait)
         try:
             again = self._conversation.call(asked.request, asked.size_bytes, asked.side.direction, asked.taken)
             return self._guard.resume(wait.held, again)
         except NotRecorded as e:
-            asked.side.asker.send(wire.error_line(asked.request.id, wire.NOT_RECORDED, str(e)))
+            asked.route.back.send(wire.error_line(asked.request.id, wire.NOT_RECORDED, str(e)), last=True)
             return None
 
     def forward(self, wait: Wait[Asked], permit: Permit) -> None:
@@ -120,7 +117,7 @@ class Holding:
 
     def over(self, wait: Wait[Asked], look: Look) -> None:
         """Record and answer a call whose request was not granted, or not yet."""
-        self._withdraw(wait.held)
+        self._withdraw(wait)
         error_type, safe = going.not_granted(wait.held, look)
         refusal = self._guard.abandon(wait.held, "blocked", error_type, safe)
         if refusal is not None:
@@ -129,9 +126,9 @@ class Holding:
     def _give_up(self, wait: Wait[Asked], status: Outcome) -> None:
         """Record that nobody waits any longer, who would have to be answered."""
         self._guard.abandon(wait.held, status, "approval_pending", "")
-        self._withdraw(wait.held)
+        self._withdraw(wait)
 
-    def _withdraw(self, held: Held) -> None:
+    def _withdraw(self, wait: Wait[Asked]) -> None:
         """Tell the client that nothing needs to be answered any more."""
-        if (told := self._asking.withdrawn(held)) is not None:
-            self._to_client.send(told)
+        if (told := self._asking.withdrawn(wait.held)) is not None:
+            wait.what.route.back.send(told)

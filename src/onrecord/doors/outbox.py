@@ -8,15 +8,11 @@ that reads messages does not wait for a device. Many that wait are settled by on
 
 import os
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from threading import Condition, Thread
-from typing import TypeAlias
 
+from onrecord.doors.ways import Ready
 from onrecord.ledger.durable import write_all
-
-Ready: TypeAlias = Callable[[], bytes | None]
-"""Waits until a line may go, and returns it, or another in its place, or None to send nothing."""
 
 
 class Outbox:
@@ -33,7 +29,7 @@ class Outbox:
         self.broken = False
         self.writing = False  # a thread is in a write, which lasts until the peer reads
 
-    def send(self, line: bytes | Ready) -> None:
+    def send(self, line: bytes | Ready, *, last: bool = False) -> None:
         """Send a line after those before it. A peer that is gone is remembered in `broken`."""
         if self.broken:
             return

@@ -28,8 +28,9 @@ from onrecord.doors.conversation import Conversation
 from onrecord.doors.deciding import Deciding, Key
 from onrecord.doors.definitions import told
 from onrecord.doors.holding import Holding
-from onrecord.doors.outbox import Outbox
+from onrecord.doors.rounds import Rounds
 from onrecord.doors.sides import Asked, Open, Side
+from onrecord.doors.ways import Route
 from onrecord.doors.wire import Notification, Request, Response
 from onrecord.errors import EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
 from onrecord.event.call import Call, Outcome, RequestId, Result
@@ -50,8 +51,7 @@ class Relay:
         guard: Guard,
         redactor: Redactor,
         conversation: Conversation,
-        to_client: Outbox,
-        to_server: Outbox,
+        rounds: Rounds,
         *,
         call_timeout_s: float,
         alarm: Alarm,
@@ -65,43 +65,40 @@ class Relay:
         self._guard = guard
         self._redactor = redactor
         self._conversation = conversation
-        self._to_client = to_client
-        self._to_server = to_server
-        self._asking = Asking(guard, os.urandom)
+        self._asking = Asking(guard, rounds, os.urandom)
         self._call_timeout_s = call_timeout_s
         self._alarm = alarm
         self._say = say
         self._lock = Lock()
-        self._client = Side("client_to_server", asker=to_client, answerer=to_server)
-        self._server = Side("server_to_client", asker=to_server, answerer=to_client)
-        self._opened = False
+        self._client = Side("client_to_server")
+        self._server = Side("server_to_client")
         self._holding = Holding(
-            guard, conversation, self._asking, to_client, make=self._make_approved, answer=self._answer, failed=failed
+            guard, conversation, self._asking, make=self._make_approved, answer=self._answer, failed=failed
         )
         self._deciding = Deciding[_Begun](failed)
         self.calls = 0
 
     # client to server
 
-    def from_client(self, line: bytes) -> None:
+    def from_client(self, line: bytes, route: Route) -> None:
         """Take one line from the client."""
         try:
             message = wire.decode(line)
             match message:
                 case Request():
-                    self._take_request_of_client(message, line)
+                    self._take_request_of_client(message, line, route)
                 case Notification():
                     self._asking.hear(message)
                     if self._guard.enforces and message.method not in protocol.NOTICES:
                         self._drop_notice(len(line))
                     elif not self._note_cancellation(message, self._client):
-                        self._to_server.send(going.onward(message, line))
+                        route.onward.send(going.onward(message, line))
                 case Response() if self._asking.answered(message):
                     self._holding.wake()
                 case Response():
-                    self._take_answer(message, line, self._server)
+                    self._take_answer(message, line, self._server, route)
         except MessageRefused as e:
-            self.refuse(e, len(line))
+            self.refuse(e, len(line), route)
 
     def _drop_notice(self, size_bytes: int) -> None:
         """Record that a notification of the client is not forwarded. Nobody is told: it wants no answer."""
@@ -109,16 +106,16 @@ class Relay:
         base = replace(self._conversation.base(), error_type="unknown_notification")
         self._guard.refuse_message(base, reason=reason, size_bytes=size_bytes)
 
-    def refuse(self, refusal: MessageRefused, size_bytes: int) -> None:
+    def refuse(self, refusal: MessageRefused, size_bytes: int, route: Route) -> None:
         """Record that a message of the client is not forwarded, and answer it."""
         self._guard.refuse_message(self._conversation.base(), reason=refusal.reason, size_bytes=size_bytes)
-        self._to_client.send(wire.error_line(refusal.request_id, refusal.code, f"not forwarded: {refusal.reason}"))
+        text = f"not forwarded: {refusal.reason}"
+        route.back.send(wire.error_line(refusal.request_id, refusal.code, text), last=True)
 
-    def _take_request_of_client(self, request: Request, line: bytes) -> None:
+    def _take_request_of_client(self, request: Request, line: bytes, route: Route) -> None:
         self._conversation.hear_client(request)
         self._asking.hear(request)
-        if not self._opened:
-            self._opened = True
+        if self._conversation.open():
             self._note_connection("open")
         with self._lock:
             key: Key = ("client_to_server", request.id)
@@ -126,29 +123,29 @@ class Relay:
             if waits or request.id in self._client.calls or request.id in self._client.quiet:
                 raise MessageRefused("a request with this id is still open", wire.AMBIGUOUS)
         protocol.check_name(request)
-        self._take_request(request, line, self._client)
+        self._take_request(request, line, self._client, route)
 
     # server to client
 
-    def from_server(self, line: bytes) -> None:
+    def from_server(self, line: bytes, route: Route) -> None:
         """Take one line from the server."""
         try:
             message = wire.decode(line, lone_surrogates="forgive")
         except MessageRefused as e:
-            self.withhold(e, len(line))
+            self.withhold(e, len(line), route)
             return
         match message:
             case Request():
-                self._take_request(message, line, self._server)
+                self._take_request(message, line, self._server, route)
             case Notification():
                 self._note_progress(message)
                 self._note_changes(self._conversation.hear_notice(message.method))
                 if not self._note_cancellation(message, self._server):
-                    self._to_client.send(line)
+                    route.onward.send(line)
             case Response():
-                self._take_answer(message, line, self._client)
+                self._take_answer(message, line, self._client, route)
 
-    def withhold(self, refusal: MessageRefused, size_bytes: int) -> None:
+    def withhold(self, refusal: MessageRefused, size_bytes: int, route: Route) -> None:
         """Keep from the client what the server sent with no single reading, and say so."""
         with self._lock:
             call = None if refusal.request_id is None else self._client.calls.pop(refusal.request_id, None)
@@ -159,23 +156,23 @@ class Relay:
             return
         self._end(call.permit, "failed", "unreadable_result")
         text = f"it ran, but its answer is withheld: {refusal.reason}"
-        self._to_client.send(wire.error_line(call.request.id, wire.UNREADABLE_RESULT, text))
+        route.onward.send(wire.error_line(call.request.id, wire.UNREADABLE_RESULT, text), last=True)
 
     # both ways
 
-    def _take_request(self, request: Request, line: bytes, side: Side) -> None:
+    def _take_request(self, request: Request, line: bytes, side: Side, route: Route) -> None:
         size_bytes, taken = len(line), self._asking.take(request, line) if side is self._client else None
         request, line = (taken.request, taken.line) if taken else (request, line)
         onward = going.onward(request, line) if side is self._client else line
         if protocol.event_type_of(request.method) is None:
             with self._lock:
                 side.quiet[request.id] = request
-            side.answerer.send(onward)
+            route.onward.send(onward)
             return
         with self._lock:  # what a server asks belongs to one of the calls that it works on, and nobody says to which
             within = [call.permit for call in self._client.calls.values()] if side is self._server else []
         call = self._conversation.call(request, size_bytes, side.direction, taken)
-        asked = Asked(request, onward, size_bytes, side, taken)
+        asked = Asked(request, onward, size_bytes, side, taken, route)
         if not self._guard.decides_elsewhere:
             self._begun(self._begin(call, within, request), asked)
             return
@@ -205,31 +202,33 @@ class Relay:
         elif isinstance(given, Refusal) and not ended_as:
             self._answer(given, asked, at_once=not elsewhere)
         elif isinstance(given, bytes) and not ended_as:
-            asked.side.asker.send((lambda: given) if elsewhere else given)
+            asked.route.back.send((lambda: given) if elsewhere else given, last=True)
 
     def _answer(self, refusal: Refusal, asked: Asked, *, at_once: bool = True) -> None:
-        request = asked.request
-        now = at_once and refusal.settled
-        asked.side.asker.send(going.refused(refusal, request) if now else lambda: going.refused(refusal, request))
+        request, back = asked.request, asked.route.back
+        if at_once and refusal.settled:
+            back.send(going.refused(refusal, request), last=True)
+        else:
+            back.send(lambda: going.refused(refusal, request), last=True)
 
     def _open(self, permit: Permit, asked: Asked, *, at_once: bool = True) -> None:
         """Make a call: forward it as soon as its record is durable, and wait for its answer."""
-        request, side = asked.request, asked.side
+        request, side, route = asked.request, asked.side, asked.route
         with self._lock:  # before it goes out: the answer may be back at once
             self.calls += 1
             left = side.calls.get(request.id)
-            side.calls[request.id] = Open(permit, request, time.monotonic() + self._call_timeout_s)
+            side.calls[request.id] = Open(permit, request, route, time.monotonic() + self._call_timeout_s)
         if left is not None:
             self._end(left.permit, "unknown", "id_reused")
 
         forwarded = going.forwarded(permit, asked.onward)
 
         def release() -> bytes | None:
-            return self._redeem(permit, request.id, forwarded, side)
+            return self._redeem(permit, asked, forwarded)
 
         outgoing = release() if at_once and permit.settled else release
         if outgoing is not None:
-            side.answerer.send(outgoing)
+            route.onward.send(outgoing)
 
     def client_gone(self) -> None:
         """End the waiting, once all is decided on: nobody is there to be answered. What was asked for stands."""
@@ -240,18 +239,18 @@ class Relay:
         """Make a call that was approved. It goes by the outbox, behind which a cancellation comes."""
         self._open(permit, asked, at_once=False)
 
-    def _redeem(self, permit: Permit, request_id: RequestId, line: bytes, side: Side) -> bytes | None:
+    def _redeem(self, permit: Permit, asked: Asked, line: bytes) -> bytes | None:
         """Return the line once its attempt is durable; else answer it and return nothing."""
         try:
             permit.redeem()
         except NotRecorded as e:
             with self._lock:
-                side.calls.pop(request_id, None)
-            side.asker.send(wire.error_line(request_id, wire.NOT_RECORDED, str(e)))
+                asked.side.calls.pop(asked.request.id, None)
+            asked.route.back.send(wire.error_line(asked.request.id, wire.NOT_RECORDED, str(e)), last=True)
             return None
         return line
 
-    def _take_answer(self, response: Response, line: bytes, side: Side) -> None:
+    def _take_answer(self, response: Response, line: bytes, side: Side, route: Route) -> None:
         """Record how a call ended, then hand its answer on to who asked."""
         quiet = call = None
         if response.id is not None:
@@ -263,9 +262,9 @@ class Relay:
         if call is None:
             if quiet is None and response.id is not None and side is self._client:
                 # the client would have to guess what it answers, and the record would not have it
-                self.withhold(MessageRefused("an answer to nothing that is open", wire.AMBIGUOUS), len(line))
+                self.withhold(MessageRefused("an answer to nothing that is open", wire.AMBIGUOUS), len(line), route)
             else:
-                side.asker.send(line)
+                route.onward.send(line, last=True)
             return
         result = protocol.result_of(call.request, response, len(line))
         self._conversation.hear_questions(result)
@@ -274,11 +273,12 @@ class Relay:
         try:
             delivery = self._guard.end(call.permit, result)
         except EndNotRecorded as e:
-            side.asker.send(wire.error_line(call.request.id, wire.END_NOT_RECORDED, str(e)))
+            route.onward.send(wire.error_line(call.request.id, wire.END_NOT_RECORDED, str(e)), last=True)
             return
         if not call.answered:  # a second answer would confuse who asked
             shown = going.shown(delivery.screened, call.request, response, line)
-            side.asker.send(shown if delivery.settled else lambda: going.delivered(delivery, call.request.id, shown))
+            ready = lambda: going.delivered(delivery, call.request.id, shown)  # noqa: E731
+            route.onward.send(shown if delivery.settled else ready, last=True)
 
     def _end(self, permit: Permit, status: Outcome, error_type: str) -> None:
         """Record the end of a call that the peer did not answer, or not readably."""
@@ -301,13 +301,14 @@ class Relay:
                     continue
                 self._end(call.permit, "timed_out", "no_answer")
                 text = f"no answer within {self._call_timeout_s:g} s; the call may still be running, do not retry"
-                side.asker.send(wire.error_line(call.request.id, wire.TIMED_OUT, text))
+                call.route.back.send(wire.error_line(call.request.id, wire.TIMED_OUT, text), last=True)
 
     def finish(self, why: str) -> None:
         """Close every call that is still open, and tell the client `why` no answer will come."""
         self._deciding.drain("cancelled")
         for asked in self._holding.close():
-            asked.side.asker.send(wire.error_line(asked.request.id, wire.SERVER_GONE, "not run: the server is gone"))
+            gone = wire.error_line(asked.request.id, wire.SERVER_GONE, "not run: the server is gone")
+            asked.route.back.send(gone, last=True)
         for side in (self._client, self._server):
             with self._lock:
                 left = [*side.calls.values()]
@@ -318,8 +319,11 @@ class Relay:
                     continue
                 self._end(call.permit, "unknown", "server_exited" if side is self._client else "client_gone")
                 if side is self._client:
-                    self._to_client.send(wire.error_line(call.request.id, wire.SERVER_GONE, why))
-        if self._opened:
+                    call.route.back.send(wire.error_line(call.request.id, wire.SERVER_GONE, why), last=True)
+
+    def close(self) -> None:
+        """Record that the connection has ended, if it had begun."""
+        if self._conversation.is_open:
             self._note_connection("close")
 
     # what is said beside the calls
@@ -332,7 +336,14 @@ class Relay:
         if not wire.is_id(request_id):
             return False
         said = reason.casefold() if isinstance(reason, str) else ""
-        timed_out = "timed out" in said or "timeout" in said
+        return self._cancel(request_id, side, timed_out="timed out" in said or "timeout" in said)
+
+    def cancel(self, request_id: RequestId) -> None:
+        """Take it that the client has given its request up, where its transport says so without a message."""
+        self._cancel(request_id, self._client, timed_out=False)
+
+    def _cancel(self, request_id: RequestId, side: Side, *, timed_out: bool) -> bool:
+        """Note that a call is cancelled, and say whether it was one that waits."""
         status: Outcome = "timed_out" if timed_out else "cancelled"
         if self._deciding.cancel(side.direction, request_id, status):
             return True

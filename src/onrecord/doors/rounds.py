@@ -44,7 +44,7 @@ from onrecord.event.call import Answer, Confirmation, Json, RequestId
 
 METHODS = frozenset({"tools/call", "resources/read", "prompts/get"})  # whose results may ask: 2026-07-28, MRTR
 LARGEST_STATE = 256 * 1024  # characters; a client sends it back, and HTTP servers take some MiB
-NONCE = 12  # bytes
+NONCE, SECRET = 12, 32  # bytes
 
 PLACES = ("/params/inputResponses", "/params/requestState")  # of what is ours, as JSON Pointers
 
@@ -83,7 +83,7 @@ class Rounds:
     """Seals what is asked in one round, and opens it in the next."""
 
     def __init__(self, secret: bytes) -> None:
-        """`secret` has 32 bytes or more. Who has another asks other questions."""
+        """`secret` has `SECRET` bytes or more. Who has another asks other questions."""
         key = hmac.digest(secret, b"onrecord rounds", "sha256")
         self._key = AESGCM(key)
         self._mark = _text(hashlib.sha256(b"onrecord rounds mark " + key).digest()[:_MARK])

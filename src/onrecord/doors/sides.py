@@ -5,8 +5,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from onrecord.doors import protocol
-from onrecord.doors.outbox import Outbox
 from onrecord.doors.rounds import Taken
+from onrecord.doors.ways import Route
 from onrecord.doors.wire import Request
 from onrecord.event.call import Direction, RequestId
 from onrecord.permits import Permit
@@ -21,6 +21,7 @@ class Open:
 
     permit: Permit
     request: Request
+    route: Route
     expires: float  # by time.monotonic(); a sign of progress moves it
     cancelled_at: float | None = None
     timed_out: bool = False  # by the client's own word
@@ -32,8 +33,6 @@ class Side:
     """The requests of one side that wait for the other side's answer."""
 
     direction: Direction
-    asker: Outbox  # the way back to who asked
-    answerer: Outbox  # the way to who is asked
     calls: dict[RequestId, Open] = field(default_factory=dict[RequestId, Open])
     quiet: dict[RequestId, Request] = field(default_factory=dict[RequestId, Request])
     closed: OrderedDict[RequestId, Open] = field(default_factory=OrderedDict[RequestId, Open])
@@ -61,7 +60,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that is a call, and the line that is forwarded where it may run.
+    """A request that is a call, the line that is forwarded where it may run, and its ways.
 
     `taken` is what both are made of, where an answer to a question of ours came with the request.
     """
@@ -71,3 +70,4 @@ class Asked:
     size_bytes: int
     side: Side
     taken: Taken | None
+    route: Route

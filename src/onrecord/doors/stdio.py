@@ -26,6 +26,8 @@ from onrecord.doors.conversation import Conversation
 from onrecord.doors.definitions import Definitions
 from onrecord.doors.outbox import Outbox
 from onrecord.doors.relay import Relay
+from onrecord.doors.rounds import SECRET, Rounds
+from onrecord.doors.ways import Route
 from onrecord.errors import CommandError, MessageRefused, NotSupported
 from onrecord.event.call import Actor
 from onrecord.recorder import Recorder
@@ -117,8 +119,7 @@ def run(
         recorder.guard,
         recorder.redactor,
         conversation,
-        to_client,
-        to_server,
+        Rounds(os.urandom(SECRET)),
         call_timeout_s=call_timeout_s,
         alarm=recorder.alarm,
         say=say,
@@ -127,12 +128,12 @@ def run(
     said_all, ended = Flag(), Flag()
 
     def carry_up() -> None:
-        _carry(0, max_message, relay.from_client, relay.refuse, to_server)
+        _carry(0, max_message, relay.from_client, relay.refuse, to_client, to_server)
         relay.client_gone()
         to_server.close()
 
     def carry_down() -> None:
-        _carry(server.stdout, max_message, relay.from_server, relay.withhold, to_client)
+        _carry(server.stdout, max_message, relay.from_server, relay.withhold, to_server, to_client)
         said_all.set()
 
     codes: list[int] = []
@@ -150,6 +151,7 @@ def run(
         to_client.abandon()
     why = f"the server {_how(codes[0])} before it answered; whether the call took effect is unknown, do not retry"
     relay.finish(why)
+    relay.close()
     to_client.close(DRAIN_S)
     recorder.stop(_how(codes[0]), relay.calls)
     return codes[0]
@@ -193,19 +195,21 @@ def _how(code: int) -> str:
 def _carry(
     source: int,
     max_message: int,
-    take: Callable[[bytes], None],
-    refuse: Callable[[MessageRefused, int], None],
+    take: Callable[[bytes, Route], None],
+    refuse: Callable[[MessageRefused, int, Route], None],
+    back: Outbox,
     onward: Outbox,
 ) -> None:
     """Hand each line of `source` to `take` until it ends or the other side is gone."""
+    route = Route(back, onward)
     with suppress(OSError), open(source, "rb", buffering=_BUFFER) as lines:
         while not onward.broken and (line := lines.readline(max_message + 1)):
             if len(line) > max_message and not line.endswith(b"\n"):
                 size, head = _skip(lines, line)
                 limit = f"a message of {size} bytes is longer than the limit of {max_message}"
-                refuse(MessageRefused(limit, wire.AMBIGUOUS, wire.id_in_head(head)), size)
+                refuse(MessageRefused(limit, wire.AMBIGUOUS, wire.id_in_head(head)), size, route)
             elif not line.isspace():
-                take(line)
+                take(line, route)
 
 
 def _skip(lines: BinaryIO, line: bytes) -> tuple[int, bytes]:

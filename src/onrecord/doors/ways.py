@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How lines get to a peer: a way for each peer and, for each message, the two ways that it concerns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+Ready: TypeAlias = Callable[[], bytes | None]
+"""Waits until a line may go, and returns it, or another in its place, or None to send nothing."""
+
+
+class Way(Protocol):
+    """The way to one peer. Lines sent over it arrive in order, and sending one waits for nothing but the peer."""
+
+    def send(self, line: bytes | Ready, *, last: bool = False) -> None:
+        """Send a line after those before it. The `last` one answers the request that the way was opened for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The ways of one message: `back` to who sent it, `onward` to the other peer."""
+
+    back: Way
+    onward: Way
