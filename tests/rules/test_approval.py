@@ -241,6 +241,8 @@ def worlds(draw: st.DrawFn) -> World:
         )
         for _ in range(draw(st.integers(0, 6)))
     ]
+    if draw(st.sampled_from((True, True, True, False))):  # as they come, unless the clock goes back
+        votes.sort(key=lambda one: one.at_us)
     return World(of, votes, draw(st.integers(ASKED, EXPIRES + 5)))
 
 
@@ -293,6 +295,16 @@ def test_what_is_rejected_or_expired_is_never_approved_again(world, data):
     later = data.draw(st.integers(world.now_us, EXPIRES + 10))
     more = data.draw(worlds()).votes
     assert standing(of, [*world.votes, *more], later) in ("rejected", "expired")
+
+
+def test_a_vote_by_a_clock_that_has_gone_back_is_refused_and_decides_nothing():
+    of = statement()
+    first = vote(of, at_us=ASKED + 10, approver="u_one")
+    no = vote(of, at_us=ASKED, approver="u_two", decision="rejected")
+    with pytest.raises(VoteRefused, match="the clock has gone back"):
+        admit(of, [first], no, ASKED)
+    assert standing(of, [first, no], ASKED) == "pending"
+    assert standing(of, [first, no], ASKED + 10) == "approved"
 
 
 @given(worlds())

@@ -214,6 +214,8 @@ def admit(statement: Statement, votes: Sequence[Vote], vote: Vote, now_us: int) 
         raise VoteRefused("the vote is of a time to come")
     if now_us >= statement.expires_us:
         raise VoteRefused("the request has expired")
+    if votes and vote.at_us < votes[-1].at_us:
+        raise VoteRefused("the clock has gone back behind the last vote; vote again when it has caught up")
     counted = counting(statement, votes, now_us)
     why = _why_not(statement, counted, vote)
     if why:
@@ -233,10 +235,18 @@ def standing(statement: Statement, votes: Sequence[Vote], now_us: int) -> State:
 
 
 def counting(statement: Statement, votes: Sequence[Vote], now_us: int) -> list[Vote]:
-    """Return those of `votes`, in the order in which they were cast, that count at `now_us`."""
+    """Return those of `votes`, in the order in which they were cast, that count at `now_us`.
+
+    Behind one that is of a time to come, or dated before the one ahead of it, none does: what was decided by fewer
+    votes would change.
+    """
     counted: list[Vote] = []
+    latest_us = 0
     for vote in votes[:MOST_VOTES]:
-        if vote.at_us <= now_us and not _why_not(statement, counted, vote):
+        if not latest_us <= vote.at_us <= now_us:
+            break
+        latest_us = vote.at_us
+        if not _why_not(statement, counted, vote):
             counted.append(vote)
     return counted
 
