@@ -15,7 +15,7 @@ from onrecord.doors import protocol
 from onrecord.doors.definitions import Definitions
 from onrecord.doors.rounds import PLACES, Taken
 from onrecord.doors.wire import Object, Request, Response
-from onrecord.event.call import Actor, Call, Connection, Direction, Json, Raw, Result
+from onrecord.event.call import Actor, Call, Connection, Direction, Json, Raw, Result, Sender
 from onrecord.event.event import Event, Transport
 from onrecord.rules import trace_context
 from onrecord.rules.definitions import Change
@@ -44,8 +44,18 @@ class Conversation:
         self._opened = False
         self.connection = Connection(session_id=new_id(), server_id=server_id, transport=transport, actor=actor)
 
-    def call(self, request: Request, size_bytes: int, direction: Direction, taken: Taken | None = None) -> Call:
-        """Return `request` as a call of this connection; `taken` is what it was made of by taking out what is ours."""
+    def call(
+        self,
+        request: Request,
+        size_bytes: int,
+        direction: Direction,
+        taken: Taken | None = None,
+        sender: Sender | None = None,
+    ) -> Call:
+        """Return `request` as a call of this connection; `taken` is what it was made of by taking out what is ours.
+
+        A `sender` is who calls, instead of who is behind the connection.
+        """
         params, meta = request.params, protocol.meta_of(request.params)
         identity = Raw(meta[META_KEY]) if META_KEY in meta else None
         meta = {key: value for key, value in meta.items() if key != META_KEY} if identity else meta
@@ -60,7 +70,7 @@ class Conversation:
             arguments=Raw(protocol.arguments_of(request.method, params)),
             meta=Raw(meta),
             request_id=request.id,
-            connection=self.connection,
+            connection=replace(self.connection, actor=sender.actor) if sender else self.connection,
             size_bytes=size_bytes,
             rounded=request.rounded,
             direction=direction,
@@ -69,6 +79,7 @@ class Conversation:
             trace=trace_context.read(params.get("_meta", {})),
             rounds=rounds,
             identity=identity,
+            sender=sender,
             brought=Raw(protocol.answers_of(request.method, params)),
             beside=Raw(protocol.beside_of(request.method, params)),
             answers=Raw(self._asked(rounds)),

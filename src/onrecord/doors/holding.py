@@ -96,7 +96,9 @@ class Holding:
         asked = wait.what
         self._withdraw(wait)
         try:
-            again = self._conversation.call(asked.request, asked.size_bytes, asked.side.direction, asked.taken)
+            again = self._conversation.call(
+                asked.request, asked.size_bytes, asked.side.direction, asked.taken, asked.route.sender
+            )
             return self._guard.resume(wait.held, again)
         except NotRecorded as e:
             asked.route.back.send(wire.error_line(asked.request.id, wire.NOT_RECORDED, str(e)), last=True)

@@ -171,7 +171,7 @@ class Relay:
             return
         with self._lock:  # what a server asks belongs to one of the calls that it works on, and nobody says to which
             within = [call.permit for call in self._client.calls.values()] if side is self._server else []
-        call = self._conversation.call(request, size_bytes, side.direction, taken)
+        call = self._conversation.call(request, size_bytes, side.direction, taken, route.sender)
         asked = Asked(request, onward, size_bytes, side, taken, route)
         if not self._guard.decides_elsewhere:
             self._begun(self._begin(call, within, request), asked)

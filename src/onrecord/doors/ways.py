@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from onrecord.event.call import Sender
+
 Ready: TypeAlias = Callable[[], bytes | None]
 """Waits until a line may go, and returns it, or another in its place, or None to send nothing."""
 
@@ -19,7 +21,11 @@ class Way(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The ways of one message: `back` to who sent it, `onward` to the other peer."""
+    """The ways of one message: `back` to who sent it, `onward` to the other peer.
+
+    `sender` is who sent it over a network, None where it came from this machine.
+    """
 
     back: Way
     onward: Way
+    sender: Sender | None = None

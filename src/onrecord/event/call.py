@@ -76,6 +76,22 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Sender:
+    """Who sent one message over a network, where nothing of this process says who that is.
+
+    `actor` is who it is as far as the door knows. A `bearer` token that came with it must be meant for `audience`,
+    and says who it is for as long as it holds.
+    """
+
+    actor: Actor
+    bearer: Raw | None = None
+    audience: str = ""
+
+    def __repr__(self) -> str:
+        return "<sender>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Connection:
     """What is known of the two ends of a connection at the time of a call.
 
@@ -175,7 +191,8 @@ class Call:
     the answers to a server's questions that a further round has beside them, None where it has none, and `beside` is
     what of its params is in no other field, such as `task`. `rounds` holds what links this request to earlier rounds
     of the same call (see `protocol.continues`).
-    `identity` is a token of ours that came in `_meta`; `meta` and what is forwarded are without it.
+    `identity` is a token of ours that came in `_meta`; `meta` and what is forwarded are without it. `sender` is who
+    sent it over a network, None where it came from this machine.
     `answers` are the schemas by which a person was asked for what is `brought`, `asks` the one
     of what the result is to bring. `size_bytes` counts the whole message; `rounded` says that a
     number in it is written with more digits than it has here. `signals` are what looks
@@ -199,6 +216,7 @@ class Call:
     trace: Trace = field(default_factory=Trace)
     rounds: tuple[str, ...] = ()
     identity: Raw | None = None
+    sender: Sender | None = None
     brought: Raw = NOTHING
     beside: Raw = NOTHING
     answers: Raw = NOTHING

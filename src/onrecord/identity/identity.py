@@ -5,18 +5,21 @@ The best that there is counts, and what is there must hold: a call whose token i
 is refused, never taken for one that has none.
 
     a signed token in `_meta`     for this call alone, once, for minutes    identity_jws
+    a bearer token                of who sent it over HTTP                  oauth
     an ID token                   of who started this process               id_token
     the account                   by the kernel's word                      os_account, peer_cred
 
-The first two need an issuer in the settings. Without one a token in `_meta` says nothing, and the account counts.
+The first three need an issuer in the settings. Without one a token in `_meta` says nothing, and the account counts. Of
+what came over a network, neither the token of this process nor its account says anything.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
 
 from onrecord.errors import KeyFileError, NotAuthenticated
-from onrecord.event.call import Actor, Call
+from onrecord.event.call import Actor, Call, Json, Sender
 from onrecord.event.event import IdentitySource
 from onrecord.identity.bearer import Bearer, Version
 from onrecord.identity.keys import IssuerKeys
@@ -28,7 +31,8 @@ from onrecord.rules.principal import LEEWAY_S, Claims, Reading, actor_of, check_
 
 CALL_TYPES = ("mcp-id+jwt",)
 ID_TYPES = ("", "jwt", "at+jwt", "id_token+jwt")
-REMEMBERED = 1_000  # pseudonyms; of more subjects than that, some are looked up again
+ACCESS_TYPES = ("", "jwt", "at+jwt")
+REMEMBERED = 1_000  # pseudonyms, and bearer tokens; of more, some are looked up, or verified, again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,13 @@ class Standing:
     why: str = ""
     expires_s: float = 0.0
     verified_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Borne:
+    actor: Actor
+    expires_s: float
+    verified_s: float
 
 
 class Identity:
@@ -87,6 +98,7 @@ class Identity:
         self._used = used
         self._clock = clock
         self._lock = Lock()
+        self._bearing: dict[tuple[bytes, str], _Borne] = {}
         self._pseudonyms: dict[tuple[str, str, str], str] = {}
         self._standing = Standing(version=None)
         self._news: Standing | None = None
@@ -100,6 +112,8 @@ class Identity:
             return call  # a server speaks for nobody
         if call.identity is not None:
             actor = self._of_call(call, call.identity.open(), again=again)
+        elif call.sender is not None:
+            actor = self._of_sender(call.sender)
         elif self._bearer is not None:
             actor = self.now()
         elif self._required:
@@ -109,6 +123,36 @@ class Identity:
         return (
             call if actor is call.connection.actor else replace(call, connection=replace(call.connection, actor=actor))
         )
+
+    def _of_sender(self, sender: Sender) -> Actor:
+        if sender.bearer is not None:
+            return self.bearing(sender.bearer.open(), sender.audience)
+        if self._required and sender.actor.identity_source != "oauth":
+            raise NotAuthenticated("a verified identity is required, and the call came without one")
+        return sender.actor
+
+    def bearing(self, token: Json, audience: str) -> Actor:
+        """Return whose access token, meant for `audience`, came with a request. Raises NotAuthenticated.
+
+        RFC 9068 where it says that it is one (`at+jwt`); an ID token is none.
+        """
+        if not isinstance(token, str):
+            raise NotAuthenticated("the bearer token is no text")
+        now_s, key = self._clock(), (hashlib.sha256(token.encode(errors="surrogatepass")).digest(), audience)
+        with self._lock:
+            known = self._bearing.get(key)
+        if known is not None and abs(now_s - known.verified_s) < self._again_s:
+            if now_s >= known.expires_s + LEEWAY_S:
+                raise NotAuthenticated("the token has expired")
+            return known.actor
+        found = opened(token, self._issuer.keys, self._issuer.algorithms, types=ACCESS_TYPES)
+        expires_s = check_claims(found.claims, issuer=self._issuer.name, audience=audience, now_s=now_s)
+        actor = self._actor(found, "oauth", self._issuer, now_s)
+        with self._lock:
+            if len(self._bearing) >= REMEMBERED:
+                self._bearing.clear()
+            self._bearing[key] = _Borne(actor, expires_s, now_s)
+        return actor
 
     def now(self) -> Actor:
         """Return who started this process, by their ID token. Raises NotAuthenticated."""
