@@ -1,7 +1,9 @@
 # A machine with make and Python 3.11 or newer (with venv and pip) is enough; the rest is set up on demand.
 
-PYTHON ?= python3
-ARGS   ?=
+PYTHON  ?= python3
+ARGS    ?=
+# Of the tests, many wait for something.
+WORKERS ?= 3
 
 UV_VERSION := 0.13.8
 UV_STAMP   := .tools/uv-$(UV_VERSION)
@@ -64,8 +66,8 @@ types: .venv/.ready  ## pyright, strict
 floors: .venv/.ready  ## import-linter: imports go down
 	lint-imports --no-cache --no-logo
 
-unit: .venv/.ready  ## pytest; pass it arguments with ARGS="-k ledger"
-	python -m pytest $(ARGS)
+unit: .venv/.ready  ## pytest; pass it arguments with ARGS="-k ledger", and how many at once with WORKERS=0
+	python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # ------------------------------------------------------------------------------------ long runners
 
