@@ -3,6 +3,7 @@
 
 import json
 import sys
+from typing import Any
 
 TOOLS = [
     {"name": "echo", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}},
@@ -10,11 +11,17 @@ TOOLS = [
     {"name": "erase", "inputSchema": {"type": "object"}, "annotations": {"destructiveHint": True}},
 ]
 
-for line in sys.stdin.buffer:
-    request = json.loads(line)
+
+def answer_to(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to `request`."""
     if request["method"] == "tools/list":
-        result = {"tools": TOOLS}
+        result: dict[str, Any] = {"tools": TOOLS}
     else:
         result = {"content": [{"type": "text", "text": request["params"]["arguments"]["text"]}]}
-    sys.stdout.buffer.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode() + b"\n")
-    sys.stdout.buffer.flush()
+    return {"jsonrpc": "2.0", "id": request["id"], "result": result}
+
+
+if __name__ == "__main__":
+    for line in sys.stdin.buffer:
+        sys.stdout.buffer.write(json.dumps(answer_to(json.loads(line))).encode() + b"\n")
+        sys.stdout.buffer.flush()
