@@ -115,6 +115,8 @@ def test_a_request_that_is_no_call_of_a_tool_is_refused_with_a_protocol_error(tm
         ("prompts/get", {"name": 7}),
         ("resources/read", {"uri": ["file:///etc/passwd"]}),
         ("resources/read", {"name": "file:///etc/passwd"}),
+        ("tasks/result", {"taskId": ["t1"]}),
+        ("tasks/cancel", {}),
     ],
 )
 def test_a_call_of_what_no_text_names_reaches_nobody_whatever_the_policy_says(tmp_path, method, params):
@@ -124,7 +126,7 @@ def test_a_call_of_what_no_text_names_reaches_nobody_whatever_the_policy_says(tm
         assert "result" in session.call("echo")
         session.end()
 
-    key = "uri" if method == "resources/read" else "name"
+    key = {"resources": "uri", "tasks": "taskId"}.get(method.partition("/")[0], "name")
     reason = f"{method} must have a {key!r}, and it must be a text"
     assert (error["code"], error["message"]) == (INVALID_PARAMS, f"not forwarded: {reason}")
     (event,) = [e for e in record(tmp_path) if e["event_type"] == "security"]

@@ -33,8 +33,6 @@ _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "tasks/cancel": ("taskId",),
 }
 
-_NEEDS_NAME = frozenset({"tools/call", "prompts/get", "resources/read"})
-
 CALLS: Mapping[str, EventType] = {
     "tools/call": "tool_call",
     "resources/read": "resource_read",
@@ -119,11 +117,11 @@ def name_of(method: str, params: Object) -> str:
 
 
 def check_name(request: Request) -> None:
-    """Raise MessageRefused where `request` is of a tool, prompt or resource and doesn't name it by a text.
+    """Raise MessageRefused where `request` is of a tool, prompt, resource or task and does not name it by a text.
 
     A server may take something else for a name, as a list of one; it would be judged as a call of nothing.
     """
-    for key in _NAMED_BY[request.method] if request.method in _NEEDS_NAME else ():
+    for key in _NAMED_BY.get(request.method, ()):
         if not isinstance(request.params.get(key), str):
             raise MessageRefused(
                 f"{request.method} must have a {key!r}, and it must be a text", INVALID_PARAMS, request.id

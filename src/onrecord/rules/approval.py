@@ -311,7 +311,7 @@ def _why_not_of(statement: Statement, vote: Vote) -> str:
         return f"not enough is known of the approver: {statement.assurance} is needed"
     roles = eligible(statement, vote.at_us)
     if roles and (vote.role not in roles or vote.role not in vote.roles):
-        return f"the approver has none of the roles {', '.join(roles)}"
+        return f"the approver has none of the roles {', '.join(roles)}, by [[approver]] or by their token"
     if vote.decision == "rejected":
         return ""
     if vote.agents and _takes_others(statement):
