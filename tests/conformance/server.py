@@ -2,11 +2,13 @@
 """A server on the official SDK that has all that the conformance suite asks for, for the revisions since 2025-06-18.
 
 `server.py` speaks on standard input and output; `server.py http` on a free port of this machine, which it prints.
+`server.py forks SOCKET` does the former for each `forked.py SOCKET`, in a process of its own that has all imported.
 Where `CONFORMANCE_TALLY` names a file, each request that comes is a line there, and so is each request that goes out.
 """
 
 import json
 import os
+import signal
 import socket
 import sys
 import warnings
@@ -358,5 +360,30 @@ def on_http() -> None:
     uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
 
 
+def on_forks(path: str) -> None:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(64)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    print(path, flush=True)
+    while True:
+        connection, _ = listening.accept()
+        _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+        if os.fork() == 0:
+            for number, stream in enumerate(streams):
+                os.dup2(stream, number)
+                os.close(stream)
+            anyio.run(on_stdio)
+            os._exit(0)
+        for stream in (*streams, connection.detach()):
+            os.close(stream)
+
+
 if __name__ == "__main__":
-    on_http() if sys.argv[1:] == ["http"] else anyio.run(on_stdio)
+    match sys.argv[1:]:
+        case ["http"]:
+            on_http()
+        case ["forks", path]:
+            on_forks(path)
+        case _:
+            anyio.run(on_stdio)

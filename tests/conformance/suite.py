@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The official conformance suite against one server by several ways, and whether they differ; `make suite` fetches it.
+
+A way gives a URL. A door of ours is one more way: write a function like `wrapped`, and add it to `WAYS`.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tests.doors.session import ONRECORD, onrecord, record
+
+ROOT = Path(__file__).parents[2]
+FETCHED = ROOT / ".conformance/node_modules"
+NODE = FETCHED / ".bin/node"
+_SUITE = FETCHED / "@modelcontextprotocol/conformance/dist/index.js"
+_EVERYTHING = FETCHED / "@modelcontextprotocol/server-everything/dist/index.js"
+REVISIONS = ("2025-11-25", "2026-07-28")
+WITHIN_S = 300.0  # for one run of the suite
+STARTS_S = 60.0  # a server, on a busy machine
+
+POLICY = '@id("all") permit (principal, action, resource);\n'
+SETTINGS = '[policy]\nengine = "cedar"\nmode = "enforce"\nfolder = "policies"\n'
+
+# Requests that are no calls: they set up, describe or watch, and the record has no event of its own for each.
+NO_CALLS = frozenset(
+    {
+        "initialize",
+        "logging/setLevel",
+        "ping",
+        "prompts/list",
+        "resources/list",
+        "resources/subscribe",
+        "resources/templates/list",
+        "resources/unsubscribe",
+        "roots/list",
+        "server/discover",
+        "subscriptions/listen",
+        "tools/list",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A server that is up: where, which home has the record of it, and the file that tells what came to it."""
+
+    url: str
+    tally: Path | None = None
+    home: Path | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What came of one scenario: how often each check ended how; what merely informs is left out."""
+
+    checks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    scored: bool = True
+
+    def count(self, status: str) -> int:
+        """Return how many checks ended so."""
+        return sum(number for (_, ended), number in self.checks.items() if ended == status)
+
+    @property
+    def passed(self) -> int:
+        """How many checks succeeded."""
+        return self.count("SUCCESS")
+
+    @property
+    def failed(self) -> int:
+        """How many checks failed."""
+        return self.count("FAILURE")
+
+
+Outcome = dict[str, Scenario]
+
+
+def run(url: str, revision: str, folder: Path, *only: str) -> Outcome:
+    """Run the scenarios that a revision requires, or `only` these, and return what came of each."""
+    selections = [["--scenario", name, "--spec-version", revision] for name in only] or [["--requirements", revision]]
+    said = ""
+    for selection in selections:
+        command = [str(NODE), str(_SUITE), "server", "--url", url, *selection, "-o", str(folder)]
+        said += subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=WITHIN_S).stdout
+    unscored = {line.split()[1] for line in said.partition("\nNot scored for ")[2].splitlines()[1:] if "(" in line}
+    outcome: Outcome = {}
+    for file in sorted(folder.glob("server-*/checks.json")):
+        name = file.parent.name.removeprefix("server-").rpartition(f"-{time.strftime('%Y')}-")[0]
+        checks = Counter((check["id"], check["status"]) for check in json.loads(file.read_text()))
+        kept = Counter({key: number for key, number in checks.items() if key[1] != "INFO"})
+        outcome[name] = Scenario(kept, name not in unscored)
+    assert outcome, f"the suite said nothing of any scenario: {said[-2000:]}"
+    return outcome
+
+
+def different(a: Outcome, b: Outcome) -> list[str]:
+    """Return the scenarios that ended in another way."""
+    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
+
+
+def alike(a: Reached, b: Reached, revision: str, folder: Path, *only: str) -> tuple[Outcome, Outcome]:
+    """Run the suite by two ways, and once more what ended in another way: some checks wait for half a second only."""
+    first, second = run(a.url, revision, folder / "a", *only), run(b.url, revision, folder / "b", *only)
+    if again := different(first, second):
+        for outcome, reached, place in ((first, a, "a-again"), (second, b, "b-again")):
+            anew = run(reached.url, revision, folder / place, *again)
+            outcome.update({name: replace(one, scored=outcome[name].scored) for name, one in anew.items()})
+    return first, second
+
+
+def missing(reached: Reached) -> list[str]:
+    """Return what the record lacks of the calls that came to a server, or has too much; empty where it is complete."""
+    assert reached.tally is not None
+    assert reached.home is not None
+    tallied = [json.loads(line) for line in reached.tally.read_text().splitlines()]
+    directions = {"in": "client_to_server", "out": "server_to_client"}
+    came = Counter(
+        (directions[one["way"]], one["method"], one["name"] if one["method"] == "tools/call" else "")
+        for one in tallied
+        if one["method"] not in NO_CALLS
+    )
+    events = record(reached.home)
+    attempts = [event for event in events if event.get("phase") == "attempt"]
+    ends = Counter(_one(event) for event in events if event.get("phase") == "result")
+    recorded = Counter((one["direction"], one["method"], one.get("tool_name", "")) for one in attempts)
+    wrong = [f"{number} × {call} came, and is not recorded" for call, number in (came - recorded).items()]
+    wrong += [f"{number} × {call} is recorded, and never came" for call, number in (recorded - came).items()]
+    wrong += [
+        f"{one['method']} {one['call_id']} has {ends[_one(one)]} results" for one in attempts if ends[_one(one)] != 1
+    ]
+    wrong += [f"{number} results are of no attempt" for number in [ends.total() - len(attempts)] if number]
+    wrong += [
+        f"{one['method']} was not allowed: {one['policy_decision']}"
+        for one in attempts
+        if one["policy_decision"] != "allow"
+    ]
+    checked = onrecord(reached.home, "verify", "--allow-unanchored")
+    return wrong + ([] if checked.returncode == 0 else [checked.stdout + checked.stderr])
+
+
+def _one(event: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a request and its end have in common, and other rounds of the same call don't."""
+    return tuple(event.get(name) for name in ("session_id", "direction", "request_id", "call_id", "round"))
+
+
+# servers
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server for both wires. `stdio` and `http` are commands; `forks` says that `stdio` wants a process to fork."""
+
+    name: str
+    stdio: tuple[str, ...]
+    http: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    forks: bool = False
+
+
+_OURS = (sys.executable, "-m", "tests.conformance.server")
+OURS = Server(
+    "conformance",
+    (sys.executable, "-I", "-S", str(ROOT / "tests/conformance/forked.py"), "forks.sock"),
+    (*_OURS, "http"),
+    forks=True,
+)
+EVERYTHING = Server(
+    "everything", (str(NODE), str(_EVERYTHING), "stdio"), (str(NODE), str(_EVERYTHING), "streamableHttp")
+)
+
+
+@contextmanager
+def started(command: tuple[str, ...], folder: Path, env: dict[str, str]) -> Iterator[str]:
+    """Have a process run, and give the line that it prints once it is ready, empty where it prints none."""
+    child = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        yield child.stdout.readline().strip()
+    finally:
+        child.terminate()
+        child.communicate(timeout=STARTS_S)
+
+
+# ways
+
+
+@contextmanager
+def direct(server: Server, folder: Path) -> Iterator[Reached]:
+    """Reach a server over HTTP."""
+    tally = folder / "tally"
+    port = _free_port()
+    with started(server.http, folder, {"PORT": str(port), "CONFORMANCE_TALLY": str(tally)}) as said:
+        port = int(said) if said.isdigit() else port
+        _await(port)
+        yield Reached(f"http://127.0.0.1:{port}/mcp", tally)
+
+
+@contextmanager
+def bridged(server: Server, folder: Path, *wrapper: str, home: Path | None = None) -> Iterator[Reached]:
+    """Reach a server over standard input and output, through the bridge."""
+    tally = folder / "tally"
+    bridge = (sys.executable, "-m", "tests.conformance.bridge")
+    options = () if server.forks else ("--tally", str(tally))
+    env = {} if home is None else {"ONRECORD_HOME": str(home)}
+    with (
+        _forking(server, folder, tally),
+        started((*bridge, *options, "--", *wrapper, *server.stdio), folder, env) as said,
+    ):
+        yield Reached(f"http://127.0.0.1:{said}/mcp", tally, home)
+
+
+def wrapped(server: Server, folder: Path, policy: str = POLICY) -> AbstractContextManager[Reached]:
+    """Reach a server over standard input and output, through the bridge and `onrecord run`."""
+    home = enforcing(folder / "home", policy)
+    return bridged(server, folder, *ONRECORD, "run", "--server-id", server.name, "--", home=home)
+
+
+WAYS: dict[str, Callable[[Server, Path], AbstractContextManager[Reached]]] = {
+    "HTTP": direct,
+    "stdio": bridged,
+    "stdio, `onrecord run`": wrapped,
+}
+
+
+def enforcing(home: Path, policy: str) -> Path:
+    """Make a home whose policy is enforced."""
+    (home / "policies").mkdir(parents=True)
+    (home / "policies" / "all.cedar").write_text(policy)
+    (home / "onrecord.toml").write_text(SETTINGS)
+    return home
+
+
+@contextmanager
+def _forking(server: Server, folder: Path, tally: Path) -> Iterator[None]:
+    if not server.forks:
+        yield
+        return
+    with started((*_OURS, "forks", "forks.sock"), folder, {"CONFORMANCE_TALLY": str(tally)}):
+        yield
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
+
+
+def _await(port: int) -> None:
+    until = time.monotonic() + STARTS_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert time.monotonic() < until, "the server does not listen"
+            time.sleep(0.05)
+
+
+def at_hand() -> bool:
+    """Say whether the suite and the servers are fetched."""
+    return _SUITE.exists() and _EVERYTHING.exists()
+
+
+def about(outcome: Any) -> str:
+    """Return in a line how a run ended."""
+    return f"{sum(one.passed for one in outcome.values())} passed, {sum(one.failed for one in outcome.values())} failed"
