@@ -7,12 +7,13 @@ import json
 import os
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.registry import HeaderParameter
+from tests.http_peer import Answering, HttpPeer
 
 from onrecord.rules.canonical import request_digest
 
@@ -88,7 +89,7 @@ class _Registry(jws.JWSRegistry):
         return self.algorithms[name]
 
 
-class KeyServer:
+class KeyServer(HttpPeer):
     """Shows keys over HTTP, or hangs, or shows too much."""
 
     def __init__(self, body=b"", *, hang=False, status=200):
@@ -97,31 +98,16 @@ class KeyServer:
         self.released = threading.Event()
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering, BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.asked += 1
                 if outer.hang:
                     outer.released.wait(30)
                     return
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(outer.body)))
-                self.end_headers()
-                self.wfile.write(outer.body)
+                self.say(outer.status, outer.body, {})
 
-            def log_message(self, format, *args):  # noqa: A002 - as in its base
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/jwks"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self):
-        self._thread.start()
-        return self
+        super().__init__(Handler, "/jwks")
 
     def __exit__(self, *_):
         self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__()

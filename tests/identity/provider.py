@@ -10,17 +10,18 @@ import json
 import os
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
 
+from tests.http_peer import Answering, HttpPeer
 from tests.identity.issuing import claims, shown, signed
 
 CLIENT = "onrecord-cli"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
-class OpenIdProvider:
+class OpenIdProvider(HttpPeer):
     """Logs people in whom a test confirms. `life_s` is that of an ID token."""
 
     def __init__(self, *, interval: int | None = 1, expires_in=60, life_s=600, proof_key=True, rotates=True):
@@ -36,43 +37,23 @@ class OpenIdProvider:
         self.lock = threading.Lock()
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering, BaseHTTPRequestHandler):
             def do_GET(self):
-                self.say(*outer.answer(self.path, None))
+                self.tell(*outer.answer(self.path, None))
 
             def do_POST(self):
                 assert self.headers["Content-Type"] == "application/x-www-form-urlencoded"
-                text = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                self.say(*outer.answer(self.path, {name: one for name, (one,) in parse_qs(text).items()}))
+                form = parse_qs(self.body().decode())
+                self.tell(*outer.answer(self.path, {name: one for name, (one,) in form.items()}))
 
-            def say(self, status, body):
+            def tell(self, status, body):
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Cache-Control", "no-store")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                self.say(status, data, {"Content-Type": "application/json", "Cache-Control": "no-store"})
 
             def date_time_string(self, timestamp=None):
                 return super().date_time_string(time.time() + outer.ahead_s)
 
-            def log_message(self, format, *args):  # noqa: A002 - as in its base
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/realm"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler, "/realm")
 
     def metadata(self):
         places = {
