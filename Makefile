@@ -136,10 +136,13 @@ pins: $(UV_STAMP)  ## write requirements/*.txt anew; ARGS=--upgrade for the newe
 	@! grep -nE '(https?|file)://' requirements/*.txt || { echo "a pin names a host"; exit 1; }
 
 SCHEMA := src/onrecord/event/event.schema.json
+DECLARED := src/onrecord/rules/declaration.schema.json
 
-schema: .venv/.ready  ## write the published event schema
+schema: .venv/.ready  ## write the published schemas
 	python -m onrecord.event.schema > $(SCHEMA).new
 	mv $(SCHEMA).new $(SCHEMA)
+	python -c 'from onrecord.rules.declaration import schema_text as s; print(s(), end="")' > $(DECLARED).new
+	mv $(DECLARED).new $(DECLARED)
 
 clean:  ## remove what the verbs above made
 	rm -rf .venv .tools .demo .conformance .cerbos .openid .spicedb dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot

@@ -37,6 +37,7 @@ PROMISED = {
     "D1": "one event a line, append-only, each line with the hash of the line before it",
     "D2": "signed checkpoints over a Merkle tree show any edit, reordering, deletion, cut or fork",
     "D3": "what was acknowledged is never lost; what can't be recorded and is risky does not run",
+    "D6": "clients can read the retention and redaction settings over MCP, before they call",
     "E4": "for each tool of a server, what is set, inferred and missing before it is fit to expose",
     "F1": "on by default, with nothing to configure",
     "F2": "every way in behaves alike, and the wrapped server conforms as it did before",

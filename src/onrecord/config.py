@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from onrecord import compiled
 from onrecord.approvals import Approvals
 from onrecord.approving import Approving
+from onrecord.declaring import build_declared
 from onrecord.earlier import Earlier
 from onrecord.engines.authzen import AuthZen
 from onrecord.engines.cedar import Cedar
@@ -84,8 +85,7 @@ def build_recorder(
         recorder, _ = _embedded(home, loaded, say, standing, keys, created=created, identity=identity)
         return recorder, actor
     digest_key = open_digest_key(home)
-    known = way.moved and verifier_file(home).exists()
-    vkeys = read_verifiers(str(verifier_file(home))) if known else []
+    vkeys = read_verifiers(str(verifier_file(home))) if way.moved and verifier_file(home).exists() else []
     writer = RemoteWriter(
         way.socket,
         Vouched(home, "calls", str(way.socket), vkeys=vkeys),
@@ -115,6 +115,7 @@ def build_recorder(
         guard,
         version=__version__,
         configuration=_configuration(loaded),
+        declared=build_declared(home if way.moved or way.socket == own_socket(home) else None, loaded, redactor, guard),
         key_created=False,
         standing=lambda: {"same_account": writer.same_account},
         pins=build_pins(home, loaded, digest_key, redactor),
@@ -157,6 +158,7 @@ def _embedded(
         guard,
         version=__version__,
         configuration=_configuration(loaded),
+        declared=build_declared(home, loaded, redactor, guard),
         key_created=created,
         standing=lambda: standing,
         pins=build_pins(home, loaded, keys.digest_key, redactor),

@@ -117,7 +117,7 @@ class Guard:
         """
         started_ns = time.perf_counter_ns()
         call = self._identified(call)
-        treatment = self._treatment(call)
+        treatment = self.treatment(call)
         base = self._attempt_of(call, treatment)
         base, verdict = self._verdict(call, treatment, base)
         asked, verdict = self._asked(call, treatment, base, verdict)
@@ -232,7 +232,7 @@ class Guard:
         except NotAuthenticated as e:
             raise NotApproved(str(e), "not_authenticated") from e
         check_same(held.statement, again, self._redactor.binding(again))
-        if self._treatment(again) != held.treatment:
+        if self.treatment(again) != held.treatment:
             raise NotApproved("how risky this call is has changed since it was asked for", "approval_mismatch")
         session = again.connection.session_id
         before, tainted_by = ((), ()) if self._screen is None else self._screen.before(session)
@@ -348,7 +348,7 @@ class Guard:
             random = self._random.pop()
         return uuid7(self._clock() // 1000, random)
 
-    def _treatment(self, call: Call) -> Treatment:
+    def treatment(self, call: Call) -> Treatment:
         """Return how to treat `call`, which depends on what is called and on nothing of the call itself."""
         said = (known := call.definition) and f"{known.digest} {known.standing} {known.destructive}"
         about = (call.event_type, call.connection.server_id, call.name, said)

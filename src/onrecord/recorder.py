@@ -30,6 +30,7 @@ from onrecord.ledger.place import Home
 from onrecord.ledger.presence import Presence, dead_recorders, open_attempts
 from onrecord.pins import Pins
 from onrecord.rules.classify import FAIL_CLOSED
+from onrecord.rules.declaration import Declaration
 from onrecord.rules.redact import Redactor
 
 
@@ -40,6 +41,14 @@ class Configuration:
     digest: str
     file: str
     tool_rules: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What clients may read of the settings in force, made when they ask; `listed`: a server's own list names it."""
+
+    content: Callable[[], Declaration]
+    listed: bool
 
 
 class Recorder:
@@ -54,6 +63,7 @@ class Recorder:
         *,
         version: str,
         configuration: Configuration,
+        declared: Declared,
         key_created: bool,
         standing: Callable[[], Mapping[str, bool]],
         pins: Pins,
@@ -67,6 +77,7 @@ class Recorder:
         self.guard = guard
         self.redactor = redactor
         self.pins = pins
+        self.declared = declared
         self.alarm = alarm
         self.at_stop: Callable[[], None] = lambda: None  # ends what still records beside the calls
         self._writer = writer

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from onrecord.event.call import Call, Json, Raw, Result
 from onrecord.event.event import Event
+from onrecord.rules.called import is_own
 from onrecord.rules.classify import Output, Treatment
 from onrecord.rules.detection.flagging import UNCHECKED, Flagger
 from onrecord.rules.sanitising import Ambiguous, labelled, signals, without_hidden
@@ -103,7 +104,7 @@ class Screen:
             self._remember(base.session_id or call.connection.session_id, base.call_id, screened.flags)
         return replace(
             base,
-            output_source="server" if call.direction == "client_to_server" else "client",
+            output_source=_source(call),
             output_sanitised=True if screened.changed else None,
             suspicious_signals=screened.flags,
             policy_decision="deny" if screened.withheld else "",
@@ -126,6 +127,13 @@ class Screen:
         with self._lock:
             seen = self._seen.get(session_id)
             return ((), ()) if seen is None else (tuple(seen.calls), seen.flags)
+
+
+def _source(call: Call) -> str:
+    """Return whose word the answer to `call` is."""
+    if call.direction != "client_to_server":
+        return "client"
+    return "onrecord" if is_own(call.method, call.name) else "server"
 
 
 def _acted_on(body: Json, flags: tuple[str, ...], output: Output) -> Screened:

@@ -145,6 +145,12 @@ class TraceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     propagate: bool = False
 
 
+class PolicyResourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[policy_resource]`: whether a server's own list names the resource in which clients read settings."""
+
+    listed: bool = False
+
+
 class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[identity]`: whose tokens say who is behind a call, and how they are read."""
 
@@ -248,6 +254,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     definitions: DefinitionSettings = DefinitionSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     trace: TraceSettings = TraceSettings()
+    policy_resource: PolicyResourceSettings = PolicyResourceSettings()
     identity: IdentitySettings = IdentitySettings()
     approvals: ApprovalSettings = ApprovalSettings()
     webauthn: WebauthnSettings = WebauthnSettings()

@@ -28,6 +28,7 @@ class Piped:
             recorder.redactor,
             Conversation(actor, "scripted", "stdio", recorder.guard.new_id, about),
             self.rounds,
+            declared=recorder.declared,
             call_timeout_s=call_timeout_s,
             alarm=recorder.alarm,
             say=lambda text: None,

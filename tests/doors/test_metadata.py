@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onrecord.doors import wire
-from onrecord.doors.metadata import with_meta
+from onrecord.doors.metadata import with_item, with_meta
 from onrecord.errors import MessageRefused
 
 pytestmark = pytest.mark.requirement("A5", "F2")
@@ -84,3 +84,25 @@ def test_a_server_reads_the_request_as_it_was_and_the_field(
     expected = {**message, "params": {**params, "_meta": {**kept, "traceparent": "new"}}}
     assert json.loads(changed) == expected
     wire.decode(changed)
+
+
+@given(st.lists(JSON, max_size=4), st.dictionaries(st.text(max_size=5), JSON, max_size=3), st.sampled_from([None, 1]))
+def test_an_entry_is_put_behind_the_last_of_a_list_and_nothing_else_changes(
+    entries: list[Any], beside: dict[str, Any], indent: int | None
+) -> None:
+    message = {"jsonrpc": "2.0", "x": beside, "result": {**beside, "resources": entries, "z": beside}, "y": [entries]}
+    before = json.dumps(message, indent=indent, ensure_ascii=bool(indent))
+    after = with_item(before.encode(), "resources", '{"new":1}').decode()
+
+    message["result"]["resources"] = [*entries, {"new": 1}]
+    assert json.loads(after) == message
+    at = next(
+        n for n in range(len(after)) if before[:n] + after[n : n + len(after) - len(before)] + before[n:] == after
+    )
+    assert after[at : at + len(after) - len(before)].strip(',{}"new:1') == ""
+
+
+@pytest.mark.parametrize("line", ["{}", '{"result":[]}', '{"result":{}}', '{"result":{"resources":{}}}', "[]"])
+def test_without_such_a_list_no_entry_is_put_anywhere(line: str) -> None:
+    with pytest.raises(MessageRefused):
+        with_item(line.encode(), "resources", "{}")

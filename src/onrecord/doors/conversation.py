@@ -89,6 +89,10 @@ class Conversation:
             without=PLACES if taken and not taken.confirmation.fault else (),
         )
 
+    def tool_names(self) -> list[str]:
+        """Return the tools that the server has listed."""
+        return self._definitions.names() if self._definitions else []
+
     def hear_questions(self, result: Result) -> None:
         """Learn what `result` asks a person, which the request that continues its call will bring."""
         schemas = protocol.questions_in(result.body.open()) if result.rounds else {}

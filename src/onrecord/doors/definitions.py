@@ -61,6 +61,10 @@ class Definitions:
             known = replace(known, standing="stale")
         return self._pins.standing(self._server, known)
 
+    def names(self) -> list[str]:
+        """Return the tools that were listed, by name."""
+        return sorted(self._tools)
+
     def signals(self, method: str, name: str, definition: Definition | None) -> tuple[str, ...]:
         """Return what looks like an attack in the description of what a request is about."""
         if definition is None:

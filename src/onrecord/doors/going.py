@@ -72,7 +72,7 @@ def shown(screened: Screened, request: Request, response: Response, line: bytes)
         return wire.withheld_line(request.id, screened.reason, tool=request.method == "tools/call", modern=modern)
     if screened.body is None:
         return line
-    return wire.changed_line(request.id, screened.body.open(), error=response.error is not None)
+    return wire.answer_line(request.id, screened.body.open(), error=response.error is not None)
 
 
 def delivered(delivery: Delivery, request_id: RequestId, line: bytes) -> bytes:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes the `_meta` of one request, or members of its `params`, and no other byte of it. Pure.
+"""Changes the `_meta` of one request, members of its `params`, or a list in a result, and no other byte. Pure.
 
 A message is never encoded anew to add a field to it, or to take one out: numbers would lose digits, and keys their
-spelling. What is here finds where `params` and `_meta` stand in the text that came, and changes the members there. The
+spelling. What is here finds where they stand in the text that came, and changes them there. The
 message was decoded before (`wire.decode`), so it has one reading: each key once, and an object where one is needed.
 """
 
@@ -71,6 +71,21 @@ def member_text(line: bytes, name: str) -> str:
     params = _member(text, _blanks(text, 0), "params")
     value = _member(text, params[0], name) if params else None
     return text[slice(*value)] if value else ""
+
+
+def with_item(line: bytes, name: str, item: str) -> bytes:
+    """Return `line`, an answer, with `item`, a JSON text, as the last one of the list `name` in its `result`.
+
+    Raises MessageRefused where there is no such list.
+    """
+    text = line.decode()
+    result = _member(text, _blanks(text, 0), "result")
+    listed = _member(text, result[0], name) if result else None
+    if listed is None or text[listed[0]] != "[":
+        raise MessageRefused("there is no list to put an entry into", AMBIGUOUS)
+    end = listed[1] - 1
+    comma = "" if _blanks(text, listed[0] + 1) == end else ","
+    return f"{text[:end]}{comma}{item}{text[end:]}".encode()
 
 
 def _member(text: str, at: int, name: str) -> _Span | None:

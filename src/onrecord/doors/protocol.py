@@ -20,7 +20,7 @@ from onrecord.rules.arguments import ANSWERS, WITH_ARGUMENTS, signed
 
 _VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _CLIENT_KEY = "io.modelcontextprotocol/clientInfo"
-_SERVER_KEY = "io.modelcontextprotocol/serverInfo"
+SERVER_KEY = "io.modelcontextprotocol/serverInfo"
 _CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
 
 _NAMED_BY: Mapping[str, tuple[str, ...]] = {
@@ -184,7 +184,7 @@ def server_claims(result: Json) -> Claims:
     """Return what a server says of itself in the result of `initialize`, or in the `_meta` of any result."""
     if not is_object(result):
         return Claims()
-    return _claims(result.get("serverInfo", meta_of(result).get(_SERVER_KEY)), result.get("protocolVersion"))
+    return _claims(result.get("serverInfo", meta_of(result).get(SERVER_KEY)), result.get("protocolVersion"))
 
 
 def _claims(info: Json, version: Json) -> Claims:

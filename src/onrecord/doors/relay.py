@@ -4,9 +4,10 @@
 What is judged is one reading of a message; what is forwarded are the bytes that came, but for what is ours or what
 settings ask for (`going.py`): a token for us and the answer to a question of ours are taken out, a trace may be added,
 flagged output may be changed or withheld. A call goes through the guard on its way in and its result on the way out;
-everything else that has a single reading passes. Toward the client there is nothing but JSON-RPC. No request and no
-notification is ever sent to the server that the client did not send, so a server that locks its protocol era on the
-first request locks the client's. To what a server asks of the client it may get an answer of ours.
+everything else that has a single reading passes. What reads a resource of ours is answered here (`own_resource.py`).
+Toward the client there is nothing but JSON-RPC. No request and no notification is ever sent to the server that the
+client did not send, so a server that locks its protocol era on the first request locks the client's. To what a server
+asks of the client it may get an answer of ours.
 
 Several threads may be in here: one for each direction, those of the outboxes, the one that sweeps, one that looks at
 what waits for an approval, and those in which a policy elsewhere is asked.
@@ -28,6 +29,7 @@ from onrecord.doors.conversation import Conversation
 from onrecord.doors.deciding import Deciding, Key
 from onrecord.doors.definitions import told
 from onrecord.doors.holding import Holding
+from onrecord.doors.own_resource import OwnResource
 from onrecord.doors.rounds import Rounds
 from onrecord.doors.sides import Asked, Open, Side
 from onrecord.doors.ways import Route
@@ -37,6 +39,7 @@ from onrecord.event.call import Call, Outcome, RequestId, Result
 from onrecord.event.event import ResultStatus
 from onrecord.guard import Guard
 from onrecord.permits import Held, Permit, Refusal
+from onrecord.recorder import Declared
 from onrecord.rules.definitions import Change
 from onrecord.rules.redact import Redactor
 
@@ -53,6 +56,7 @@ class Relay:
         conversation: Conversation,
         rounds: Rounds,
         *,
+        declared: Declared,
         call_timeout_s: float,
         alarm: Alarm,
         say: Callable[[str], None],
@@ -76,6 +80,7 @@ class Relay:
             guard, conversation, self._asking, make=self._make_approved, answer=self._answer, failed=failed
         )
         self._deciding = Deciding[_Begun](failed)
+        self._own = OwnResource(declared, guard, conversation, take=self.from_server, failed=failed)
         self.calls = 0
 
     # client to server
@@ -123,7 +128,7 @@ class Relay:
             if waits or request.id in self._client.calls or request.id in self._client.quiet:
                 raise MessageRefused("a request with this id is still open", wire.AMBIGUOUS)
         protocol.check_name(request)
-        self._take_request(request, line, self._client, route)
+        self._take_request(request, line, self._client, self._own.route(request, route))
 
     # server to client
 
@@ -148,7 +153,7 @@ class Relay:
     def withhold(self, refusal: MessageRefused, size_bytes: int, route: Route) -> None:
         """Keep from the client what the server sent with no single reading, and say so."""
         with self._lock:
-            call = None if refusal.request_id is None else self._client.calls.pop(refusal.request_id, None)
+            call = None if refusal.request_id is None else self._client.answered(refusal.request_id, route.back)
         if call is None:
             reason = f"from the server: {refusal.reason}"
             self._say(f"dropped {size_bytes} bytes {reason}")
@@ -256,9 +261,10 @@ class Relay:
         if response.id is not None:
             with self._lock:
                 quiet = side.quiet.pop(response.id, None)
-                call = side.calls.pop(response.id, None) or side.closed.pop(response.id, None)
+                call = side.answered(response.id, route.back) or side.closed.pop(response.id, None)
         if quiet is not None and side is self._client:
             self._hear_server(quiet, response)
+            line = self._own.listed(quiet, response, line)
         if call is None:
             if quiet is None and response.id is not None and side is self._client:
                 # the client would have to guess what it answers, and the record would not have it

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from onrecord.doors import protocol
 from onrecord.doors.rounds import Taken
-from onrecord.doors.ways import Route
+from onrecord.doors.ways import Route, Way
 from onrecord.doors.wire import Request
 from onrecord.event.call import Direction, RequestId
 from onrecord.permits import Permit
@@ -36,6 +36,13 @@ class Side:
     calls: dict[RequestId, Open] = field(default_factory=dict[RequestId, Open])
     quiet: dict[RequestId, Request] = field(default_factory=dict[RequestId, Request])
     closed: OrderedDict[RequestId, Open] = field(default_factory=OrderedDict[RequestId, Open])
+
+    def answered(self, request_id: RequestId, by: Way) -> Open | None:
+        """Return the call that `by` may answer, and take it out; None where none is open for it."""
+        call = self.calls.get(request_id)
+        if call is not None and call.route.own and call.route.onward is not by:
+            return None
+        return self.calls.pop(request_id, None)
 
     def extend(self, token: object, expires: float) -> None:
         """Give the calls of which `token` reports progress until `expires`."""

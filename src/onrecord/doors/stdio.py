@@ -120,6 +120,7 @@ def run(
         recorder.redactor,
         conversation,
         Rounds(os.urandom(SECRET)),
+        declared=recorder.declared,
         call_timeout_s=call_timeout_s,
         alarm=recorder.alarm,
         say=say,

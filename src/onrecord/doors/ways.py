@@ -23,9 +23,11 @@ class Way(Protocol):
 class Route:
     """The ways of one message: `back` to who sent it, `onward` to the other peer.
 
-    `sender` is who sent it over a network, None where it came from this machine.
+    `sender` is who sent it over a network, None where it came from this machine. `own`: it goes no further than here,
+    and nobody but `onward` answers it.
     """
 
     back: Way
     onward: Way
     sender: Sender | None = None
+    own: bool = False

@@ -35,6 +35,7 @@ MAX_SAFE_INTEGER = 2**53 - 1  # ids beyond it are rounded by JavaScript peers
 # Error codes. JSON-RPC reserves -32768…-32000; a refusal of ours lies outside.
 PARSE_ERROR: Final = -32700  # what any server says to bytes that are not JSON
 INVALID_PARAMS: Final = -32602  # what any server says to params that its method cannot have
+NO_RESOURCE: Final = -32002  # what servers up to 2025-11-25 say of a resource that they don't have
 AMBIGUOUS: Final = -31000  # no single reading
 NOT_RECORDED: Final = -31001  # not recorded, so not run
 END_NOT_RECORDED: Final = -31002  # ran, but its end is not recorded: do not retry
@@ -305,8 +306,8 @@ def _told(request_id: RequestId, code: int, text: str, *, tool: bool, modern: bo
     return _line({"jsonrpc": "2.0", "id": request_id, "result": result})
 
 
-def changed_line(request_id: RequestId, body: Json, *, error: bool) -> bytes:
-    """Return an answer whose body a policy changed."""
+def answer_line(request_id: RequestId, body: Json, *, error: bool = False) -> bytes:
+    """Return an answer with this body: one that a policy changed, or one of our own."""
     return _line({"jsonrpc": "2.0", "id": request_id, "error" if error else "result": body})
 
 

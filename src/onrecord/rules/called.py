@@ -17,6 +17,14 @@ _NAMED: Mapping[str, str] = {
 }
 
 
+SCHEME = "onrecord:"  # of resources that are answered here, whatever the server
+
+
+def is_own(method: str, name: str) -> bool:
+    """Say whether a request reads a resource of our own, which no server hears of."""
+    return method == "resources/read" and name[: len(SCHEME)].lower() == SCHEME
+
+
 def names_of(call: Call, treatment: Treatment) -> dict[str, str]:
     """Return what client and server call things, by field of the event; without the empty ones."""
     at = call.connection
