@@ -3,8 +3,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
+import time
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -17,16 +20,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp import Client, MCPError, StdioServerParameters
 from msgspec.structs import replace
-from tests.doors.session import ONRECORD, Session, record
+from tests.doors.piped import Piped
+from tests.doors.session import ONRECORD, Session, onrecord, record
+from tests.ledger.logs import wait_for
+from tests.services import Running, short_folder
 
 from onrecord.approval_settings import ApproverSettings
 from onrecord.config import build_recorder
 from onrecord.declaring import build_declared
-from onrecord.doors.sides import Open, Side
-from onrecord.doors.ways import Route
-from onrecord.doors.wire import DENIED, INVALID_PARAMS, NO_RESOURCE, Request
+from onrecord.doors.wire import DENIED, INVALID_PARAMS, NO_RESOURCE
+from onrecord.ledger.durable import FileLock
 from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.place import Home
+from onrecord.ledger.whereabouts import own_socket
 from onrecord.recorder import Recorder
 from onrecord.rules.classify import ToolRule
 from onrecord.rules.declaration import schema_text
@@ -153,21 +159,33 @@ def test_the_server_hears_nothing_of_it_even_where_it_has_a_resource_of_that_nam
     assert [e["output_source"] for e in ends] == ["onrecord"] * 9 + ["server"]
 
 
-def test_a_server_cannot_answer_in_its_place() -> None:
-    class Nowhere:
-        def send(self, line: Any, *, last: bool = False) -> None: ...
+def test_while_its_record_waits_for_the_device_nobody_else_answers_it_or_hears_of_it(tmp_path: Path) -> None:
+    rule = '[[tool]]\ntool = "onrecord://*"\ntier = 4\nallow_duplicates = true\n'
+    (tmp_path / "onrecord.toml").write_text(f'{rule}[ledger]\nappend_deadline = "30s"\n')
+    home = Home(tmp_path)
+    recorder, actor = build_recorder(home, load(home), lambda text: None)
+    piped = Piped(recorder, actor)
 
-    here, server, client = Nowhere(), Nowhere(), Nowhere()
-    request = Request(id=7, method="resources/read", params={"uri": URI})
-    side = Side("client_to_server")
-    of_ours = Open(None, request, Route(client, here, own=True), 0.0)  # type: ignore[arg-type]
-    of_theirs = Open(None, request, Route(client, server), 0.0)  # type: ignore[arg-type]
-    side.calls |= {7: of_ours, 8: of_theirs}
+    def answered() -> bool:
+        return all(thread.name != "onrecord-own-resource" for thread in threading.enumerate())
 
-    assert side.answered(7, server) is None
-    assert side.answered(7, here) is of_ours
-    assert side.answered(7, here) is None
-    assert side.answered(8, Nowhere()) is of_theirs
+    piped.client(id=1, method="resources/read", params={"uri": URI})
+    wait_for(answered)
+    lock = FileLock(home.log().publish_lock)
+    lock.acquire(time.monotonic() + 10)
+    piped.client(id=7, method="resources/read", params={"uri": URI})
+    assert not answered()
+    piped.server(id=7, result={"contents": [{"uri": URI, "text": "of the server"}]})
+    piped.client(method="notifications/cancelled", params={"requestId": 7})
+    lock.close()
+    wait_for(answered)
+    reached, heard = piped.end()
+    recorder.stop("the test ended", 2)
+
+    assert reached == []
+    assert [(one["id"], told(one)["product"]["name"]) for one in heard] == [(1, "onrecord"), (7, "onrecord")]
+    (refused,) = [e for e in record(tmp_path) if e.get("action") == "message_refused"]
+    assert refused["policy_reason"] == "from the server: an answer to nothing that is open"
 
 
 def test_tools_are_told_once_they_were_listed(tmp_path: Path) -> None:
@@ -237,6 +255,42 @@ def test_it_is_not_answered_where_it_must_be_recorded_and_cannot_be(tmp_path: Pa
         client.end()
 
     assert "not recorded" in error["message"]
+
+
+def test_it_can_take_an_approval(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    asks = """
+    permit (principal, action, resource);
+    @obligation("approval") forbid (principal, action == MCP::Action::"resources/read", resource);
+    """
+    (tmp_path / "policies" / "team.cedar").write_text(asks)
+    (tmp_path / "onrecord.toml").write_text('[policy]\nengine = "cedar"\n')
+    with session(tmp_path) as client:
+        client.begin("resources/read", uri=URI)
+        wait_for(lambda: bool(list((tmp_path / "approvals").glob("*.json"))))
+        (request,) = (tmp_path / "approvals").glob("*.json")
+        assert onrecord(tmp_path, "approvals", "approve", request.stem, "--yes").returncode == 0
+        policy = told(client.receive())
+        client.end()
+
+    assert policy["approvals"]["tiers"]["1"]["another_person"] is False
+    assert [e["phase"] for e in reads(tmp_path)][-1] == "result"
+    assert "resources/read" not in [one["method"] for one in read(tmp_path)]
+
+
+def test_the_key_of_a_log_that_a_service_keeps_is_told_where_it_lies_and_elsewhere_not_made_up(tmp_path: Path) -> None:
+    place = short_folder()
+    keys: list[list[str]] = []
+    (tmp_path / "door").mkdir()
+    with Running(place, own_socket(Home(place))) as service:
+        for home in (service.home, tmp_path / "door"):
+            with session(home, env={"ONRECORD_SOCKET": str(service.path)}) as client:
+                ledger = told(client.ask("resources/read", uri=URI))["ledger"]
+                client.end()
+            assert [key["name"] for key in ledger["keys"]] == [ledger["origin"]] * bool(ledger["origin"])
+            keys.append([key["vkey"] for key in ledger["keys"]])
+    assert keys == [[str(key) for key in own_verifiers(Home(place))], []]
+    shutil.rmtree(place)
 
 
 # the list

@@ -349,7 +349,7 @@ class Relay:
         self._cancel(request_id, self._client, timed_out=False)
 
     def _cancel(self, request_id: RequestId, side: Side, *, timed_out: bool) -> bool:
-        """Note that a call is cancelled, and say whether it was one that waits."""
+        """Note that a call is cancelled, and say whether it was one that waits, or is ours."""
         status: Outcome = "timed_out" if timed_out else "cancelled"
         if self._deciding.cancel(side.direction, request_id, status):
             return True
@@ -359,7 +359,7 @@ class Relay:
             if call is not None and call.cancelled_at is None:
                 call.cancelled_at = time.monotonic()
                 call.timed_out = timed_out
-        return waited
+        return waited or (call is not None and call.route.own)
 
     def _note_progress(self, notification: Notification) -> None:
         if notification.method != "notifications/progress":
