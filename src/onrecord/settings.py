@@ -20,6 +20,7 @@ import platformdirs
 
 from onrecord.approval_settings import ApprovalSettings, ApproverSettings
 from onrecord.errors import ConfigError, NotVerified
+from onrecord.gateway_settings import GatewaySettings, UpstreamSettings
 from onrecord.ledger.cosignature import CosignerKey
 from onrecord.ledger.place import Home
 from onrecord.ledger.post import check_url
@@ -263,6 +264,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tool: tuple[ToolRule, ...] = ()
     witness: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings = TimestampSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    upstream: tuple[UpstreamSettings, ...] = ()
 
     def terms(self) -> Terms:
         """Return what an approval takes. Raises ConfigError."""
@@ -272,7 +275,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 MAX_SETTINGS = 1 << 20  # bytes; a rule for each of some 5,000 tools
 # `[[name]]`
-_LISTS: dict[str, type[msgspec.Struct]] = {"tool": ToolRule, "witness": WitnessSettings, "approver": ApproverSettings}
+_LISTS: dict[str, type[msgspec.Struct]] = {
+    "tool": ToolRule,
+    "witness": WitnessSettings,
+    "approver": ApproverSettings,
+    "upstream": UpstreamSettings,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +333,7 @@ def read(text: bytes, file: Path) -> Loaded:
         settings.webauthn.check()
         settings.webhook.check()
         check_channels(settings.approvals.channels, settings.webauthn, settings.webhook)
+        settings.gateway.check(settings.upstream, issuer=settings.identity.issuer)
         for number, approver in enumerate(settings.approver, 1):
             approver.check(number)
         for number, witness in enumerate(settings.witness, 1):

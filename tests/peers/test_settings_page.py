@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 
 from onrecord.approval_settings import ApproverSettings
+from onrecord.gateway_settings import UpstreamSettings
 from onrecord.rules.classify import ToolRule
 from onrecord.settings import Settings, WitnessSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"^\| `([a-z0-9_.]+)` \| (.+?) \| ", PAGE, re.MULTILINE)
 ROWS = dict(NAMED)
-LISTS = {"tool": ToolRule, "witness": WitnessSettings, "approver": ApproverSettings}
+LISTS = {"tool": ToolRule, "witness": WitnessSettings, "approver": ApproverSettings, "upstream": UpstreamSettings}
 
 
 def settings(table: type[msgspec.Struct] = Settings, where: str = "") -> dict[str, object]:
