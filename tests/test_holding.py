@@ -206,7 +206,7 @@ def test_an_approval_is_for_one_version_of_the_policy(recorder):
 @pytest.mark.requirement("C6")
 def test_a_call_that_was_refused_once_it_was_approved_repeats_nothing_whoever_proved_to_ask(recorder):
     guard = recorder.guard
-    guard._identity = Proven()
+    guard.identity = Proven()
     made, held = held_and_approved(guard)
     engine = guard._policy._engine
     guard._policy._engine = Changed(Verdict(decision="allow", reason="now it is so", version="2" * 64))

@@ -10,6 +10,7 @@
     ├── NotAuthenticated     what says who calls does not hold, so the call was not made
     ├── NotLoggedIn          the issuer gives no token until a person logs in again
     ├── IssuerAway           the issuer does not answer as it should; a later try may succeed
+    ├── NoCredentials        a gateway has nothing to go on to a server with, so the call was not made
     ├── NotRecorded          the attempt could not be recorded, so the call was not made
     ├── EndNotRecorded       the call was made, but its end could not be recorded: do not retry
     ├── NotVerified          a proof, signature or log does not hold
@@ -87,6 +88,14 @@ class NotLoggedIn(OnRecordError):
 
 class IssuerAway(OnRecordError):
     """The issuer of tokens did not answer, or not as it should; a later try may succeed."""
+
+
+class NoCredentials(OnRecordError):
+    """A gateway has no credentials for a server; the message is fit for the caller, and `why` for the record."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("not run: the gateway has no credentials for this server")
+        self.why = why
 
 
 class NotRecorded(OnRecordError):

@@ -98,7 +98,7 @@ class Guard:
         self.enforces = policy is not None and policy.enforces
         self._policy = policy
         self._screen = screen
-        self._identity = identity
+        self.identity = identity
         self._writer = writer
         self._redactor = redactor
         self._manifest = manifest
@@ -265,10 +265,10 @@ class Guard:
 
         `again`: it was let in before.
         """
-        if self._identity is None:
+        if self.identity is None:
             return call
         try:
-            call = self._identity.of(call, again=again)
+            call = self.identity.of(call, again=again)
         except NotAuthenticated as e:
             from onrecord.identity.telling import of_refusal
 
@@ -281,7 +281,7 @@ class Guard:
 
     def note_identity(self, connection: Connection) -> None:
         """Record what has become of the ID token of this process, where something has."""
-        news = None if self._identity is None else self._identity.take_news()
+        news = None if self.identity is None else self.identity.take_news()
         if news is not None:
             from onrecord.identity.telling import of_standing
 
