@@ -19,7 +19,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -87,7 +87,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnedAway:
-    """A request that may not come in. `reason` is in words of ours, and fit for the caller and for the record."""
+    """A request that may not come in. `reason` is in words of ours, and fit for the caller and for the record.
+
+    `actor` is who sent it, where a token of theirs holds, and `needed` which scopes it lacks some of.
+    """
 
     status: int
     error_type: str
@@ -95,6 +98,8 @@ class TurnedAway:
     server_id: str = ""
     code: str = "invalid_request"
     more: tuple[Field, ...] = ()
+    actor: Actor = field(default_factory=Actor)
+    needed: tuple[str, ...] = ()
 
     @property
     def body(self) -> bytes:
@@ -260,7 +265,9 @@ class HttpAccess:
             return self._challenge(place, str(e), code="invalid_token", error_type="not_authenticated")
         if not set(place.scopes) <= set(actor.scopes):
             why = "the token lacks a scope that this server asks for"
-            return self._challenge(place, why, code="insufficient_scope", error_type="insufficient_scope", status=403)
+            kind = "insufficient_scope"
+            away = self._challenge(place, why, code=kind, error_type=kind, status=403)
+            return replace(away, actor=actor, needed=place.scopes)
         sender = Sender(actor=actor, bearer=Raw(arrived.token), audience=place.audience)
         return Entry(place=place, sender=sender)
 
