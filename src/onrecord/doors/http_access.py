@@ -310,7 +310,8 @@ def _no_method(allowed: str, server_id: str = "") -> TurnedAway:
 def _has_token(query: bytes) -> bool:
     """Say whether a token may stand in the query of a URL (RFC 6750, 2.3), however it is written."""
     try:
-        found = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+        text = query.decode("latin-1").replace(";", "&")  # some take either for what is between two
+        found = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
     except ValueError:
         return True
     return any(name.strip().lower() == "access_token" for name, _ in found)

@@ -66,6 +66,8 @@ def fault_in(fields: Sequence[Field]) -> str:
         if key in ONCE and key in seen:
             return f"the header field {key.decode()} is there twice"
         seen.add(key)
+    if any(word in ONCE or goes_on(word) for word in _named(fields)):
+        return "the header field connection names one that is not for a connection alone"
     if {b"content-length", b"transfer-encoding"} <= seen:
         return "the request says in two ways how long it is"
     return ""
@@ -81,13 +83,11 @@ def passed_on(fields: Sequence[Field], further: Collection[bytes] = ()) -> list[
 
     What `Connection` names is for one connection, and stays (RFC 9110, 7.6.1).
     """
-    here = {word.strip().lower() for value in values(fields, b"connection") for word in value.split(b",")}
+    here = _named(fields)
     return [
         (name, value)
         for name, value in fields
-        if (key := name.lower()) not in here
-        and not is_kept_back(key)
-        and (key in _ON or key.startswith(_ON_START) or key in further)
+        if (key := name.lower()) not in here and not is_kept_back(key) and (goes_on(key) or key in further)
     ]
 
 
@@ -96,9 +96,19 @@ def passed_back(fields: Sequence[Field]) -> list[Field]:
     return [(name, value) for name, value in fields if (key := name.lower()) in _BACK or key.startswith(_ON_START)]
 
 
+def goes_on(name: bytes) -> bool:
+    """Say whether the field of that `name`, in lower case, goes on to each server."""
+    return name in _ON or name.startswith(_ON_START)
+
+
 def is_kept_back(name: bytes) -> bool:
     """Say whether the field of that `name`, in lower case, never goes on, whatever the settings say."""
     return name in _NEVER or name.startswith(_NEVER_START)
+
+
+def _named(fields: Iterable[Field]) -> set[bytes]:
+    """Return the names, in lower case, of fields that are for this connection alone."""
+    return {word.strip().lower() for value in values(fields, b"connection") for word in value.split(b",")}
 
 
 def is_host(text: str) -> bool:
