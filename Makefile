@@ -25,10 +25,10 @@ export UV_LINK_MODE := copy
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH
 
-.PHONY: help setup test lint format types floors unit demo cerbos openid spicedb suite bench soak pins schema clean
+.PHONY: help setup test lint format types floors unit demo cerbos openid spicedb suite conformance bench soak pins schema clean
 
 help:  ## list the verbs
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 13
 
 # ------------------------------------------------------------------------------------ environment
 
@@ -116,6 +116,9 @@ suite:  ## fetch the official conformance suite, the reference servers and the M
 	    @modelcontextprotocol/server-everything@2026.8.31 \
 	    @modelcontextprotocol/server-filesystem@2026.8.31 \
 	    @modelcontextprotocol/server-memory@2026.8.31
+
+conformance: .venv/.ready  ## compare, by the conformance suite, what is on the record with what is not
+	python -m tests.conformance.report docs/conformance.md
 
 bench: .venv/.ready  ## measure what being on the record costs
 	python bench/run.py $(ARGS)
