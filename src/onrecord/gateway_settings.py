@@ -113,7 +113,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             check_url(self.base, plain=self.tokens == "off")
         except ConfigError as e:
             raise ConfigError(f"gateway.{'public_url' if self.public_url else 'listen'}: {e}") from e
-        if not is_origin(self.base):
+        if self.public_url and not is_origin(self.base):
             raise ConfigError("gateway.public_url: give a scheme, a host and a port in lower case, and nothing behind")
 
     def _check_names(self) -> None:
