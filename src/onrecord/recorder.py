@@ -174,6 +174,14 @@ class Recorder:
                 entry = self.redactor.fact(replace(base, event_id=self.guard.new_id()), outside)
                 self._writer.append(entry, "signed").wait()
 
+    def unready(self) -> str:
+        """Return why nothing can be recorded now, "" where it can. It may wait, up to the append deadline."""
+        try:
+            self._writer.await_ready()
+        except LedgerError as e:
+            return str(e)
+        return ""
+
     def stop(self, reason: str, calls: int) -> None:
         """Record the stop, and make all of it durable and signed. Says what could not be."""
         self.at_stop()

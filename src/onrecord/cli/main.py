@@ -21,7 +21,7 @@ from onrecord.cli.policy_options import add_policy
 from onrecord.cli.terminal import Parser, say
 from onrecord.cli.tools_options import add_options
 from onrecord.cli.verbs import Verbs as _Verbs
-from onrecord.cli.verbs import add_init, add_login, add_logout, add_readiness
+from onrecord.cli.verbs import add_gateway, add_init, add_login, add_logout, add_readiness
 from onrecord.cli.verbs import verb as _verb
 from onrecord.errors import CommandError, OnRecordError
 from onrecord.ledger.place import LOGS
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     for add in (
         _add_run,
+        add_gateway,
         add_init,
         add_readiness,
         add_login,

@@ -27,6 +27,16 @@ def verb(verbs: Verbs, name: str, about: str, module: str) -> argparse.ArgumentP
     return parser
 
 
+def add_gateway(verbs: Verbs) -> None:
+    """Add `onrecord gateway`."""
+    parser = verb(verbs, "gateway", "put MCP servers that speak Streamable HTTP on the record", "gateway")
+    parser.description = (
+        "Serves each [[upstream]] of the settings at its path below [gateway] listen, until it is told to end: with "
+        "SIGTERM once calls that are open have ended, with a second one at once."
+    )
+    _add_settings(parser)
+
+
 def add_init(verbs: Verbs) -> None:
     """Add `onrecord init`."""
     parser = verb(verbs, "init", "write rules for the tools of a server, to be reviewed", "manifest")

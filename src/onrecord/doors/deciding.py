@@ -45,6 +45,9 @@ class Deciding(Generic[_T]):
     def __contains__(self, key: Key) -> bool:
         return key in self._works
 
+    def __bool__(self) -> bool:
+        return bool(self._works)
+
     def run(self, key: Key, decide: Callable[[], _T], then: Callable[[_T, ResultStatus], None]) -> None:
         """Have `decide` run in one of the threads, and `then` with what came of it.
 

@@ -47,6 +47,9 @@ class Holding:
     def __contains__(self, key: tuple[Direction, RequestId]) -> bool:
         return key in self._waiting
 
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
     def hold(self, held: Held, asked: Asked) -> None:
         """Have a call wait for the decision about it, or answer it with the question, where its client takes that."""
         question = self._asking.in_result(held, asked.request, asked.onward)

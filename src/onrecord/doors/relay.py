@@ -33,7 +33,7 @@ from onrecord.doors.own_resource import OwnResource
 from onrecord.doors.rounds import Rounds
 from onrecord.doors.sides import Asked, Open, Side
 from onrecord.doors.ways import Route
-from onrecord.doors.wire import Notification, Request, Response
+from onrecord.doors.wire import Message, Notification, Request, Response
 from onrecord.errors import EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
 from onrecord.event.call import Call, Outcome, RequestId, Result
 from onrecord.event.event import ResultStatus
@@ -88,22 +88,25 @@ class Relay:
     def from_client(self, line: bytes, route: Route) -> None:
         """Take one line from the client."""
         try:
-            message = wire.decode(line)
-            match message:
-                case Request():
-                    self._take_request_of_client(message, line, route)
-                case Notification():
-                    self._asking.hear(message)
-                    if self._guard.enforces and message.method not in protocol.NOTICES:
-                        self._drop_notice(len(line))
-                    elif not self._note_cancellation(message, self._client):
-                        route.onward.send(going.onward(message, line))
-                case Response() if self._asking.answered(message):
-                    self._holding.wake()
-                case Response():
-                    self._take_answer(message, line, self._server, route)
+            self.take(wire.decode(line), line, route)
         except MessageRefused as e:
             self.refuse(e, len(line), route)
+
+    def take(self, message: Message, line: bytes, route: Route) -> None:
+        """Take a message of the client, which is `line`. Raises MessageRefused for one that is to be refused."""
+        match message:
+            case Request():
+                self._take_request_of_client(message, line, route)
+            case Notification():
+                self._asking.hear(message)
+                if self._guard.enforces and message.method not in protocol.NOTICES:
+                    self._drop_notice(len(line))
+                elif not self._note_cancellation(message, self._client):
+                    route.onward.send(going.onward(message, line))
+            case Response() if self._asking.answered(message):
+                self._holding.wake()
+            case Response():
+                self._take_answer(message, line, self._server, route)
 
     def _drop_notice(self, size_bytes: int) -> None:
         """Record that a notification of the client is not forwarded. Nobody is told: it wants no answer."""
@@ -308,6 +311,21 @@ class Relay:
                 self._end(call.permit, "timed_out", "no_answer")
                 text = f"no answer within {self._call_timeout_s:g} s; the call may still be running, do not retry"
                 call.route.back.send(wire.error_line(call.request.id, wire.TIMED_OUT, text), last=True)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is open, waits, or is being decided on."""
+        return not (self._client.calls or self._server.calls or self._holding or self._deciding)
+
+    def lost(self, request_id: RequestId, status: Outcome, error_type: str) -> None:
+        """Close a request of the client that the server will not answer, and that nobody here answers."""
+        with self._lock:
+            self._client.quiet.pop(request_id, None)
+            call = self._client.calls.pop(request_id, None)
+        if call is not None and call.cancelled_at is not None:
+            self._end(call.permit, "timed_out" if call.timed_out else "cancelled", "")
+        elif call is not None:
+            self._end(call.permit, status, error_type)
 
     def finish(self, why: str) -> None:
         """Close every call that is still open, and tell the client `why` no answer will come."""

@@ -79,6 +79,9 @@ class Waiting(Generic[_T]):
         self._closed = False
         self._deciding = 0
 
+    def __bool__(self) -> bool:
+        return bool(self._waits)
+
     def __contains__(self, key: tuple[Direction, RequestId]) -> bool:
         return key in self._waits
 

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`onrecord gateway`: Streamable HTTP servers behind one address."""
+
+import asyncio
+import gc
+import hmac
+import traceback
+from argparse import Namespace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onrecord.cli.terminal import say
+from onrecord.config import build_recorder, review_when_due
+from onrecord.errors import CommandError, ConfigError, KeyFileError, LedgerError
+from onrecord.event.call import Actor
+from onrecord.gateways import build_access, build_upstream_auth, forget_secrets
+from onrecord.ledger.keys import open_digest_key
+from onrecord.ledger.place import Home
+from onrecord.proving import attach_webhook
+from onrecord.recorder import Recorder
+from onrecord.settings import Loaded, home_folder, load
+
+if TYPE_CHECKING:
+    from onrecord.doors.gateway.served import Served
+    from onrecord.doors.gateway.talk import Pool
+
+
+def gateway(options: Namespace) -> int:
+    """Serve until a signal says to end."""
+    home = home_folder()
+    loaded = load(home, options.config)
+    if not loaded.settings.upstream:
+        raise ConfigError(f"{loaded.path or home.config}: no [[upstream]] says what is behind the gateway")
+    if missing := [name for name in ("h11", "httpx2", "uvicorn") if find_spec(name) is None]:
+        raise CommandError(f"the gateway needs {missing[0]}: pip install 'onrecord[gateway]'", 2)
+    try:
+        recorder, actor = build_recorder(home, loaded, say)
+        attach_webhook(home, loaded, recorder, say)
+    except LedgerError as e:
+        raise KeyFileError(f"the home {home.path} cannot be used: {e}") from e
+    review_when_due(home, loaded, say)
+    gc.freeze()  # as in `run`
+    gc.set_threshold(50_000)
+    return asyncio.run(_serve(home, loaded, recorder, actor))
+
+
+async def _serve(home: Home, loaded: Loaded, recorder: Recorder, actor: Actor) -> int:
+    from onrecord.doors.gateway.app import Gateway
+    from onrecord.doors.gateway.served import base_of
+    from onrecord.doors.gateway.serving import Serving, listening_at
+    from onrecord.doors.gateway.talk import Pool
+    from onrecord.doors.http_telling import Refusals
+
+    settings = loaded.settings.gateway
+    pool, refused = Pool(), Refusals(recorder)
+    served = _served(home, loaded, recorder, pool)
+    listening = listening_at(*settings.address)
+    host, port = listening.getsockname()[:2]
+    gateway = Gateway(
+        served,
+        build_access(loaded, recorder.guard, port=port),
+        refused,
+        pool,
+        max_body=settings.max_body_bytes,
+        max_open=settings.max_open,
+        read_timeout_s=settings.read_timeout_s,
+        ready=recorder.unready,
+        failed=_failed,
+    )
+    serving = Serving(
+        gateway,
+        list(served.values()),
+        refused,
+        pool,
+        max_open=settings.max_open,
+        read_timeout_s=settings.read_timeout_s,
+        drain_s=settings.drain_s,
+    )
+    recorder.start(base_of(recorder, actor), ["onrecord", "gateway"])
+    say(f"listening at {f'[{host}]' if ':' in host else host}:{port}")
+    try:
+        await serving.run(listening)
+    finally:
+        pool.close()
+        recorder.stop("was told to", sum(one.calls for one in served.values()))
+    return 0
+
+
+def _failed(error: Exception) -> None:
+    """Say where a defect of ours is; what it met has failed, and everything else goes on."""
+    place = traceback.extract_tb(error.__traceback__)[-1]  # without the message, which may hold values
+    say(f"internal error: {type(error).__name__} in {Path(place.filename).name}:{place.lineno}")
+
+
+def _served(home: Home, loaded: Loaded, recorder: Recorder, pool: "Pool") -> dict[str, "Served"]:
+    """Return what is behind each path, by name; secrets for it are no longer in the environment then."""
+    from onrecord.doors.gateway.served import Limits, Served
+    from onrecord.doors.gateway.upstream import Upstream
+
+    run = loaded.settings.run
+    limits = Limits(max_message=run.max_message_bytes, call_timeout_s=run.call_timeout_s)
+    auth, key = build_upstream_auth(loaded), open_digest_key(home)
+    forget_secrets(loaded.settings.upstream)
+    return {
+        one.name: Served(
+            one.name,
+            Upstream(one.url, auth[one.name]),
+            recorder,
+            pool,
+            limits,
+            hmac.digest(key, b"onrecord gateway rounds " + one.name.encode(), "sha256"),
+            say=say,
+            failed=_failed,
+        )
+        for one in loaded.settings.upstream
+    }

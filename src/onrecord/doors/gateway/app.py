@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway as an ASGI app: who may come in, how much at once, and who does what with a request.
+
+What is turned away is answered and put on the record here. Nothing is known here of what a message means.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from onrecord.doors import wire
+from onrecord.doors.gateway.agreement import SESSION, check, value_of
+from onrecord.doors.gateway.exchange import Asked, Exchange
+from onrecord.doors.gateway.intake import ClientGone, Unfit, check_kind, read_body
+from onrecord.doors.gateway.listening import listen, take_leave
+from onrecord.doors.gateway.reply import Receive, Reply, Scope, Send
+from onrecord.doors.gateway.served import Served
+from onrecord.doors.gateway.sessions import Session
+from onrecord.doors.gateway.talk import Pool, Talk
+from onrecord.doors.gateway.upstream import Answered
+from onrecord.doors.http_access import Document, Entry, Head, HttpAccess, TurnedAway
+from onrecord.doors.http_fields import Field, passed_on
+from onrecord.doors.http_telling import Refusals
+from onrecord.doors.ways import Route
+from onrecord.doors.wire import Message, Request
+from onrecord.errors import MessageRefused
+from onrecord.event.call import Sender
+from onrecord.rules import trace_context
+
+NEXT_S = b"1"  # after which a client may ask again, where there was no room
+
+
+class Gateway:
+    """All servers behind one address."""
+
+    def __init__(
+        self,
+        served: Mapping[str, Served],
+        access: HttpAccess,
+        refused: Refusals,
+        pool: Pool,
+        *,
+        max_body: int,
+        max_open: int,
+        read_timeout_s: float,
+        ready: Callable[[], str],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """`served` is by name; `ready` says why calls could not be recorded now, "" where they could.
+
+        `failed` is told of a defect of ours.
+        """
+        self._served = served
+        self._access = access
+        self._refused = refused
+        self._pool = pool
+        self._max_body = max_body
+        self._max_open = max_open
+        self._read_timeout_s = read_timeout_s
+        self._ready = ready
+        self._failed = failed
+        self._open = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.ending = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        fields: list[Field] = scope["headers"]
+        reply = Reply(send, receive, fields)
+        if scope["path"] in ("/healthz", "/readyz"):
+            await self._tell_health(scope, reply)
+            return
+        head = Head(
+            method=scope["method"],
+            path=scope.get("raw_path") or scope["path"].encode(),
+            fields=fields,
+            query=scope["query_string"],
+            peer=(scope.get("client") or ("",))[0],
+        )
+        if self.ending or self._open >= self._max_open:
+            why = "the gateway is ending" if self.ending else "as many requests are open as may be"
+            away = TurnedAway(status=503, error_type="busy", reason=why, more=((b"retry-after", NEXT_S),))
+            await self._turn_away(away, head, reply)
+            return
+        self._open += 1
+        self.idle.clear()
+        try:
+            await self._admit(head, reply, receive)
+        except Exception as e:  # noqa: BLE001  # the top of a request
+            self._failed(e)
+            await reply.whole(500, [])
+            await reply.end()
+        finally:
+            self._open -= 1
+            if not self._open:
+                self.idle.set()
+
+    async def _tell_health(self, scope: Scope, reply: Reply) -> None:
+        why = "ending" if self.ending else ""
+        if not why and scope["path"] == "/readyz":
+            why = await self._pool.run(self._ready)
+        text = b'{"status":"ok"}' if not why else b'{"status":"not ready"}'
+        await reply.whole(503 if why else 200, [(b"content-type", b"application/json")], text)
+
+    async def _admit(self, head: Head, reply: Reply, receive: Receive) -> None:
+        admitted = await self._access.admit(head)
+        if isinstance(admitted, Document):
+            body = b"" if head.method == "HEAD" else admitted.body
+            await reply.whole(admitted.status, [*admitted.fields], body)
+        elif isinstance(admitted, TurnedAway):
+            await self._turn_away(admitted, head, reply)
+        else:
+            try:
+                await self._serve(admitted, head, reply, receive)
+            except Unfit as e:
+                await self._turn_away(e.away, head, reply)
+            except ClientGone:
+                pass  # nobody is there, and nothing was asked yet
+
+    async def _turn_away(self, away: TurnedAway, head: Head, reply: Reply) -> None:
+        await self._pool.run(self._refused.turned_away, away, head.peer)
+        await reply.whole(away.status, [*away.fields], b"" if head.method == "HEAD" else away.body)
+
+    async def _serve(self, entry: Entry, head: Head, reply: Reply, receive: Receive) -> None:
+        served = self._served[entry.place.server_id]
+        session = self._session(served, entry, head)
+        if session is not None:
+            session.open += 1
+        try:
+            if head.method == "POST":
+                await self._post(served, session, entry, head, reply, receive)
+            elif head.method == "GET":
+                await listen(served, session, passed_on(head.fields), entry.sender, reply)
+            else:
+                await take_leave(served, session, passed_on(head.fields), entry.sender, reply)
+        finally:
+            if session is not None:
+                session.open -= 1
+
+    def _session(self, served: Served, entry: Entry, head: Head) -> Session | None:
+        """Return the session that a request names, None where it names none. Raises Unfit for one that is not there."""
+        named = value_of(head.fields, SESSION)
+        if not named:
+            return None
+        session = served.sessions.of(named, entry.sender.actor)
+        if session is None:
+            why = "there is no such session of this caller here; begin another"
+            raise Unfit(TurnedAway(status=404, error_type="no_session", reason=why, server_id=served.name))
+        return session
+
+    async def _post(
+        self, served: Served, session: Session | None, entry: Entry, head: Head, reply: Reply, receive: Receive
+    ) -> None:
+        fields = [*head.fields]
+        check_kind(fields, served.name)
+        limits = self._max_body, self._read_timeout_s
+        line = await read_body(receive, fields, served.name, longest=limits[0], within_s=limits[1])
+        message = await self._read(served, session, entry.sender, head, line, reply)
+        if message is None:
+            return
+        asked = Asked(message=message, line=line, fields=passed_on(fields), sender=entry.sender)
+        if session is not None:
+            await self._exchange(served, session.talk, asked, reply, one_off=False)
+            return
+        talk = _talk_for(served, message, entry.sender, head.peer)
+        try:
+            await self._exchange(served, talk, asked, reply, one_off=True)
+        finally:
+            served.done(talk)
+
+    async def _exchange(self, served: Served, talk: Talk, asked: Asked, reply: Reply, *, one_off: bool) -> None:
+        def opened(answer: Answered) -> bool:
+            given = value_of(answer.fields, SESSION)
+            begins = isinstance(asked.message, Request) and asked.message.method == "initialize"
+            if not (one_off and begins and given and answer.status == 200):
+                return False
+            for ended in served.keep(given, talk, asked.sender.actor):
+                asyncio.get_running_loop().create_task(self._pool.run(served.end, ended))
+            return True
+
+        longest = served.limits.max_message
+        listens = isinstance(asked.message, Request) and asked.message.method == "subscriptions/listen"
+        if listens:
+            served.listeners.add(reply)
+        try:
+            await Exchange(asked, talk, served.upstream, reply, longest=longest, one_off=one_off, opened=opened).run()
+        finally:
+            served.listeners.discard(reply)
+
+    async def _read(
+        self, served: Served, session: Session | None, sender: Sender, head: Head, line: bytes, reply: Reply
+    ) -> Message | None:
+        """Return the message in a body; None where it has no single reading, which is on the record and answered."""
+        try:
+            message = wire.decode(line)
+            check(head.fields, message)
+        except MessageRefused as e:
+            talk = session.talk if session else served.talk(served.met(sender.actor, trace_id="", address=head.peer))
+            told = _Told()
+            await self._pool.run(talk.relay.refuse, e, len(line), Route(told, told, sender))
+            served.done(talk)
+            await reply.whole(400, [(b"content-type", b"application/json")], told.line)
+            return None
+        return message
+
+
+class _Told:
+    """The way of one answer of ours that waits for nothing."""
+
+    def __init__(self) -> None:
+        self.line = b""
+
+    def send(self, line: object, *, last: bool = False) -> None:
+        """Keep it."""
+        assert isinstance(line, bytes)
+        self.line = line
+
+
+def _talk_for(served: Served, message: Message, sender: Sender, peer: str) -> Talk:
+    """Return a relay for a message that names no session."""
+    if isinstance(message, Request) and message.method == "initialize":
+        return served.talk(served.begun(sender.actor))
+    trace = trace_context.read(message.params.get("_meta", {})).trace_id if isinstance(message, Request) else ""
+    return served.talk(served.met(sender.actor, trace_id=trace, address=peer))
