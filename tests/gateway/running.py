@@ -36,7 +36,8 @@ class Gateway:
     def __init__(self, home, urls, *, gateway="", settings="", env=None):
         self.home = Path(home)
         servers = "".join(f'[[upstream]]\nname = "{name}"\nurl = "{url}"\n' for name, url in urls.items())
-        text = f'[gateway]\nlisten = "127.0.0.1:0"\ntokens = "off"\n{gateway}\n{servers}\n{settings}\n'
+        here = 'listen = "127.0.0.1:0"\ntokens = "off"\nallowed_hosts = ["127.0.0.1"]'
+        text = f"[gateway]\n{here}\n{gateway}\n{servers}\n{settings}\n"
         (self.home / "onrecord.toml").write_text(text)
         self.child = subprocess.Popen(
             [*ONRECORD, "gateway"],
@@ -124,6 +125,7 @@ class Heard:
         self.file = connection.makefile("rb")
         first = self.file.readline()
         self.status = int(first.split()[1]) if first else 0
+        self.text = b""
         self.headers = {}
         while (line := self.file.readline().strip()) and first:
             name, _, value = line.decode("latin-1").partition(":")
@@ -133,6 +135,9 @@ class Heard:
         """Yield the body as it comes."""
         if "content-length" in self.headers:
             yield self.file.read(int(self.headers["content-length"]))
+            return
+        if self.headers.get("transfer-encoding") != "chunked":
+            yield self.file.read()
             return
         while (size := self.file.readline().strip()) and (length := int(size, 16)):
             yield self.file.read(length)

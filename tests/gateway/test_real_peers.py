@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SDK's own client and server, with the gateway between them: nothing changes, and all of it is on the record."""
 
+from typing import Any
+
 import pytest
 from mcp import Client
 from mcp.types import ElicitResult
@@ -19,6 +21,10 @@ def gateway(tmp_path_factory):
 ERAS = pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
 
 
+def text_of(answer: Any) -> str:
+    return answer.content[0].text
+
+
 def ends(gateway, tool):
     return [e for e in gateway.events(phase="result") if e.get("tool_name") == tool]
 
@@ -30,7 +36,7 @@ async def test_a_call_is_answered_and_on_the_record(gateway, mode):
     async with Client(gateway.url("real"), mode=mode) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == ["echo", "count", "sleep", "confirm"]
         answer = await client.call_tool("echo", {"text": "hello"})
-    assert answer.content[0].text == "hello"
+    assert text_of(answer) == "hello"
     (end,) = ends(gateway, "echo")[before:]
     assert (end["result_status"], end["transport"], end["server_id"]) == ("succeeded", "http", "real")
     (attempt,) = [e for e in gateway.events(call_id=end["call_id"]) if e["phase"] == "attempt"]
@@ -54,7 +60,7 @@ async def test_a_question_of_the_server_and_its_answer_are_on_the_record(gateway
         return ElicitResult(action="accept", content={"sure": True})
 
     async with Client(gateway.url("real"), mode="legacy", elicitation_callback=answer) as client:
-        assert (await client.call_tool("confirm", {})).content[0].text == "accept"
+        assert text_of(await client.call_tool("confirm", {})) == "accept"
     asked = gateway.events(event_type="elicitation")
     assert [(e["phase"], e.get("result_status")) for e in asked] == [("attempt", None), ("result", "succeeded")]
     assert {e["direction"] for e in asked} == {"server_to_client"}

@@ -73,7 +73,7 @@ class Exchange:
 
     async def run(self) -> None:
         """Go from the message to the end of its answer."""
-        asked, reply = self._asked, self._reply
+        reply = self._reply
         try:
             await self._judge()
             reply.watch(self._inbox.wake)
@@ -86,7 +86,7 @@ class Exchange:
             reply.close()
             self._let_go()
             if self._one_off and not self._talk.relay.is_idle:
-                await self._talk.pool.run(self._close, asked.message)
+                await self._close()
 
     async def _judge(self) -> None:
         asked, relay = self._asked, self._talk.relay
@@ -98,11 +98,14 @@ class Exchange:
             self._reply.begins(400, [])
             await self._talk.pool.run(relay.refuse, e, len(asked.line), self._route)
 
-    def _close(self, message: Message) -> None:
-        relay = self._talk.relay
+    async def _close(self) -> None:
+        """Close what is open, once what the server said is judged to its end."""
+        relay, message = self._talk.relay, self._asked.message
+        if self._carrying is not None:
+            await asyncio.wait([self._carrying], timeout=LINGER_S)
         if self._reply.gone and isinstance(message, Request):
-            relay.cancel(message.id)
-        relay.finish(GONE)
+            await self._talk.pool.run(relay.cancel, message.id)
+        await self._talk.pool.run(relay.finish, GONE)
 
     # what the client hears
 
