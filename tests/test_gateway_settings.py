@@ -165,6 +165,8 @@ async def test_a_token_comes_from_a_variable_or_from_a_file_of_its_owner_alone(t
     file.chmod(0o600)
     named = auths(tmp_path, 'token_file = "token"\nheader = "X-API-Key"')["files"]
     assert await named.headers_for(None) == {"X-API-Key": SECRET}
+    basic = auths(tmp_path, 'token_env = "A"\nheader = "Authorization"', A=f"Basic {SECRET}")["files"]
+    assert await basic.headers_for(None) == {"Authorization": f"Basic {SECRET}"}
     assert await auths(tmp_path)["files"].headers_for(None) == {}
     for mode in (0o640, 0o604, 0o666):
         file.chmod(mode)
@@ -178,7 +180,8 @@ async def test_a_token_comes_from_a_variable_or_from_a_file_of_its_owner_alone(t
         ('token_env = "A"', {}, "token_env: A holds nothing"),
         ('token_env = "A"', {"A": " \n"}, "token_env: A holds nothing"),
         ('token_env = "A"', {"A": f"{SECRET}\r\nHost: x"}, "holds characters that cannot be sent"),
-        ('token_env = "A"', {"A": f"{SECRET} {SECRET}"}, "holds characters that cannot be sent"),
+        ('token_env = "A"', {"A": f"{SECRET} {SECRET}"}, "it is no bearer token"),
+        ('token_env = "A"', {"A": f"{SECRET}\t{SECRET}"}, "holds characters that cannot be sent"),
         ('token_env = "A"', {"A": f"{SECRET}é"}, "holds characters that cannot be sent"),
         ('token_env = "A"', {"A": f"{SECRET},x"}, "it is no bearer token"),
         ('token_env = "A"', {"A": SECRET * 2000}, "or too many"),

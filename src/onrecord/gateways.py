@@ -105,7 +105,7 @@ def _auth_of(upstream: UpstreamSettings, loaded: Loaded, environ: Mapping[str, s
         return Fixed()
     if upstream.kind == "token":
         token = _secret(upstream.token_env, upstream.token_file, base, environ, f"{where}: token")
-        if upstream.header and upstream.header.lower() != "authorization":
+        if upstream.header:
             return Fixed({upstream.header: token})
         if not _BEARER.fullmatch(token):
             raise ConfigError(f"{where}: token: it is no bearer token: one word of letters, digits and ._~+/-")
@@ -132,7 +132,7 @@ def _secret(variable: str, file: str, base: Path, environ: Mapping[str, str], wh
     text = text.strip()
     if not text:
         raise ConfigError(f"{source} holds nothing")
-    if not text.isascii() or not text.isprintable() or " " in text or len(text) > _MAX_SECRET:
+    if not text.isascii() or not text.isprintable() or len(text) > _MAX_SECRET:
         raise ConfigError(f"{source} holds characters that cannot be sent, or too many")
     return text
 
