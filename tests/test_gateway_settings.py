@@ -8,7 +8,7 @@ import pytest
 
 from onrecord.doors.upstream_auth import Fixed, Granted
 from onrecord.errors import ConfigError
-from onrecord.gateways import build_upstream_auth, forget_secrets, gateway_url_for
+from onrecord.gateways import build_upstream_auth, forget_secrets, gateway_url_for, place_of
 from onrecord.ledger.place import Home
 from onrecord.settings import load
 
@@ -151,6 +151,8 @@ def test_what_can_work_is_taken(tmp_path):
     assert [upstream.kind for upstream in one.settings.upstream] == ["exchange"]
     assert one.settings.gateway.base == "http://127.0.0.1:8300"
     assert one.settings.upstream[0].place == "/files"
+    named = loaded(tmp_path, IDENTITY, FILES, 'headers = ["X-Tenant"]').settings.upstream[0]
+    assert place_of(named, "https://gw.example").further == {b"x-tenant"}
 
 
 def auths(tmp_path, *more, **environ):

@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from onrecord.doors.http_access import HttpAccess, Names, Place
+from onrecord.doors.http_telling import Refusals
 from onrecord.doors.upstream_auth import Client, Fixed, Granted, UpstreamAuth
-from onrecord.errors import ConfigError
-from onrecord.event.call import Actor
+from onrecord.errors import ConfigError, NoCredentials
+from onrecord.event.call import Actor, Sender
 from onrecord.gateway_settings import UpstreamSettings
 from onrecord.guard import Guard
 from onrecord.ledger.smallfile import NotSmall, read_small
@@ -61,6 +62,7 @@ def place_of(upstream: UpstreamSettings, base: str) -> Place:
         resource=resource,
         audience=upstream.audience or resource,
         scopes=upstream.scopes,
+        further=frozenset(name.lower().encode() for name in upstream.headers),
     )
 
 
@@ -75,9 +77,14 @@ def names_of(settings: Settings, base: str) -> Names:
     return Names(hosts=frozenset(hosts), origins=frozenset(origins))
 
 
-def build_upstream_auth(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> dict[str, UpstreamAuth]:
-    """Return the credentials for each server behind the gateway, by its name. Raises ConfigError."""
-    return {one.name: _auth_of(one, loaded, environ) for one in loaded.settings.upstream}
+def build_upstream_auth(
+    loaded: Loaded, environ: Mapping[str, str] = os.environ, refused: Refusals | None = None
+) -> dict[str, UpstreamAuth]:
+    """Return the credentials for each server behind the gateway, by its name. Raises ConfigError.
+
+    `refused` records it where there are none.
+    """
+    return {one.name: _auth_of(one, loaded, environ, refused) for one in loaded.settings.upstream}
 
 
 def forget_secrets(upstreams: Sequence[UpstreamSettings]) -> None:
@@ -98,7 +105,9 @@ def gateway_url_for(url: str, settings: Settings) -> str | None:
     return None
 
 
-def _auth_of(upstream: UpstreamSettings, loaded: Loaded, environ: Mapping[str, str]) -> UpstreamAuth:
+def _auth_of(
+    upstream: UpstreamSettings, loaded: Loaded, environ: Mapping[str, str], refused: Refusals | None
+) -> UpstreamAuth:
     where = f"{loaded.path}: upstream {upstream.name}"
     base = loaded.path.parent if loaded.path else Path()
     if upstream.kind == "none":
@@ -120,7 +129,12 @@ def _auth_of(upstream: UpstreamSettings, loaded: Loaded, environ: Mapping[str, s
         resource=upstream.resource,
         target=upstream.target,
     )
-    return Granted(client, exchange=upstream.exchange)
+
+    def failed(error: NoCredentials, sender: Sender | None) -> None:
+        if refused is not None:
+            refused.without_credentials(error, upstream.name, sender)
+
+    return Granted(client, exchange=upstream.exchange, failed=failed)
 
 
 def _secret(variable: str, file: str, base: Path, environ: Mapping[str, str], where: str) -> str:

@@ -110,9 +110,12 @@ async def test_a_callers_token_is_never_sent_on_itself(endpoint):
 
 @pytest.mark.parametrize("one", [None, Sender(actor=Actor()), Sender(actor=Actor(), bearer=Raw(7))])
 async def test_a_caller_without_a_token_has_none_to_exchange(endpoint, one):
+    told = []
+    auth = Granted(client(endpoint), exchange=True, failed=lambda *about: told.append(about))
     with pytest.raises(NoCredentials) as e:
-        await Granted(client(endpoint), exchange=True).headers_for(one)
+        await auth.headers_for(one)
     assert e.value.why == "the caller brought no token that could be exchanged"
+    assert told == [(e.value, one)]
     assert not endpoint.asked
 
 

@@ -139,10 +139,16 @@ async def test_the_secret_is_taken_in_either_way_and_a_wrong_one_is_told(tmp_pat
         one.ask(token=robot(issuer, f"{one.base}/files"))
         auth = build_upstream_auth(one.loaded, {"SECRET_OF_A_TEST": SECRET})["files"]
         assert read(one, await auth.headers_for(one.inside[0]))["sub"] == "robot"
-        auth = build_upstream_auth(one.loaded, {"SECRET_OF_A_TEST": "another"})["files"]
-        with pytest.raises(NoCredentials) as refused:
-            await auth.headers_for(one.inside[0])
-        assert refused.value.why == "the token endpoint refuses: it does not know our client, or its secret"
+        auth = build_upstream_auth(one.loaded, {"SECRET_OF_A_TEST": "another"}, one.refusals)["files"]
+        why = "the token endpoint refuses: it does not know our client, or its secret"
+        for _ in range(3):
+            with pytest.raises(NoCredentials) as refused:
+                await auth.headers_for(one.inside[0])
+            assert refused.value.why == why
+        (event,) = one.events()  # the endpoint was asked once
+        assert (event["event_type"], event["error_type"]) == ("authentication", "no_credentials")
+        assert (event["server_id"], event["policy_reason"]) == ("files", why)
+        assert event["agent_id"] == one.inside[0].actor.agent_id != ""
 
 
 @pytest.mark.parametrize("exchange", ["true", "false"])

@@ -45,13 +45,17 @@ _RETRY_S = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One server, as callers see it. `resource` is the URL that they call, and `audience` what tokens are meant for."""
+    """One server, as callers see it. `resource` is the URL that they call, and `audience` what tokens are meant for.
+
+    `further` are names in lower case of header fields that go on to it beside those that always do.
+    """
 
     server_id: str
     path: str
     resource: str
     audience: str
     scopes: tuple[str, ...] = ()
+    further: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

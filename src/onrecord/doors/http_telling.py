@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from onrecord.doors.http_access import TurnedAway
 from onrecord.errors import NoCredentials
-from onrecord.event.call import Actor
+from onrecord.event.call import Actor, Sender
 from onrecord.event.event import Event
 from onrecord.recorder import Recorder
 from onrecord.rules.principal import IDENTITY, PROVEN
@@ -65,9 +65,9 @@ class Refusals:
             )
         )
 
-    def without_credentials(self, error: NoCredentials, server_id: str, actor: Actor, peer: str) -> None:
-        """Record why there were no credentials for a server; the call that was not made has events of its own."""
-        self._tell(replace(self._base("no_credentials", error.why, server_id, actor), client_ip=peer))
+    def without_credentials(self, error: NoCredentials, server_id: str, sender: Sender | None) -> None:
+        """Record why there were no credentials for a server; a call that was not made has events of its own."""
+        self._tell(self._base("no_credentials", error.why, server_id, Actor() if sender is None else sender.actor))
 
     def close(self) -> None:
         """Record what was only summed up so far."""

@@ -21,7 +21,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 from urllib.parse import quote_plus
 
 from onrecord.errors import NoCredentials
@@ -58,6 +58,9 @@ _CODES: Mapping[str, str] = {
     "invalid_target": "it gives no tokens for this server",
     "access_denied": "it refuses",
 }
+
+
+Failed: TypeAlias = Callable[[NoCredentials, Sender | None], None]
 
 
 class UpstreamAuth(Protocol):
@@ -126,23 +129,30 @@ class Granted:
         timeout_s: float = TIMEOUT_S,
         remembered: int = REMEMBERED,
         clock: Callable[[], float] = time.monotonic,
+        failed: Failed = lambda _error, _sender: None,
     ) -> None:
+        """`failed` is told of each failure, in a thread of its own, before the call that it is for is refused."""
         self._client = client
         self._exchange = exchange
         self._timeout_s = timeout_s
         self._remembered = remembered
         self._clock = clock
+        self._failed = failed
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
 
     async def headers_for(self, sender: Sender | None) -> dict[str, str]:
         """Return the token that is to go with a request of `sender`. Raises NoCredentials."""
-        subject = self._subject(sender)
+        try:
+            subject = self._subject(sender)
+        except NoCredentials as e:
+            await asyncio.to_thread(self._failed, e, sender)
+            raise
         kept = self._of(subject)
         if self._clock() >= kept.until_s:
             kept.waiting += 1
             try:
                 async with kept.lock:
-                    await self._renew(kept, subject)
+                    await self._renew(kept, subject, sender)
             finally:
                 kept.waiting -= 1
         return {"Authorization": f"Bearer {kept.token}"}
@@ -173,7 +183,7 @@ class Granted:
         self._kept.move_to_end(key)
         return kept
 
-    async def _renew(self, kept: _Kept, subject: str) -> None:
+    async def _renew(self, kept: _Kept, subject: str, sender: Sender | None) -> None:
         """Get a token, unless somebody else just did, or just failed. Raises NoCredentials."""
         now_s = self._clock()
         if now_s < kept.until_s:
@@ -184,6 +194,7 @@ class Granted:
             kept.token, life_s = await self._asked(subject)
         except NoCredentials as e:
             kept.token, kept.why, kept.again_s = "", e.why, self._clock() + PAUSE_S
+            await asyncio.to_thread(self._failed, e, sender)
             raise
         kept.since_s = now_s
         kept.until_s = now_s + life_s - min(_MARGIN_S, life_s / 10)
