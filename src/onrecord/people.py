@@ -10,20 +10,21 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from onrecord.approving import Approver
+from onrecord.doors.callers import Token
 from onrecord.errors import ConfigError, KeyFileError, NotAnchored, NotAuthenticated
-from onrecord.event.call import Actor
+from onrecord.event.call import Actor, Sender
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.peer import peer_of
 from onrecord.ledger.place import Home
 from onrecord.ledger.post import get
 from onrecord.ledger.smallfile import read_small
-from onrecord.rules.principal import Reading
+from onrecord.rules.principal import NAMES, Reading, plain_name
 from onrecord.settings import IdentitySettings, Loaded
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _KEYS_S = 3.0  # that an issuer may take to show its keys: so long a call may wa
 _PAUSE_S = 30.0
 _FILE_PAUSE_S = 1.0
 _MAX_JWKS = 64 * 1024  # bytes
+_REMEMBERED = 1_000  # pseudonyms; of more, some are looked up again
 
 
 def account() -> str:
@@ -173,6 +175,43 @@ def _blank(start: bytes) -> None:
         if one.startswith(start) and begins:
             ctypes.memset(begins + at + len(start), ord("*"), len(one) - len(start))
         at += len(one) + 1
+
+
+def build_sender(home: Home, loaded: Loaded, digest_key: bytes) -> Callable[[Token | None], Sender]:
+    """Return what says who sent a message over HTTP to a server that verifies tokens itself.
+
+    Where an issuer is set, the token is verified here too. Without one there is the word of the server's own verifier:
+    asserted, and never taken for a person that was verified.
+    """
+    settings, tenant = loaded.settings.identity, loaded.settings.tenant
+    keystore = Keystore(home, digest_key)
+    nobody = Actor(tenant_id=tenant)
+    known: dict[tuple[str, str], str] = {}
+
+    def pseudonym(issuer: str, subject: str) -> str:
+        if (issuer, subject) not in known:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[issuer, subject] = keystore.pseudonym(tenant=tenant, source=issuer or "oauth", subject=subject)
+        return known[issuer, subject]
+
+    def sender_of(token: Token | None) -> Sender:
+        if token is None:
+            return Sender(actor=nobody)
+        if settings.issuer:
+            return Sender(actor=nobody, bearer=token.bearer, audience=settings.meant_for)
+        user = pseudonym(token.issuer, token.subject) if token.subject else ""
+        actor = Actor(
+            user_id=user,
+            tenant_id=tenant,
+            identity_source="oauth",
+            identity_assurance="asserted",
+            client_id=plain_name(token.client_id),
+            scopes=token.scopes[:NAMES],
+        )
+        return Sender(actor=actor)
+
+    return sender_of
 
 
 def build_approver(home: Home, loaded: Loaded, digest_key: bytes, environ: Mapping[str, str]) -> Approver:

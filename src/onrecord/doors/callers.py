@@ -8,14 +8,29 @@ agent that a verified token names, else the trace that the call belongs to, else
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.definitions import Definitions
-from onrecord.event.call import Actor
+from onrecord.event.call import Actor, Raw
 from onrecord.event.event import Transport
 
 REMEMBERED = 10_000  # callers; of more, those that have not called for longest are met anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Token:
+    """An access token that came over HTTP, and what the server's own verifier says of it; "" where it says nothing."""
+
+    bearer: Raw
+    subject: str = ""
+    issuer: str = ""
+    client_id: str = ""
+    scopes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "<token>"
 
 
 class Callers:

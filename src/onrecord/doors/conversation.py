@@ -108,6 +108,10 @@ class Conversation:
             schemas = [self._questions[key] for key in rounds if key in self._questions]
         return protocol.answered(schemas[0]) if schemas else None
 
+    def is_listed(self, name: str) -> bool:
+        """Say whether the server has listed a tool here."""
+        return self._definitions is not None and self._definitions.is_listed(name)
+
     def open(self) -> bool:
         """Say whether this is the first time that anybody asks."""
         with self._lock:

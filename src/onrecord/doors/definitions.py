@@ -65,6 +65,10 @@ class Definitions:
         """Return the tools that were listed, by name."""
         return sorted(self._tools)
 
+    def is_listed(self, name: str) -> bool:
+        """Say whether a tool was listed here, and nothing says that the list is old."""
+        return name in self._tools and not self._stale
+
     def signals(self, method: str, name: str, definition: Definition | None) -> tuple[str, ...]:
         """Return what looks like an attack in the description of what a request is about."""
         if definition is None:

@@ -271,12 +271,12 @@ def _holding(name: str, schema: Json) -> Json:
 # how a request ended
 
 
-def result_of(request: Request, response: Response, size_bytes: int) -> Result:
-    """Return how `request` ended by the response to it."""
+def result_of(request: Request, response: Response, size_bytes: int, told: Raw | None = None) -> Result:
+    """Return how `request` ended by the response to it, and what its handler `told` beside."""
     if response.error is not None:
         code = response.error.get("code")
         kind = f"jsonrpc:{code}" if isinstance(code, int) else "jsonrpc"
-        return Result(status="failed", body=Raw(response.error), error_type=kind, size_bytes=size_bytes)
+        return Result(status="failed", body=Raw(response.error), error_type=kind, size_bytes=size_bytes, told=told)
     body = response.result
     status = _status_of(body)
     return Result(
@@ -285,6 +285,7 @@ def result_of(request: Request, response: Response, size_bytes: int) -> Result:
         error_type="tool_error" if status == "failed" else "",
         size_bytes=size_bytes,
         rounds=_asked(request, body) if status == "input_required" and is_object(body) else (),
+        told=told,
     )
 
 

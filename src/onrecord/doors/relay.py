@@ -275,7 +275,7 @@ class Relay:
             else:
                 route.onward.send(line, last=True)
             return
-        result = protocol.result_of(call.request, response, len(line))
+        result = protocol.result_of(call.request, response, len(line), route.told)
         self._conversation.hear_questions(result)
         if call.cancelled_at is not None and response.error is not None:
             result = Result(status="timed_out" if call.timed_out else "cancelled", size_bytes=len(line))

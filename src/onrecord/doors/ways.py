@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from onrecord.event.call import Sender
+from onrecord.event.call import Raw, Sender
 
 Ready: TypeAlias = Callable[[], bytes | None]
 """Waits until a line may go, and returns it, or another in its place, or None to send nothing."""
@@ -24,10 +24,11 @@ class Route:
     """The ways of one message: `back` to who sent it, `onward` to the other peer.
 
     `sender` is who sent it over a network, None where it came from this machine. `own`: it goes no further than here,
-    and nobody but `onward` answers it.
+    and nobody but `onward` answers it. `told` is what a handler in this process adds to the record with its answer.
     """
 
     back: Way
     onward: Way
     sender: Sender | None = None
     own: bool = False
+    told: Raw | None = None

@@ -247,7 +247,8 @@ class Result:
     """How a call ended, raw, as a door read it.
 
     `body` is the JSON-RPC result, or the error object where `error_type` says so. `rounds` are the
-    keys by which a following request is known to continue this call.
+    keys by which a following request is known to continue this call. `told` is what its handler added (see
+    `doors/annotations.py`).
     """
 
     status: Outcome
@@ -256,6 +257,7 @@ class Result:
     size_bytes: int = 0
     rounds: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    told: Raw | None = None
 
     def __repr__(self) -> str:
         return f"<result {self.status}>"

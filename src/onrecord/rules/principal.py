@@ -143,7 +143,7 @@ def actor_of(
     tenant = reading.tenant
     if reading.tenant_claim:
         tenant = _text(claims, reading.tenant_claim, needed=True)
-        if not _plain(tenant):
+        if not plain_name(tenant):
             raise NotAuthenticated("the claim that names the tenant is no plain name")
     subject, client = _text(claims, "sub", needed=True), _text(claims, "client_id") or _text(claims, "azp")
     kind = _kind(claims, reading, subject, client)
@@ -157,14 +157,14 @@ def actor_of(
         identity_source=source,
         identity_assurance="token_mfa" if strong else "token",
         identity_issuer=issuer,
-        identity_key_id=_plain(key_id),
+        identity_key_id=plain_name(key_id),
         token_hash=token_hash(digest_key, issuer, token_id) if token_id else "",
         auth_time=_when(_time(claims, "auth_time")),
-        auth_context=_plain(_text(claims, "acr")),
-        auth_methods=tuple(one for one in _texts(claims, "amr") if _plain(one))[:METHODS],
+        auth_context=plain_name(_text(claims, "acr")),
+        auth_methods=tuple(one for one in _texts(claims, "amr") if plain_name(one))[:METHODS],
         principal_type=kind,
         agent_id=acting[0] if acting else itself if kind == "workload" else "",
-        client_id=_plain(client),
+        client_id=plain_name(client),
         act_chain=acting,
         scopes=_scopes(claims),
         roles=_texts(claims, reading.roles_claim),
@@ -206,7 +206,7 @@ def _is_mfa(claims: Claims, reading: Reading, now_s: float) -> bool:
     return bool(strong) and at is not None and now_s - reading.mfa_max_age_s <= at <= now_s + LEEWAY_S
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Return a name that an issuer chose, "" where it is no plain one."""
     return name if _PLAIN.fits(utf8(name)) else ""
 
