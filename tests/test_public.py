@@ -22,6 +22,10 @@ NAMES = {
     "Result",
     "VerifierKey",
     "__version__",
+    "annotate",
+    "asgi",
+    "instrument",
+    "middleware",
     "verify",
 }
 
@@ -29,6 +33,12 @@ NAMES = {
 def test_the_public_names_are_these_and_no_others():
     assert set(onrecord.__all__) == NAMES
     assert all(hasattr(onrecord, name) for name in NAMES)
+
+
+def test_what_only_servers_need_is_not_imported_before_it_is_used():
+    script = "import sys, onrecord; print(sorted({'anyio', 'mcp', 'onrecord.config'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_the_version_is_said_once():

@@ -9,7 +9,12 @@ and signed. `guard.py` is the file to read first. An auditor needs `verify` and 
 
     report = verify(LogFolder(Path("copy/of/calls")), [VerifierKey.parse(text)])
     print(report.verdict, report.reasons)
+
+Who writes a server on an SDK needs one line, `onrecord.instrument(server)`, and may add `onrecord.annotate(…)` in its
+handlers. What these need is imported when they are first used.
 """
+
+from typing import TYPE_CHECKING
 
 from onrecord.errors import OnRecordError
 from onrecord.event.call import Call, Result
@@ -21,6 +26,10 @@ from onrecord.ledger.place import LogFolder
 from onrecord.ledger.verify import verify
 from onrecord.version import __version__
 
+if TYPE_CHECKING:
+    from onrecord.doors.annotations import annotate
+    from onrecord.instrumenting import asgi, instrument, middleware
+
 __all__ = [
     "Call",
     "Event",
@@ -31,5 +40,21 @@ __all__ = [
     "Result",
     "VerifierKey",
     "__version__",
+    "annotate",
+    "asgi",
+    "instrument",
+    "middleware",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "annotate":
+        from onrecord.doors.annotations import annotate
+
+        return annotate
+    if name in ("asgi", "instrument", "middleware"):
+        from onrecord import instrumenting
+
+        return getattr(instrumenting, name)
+    raise AttributeError(f"module 'onrecord' has no attribute {name!r}")

@@ -9,7 +9,8 @@ server gets its first message.
 import logging
 import os
 import sys
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from onrecord.rules.neutral import neutral
 from onrecord.settings import Loaded, home_folder, load
 
 if TYPE_CHECKING:
+    from onrecord.doors.asgi import App
     from onrecord.doors.sdk import Recording
 
 SUPPORTED = (2, 3)  # of `mcp`, and what follows it in 2.x
@@ -51,6 +53,7 @@ def instrument(
             return one
     recording = middleware(home=home, config=config, server_id=server_id or server.name)
     server.middleware.insert(0, recording)
+    server.streamable_http_app = _around(server.streamable_http_app, recording)
     return recording
 
 
@@ -64,6 +67,35 @@ def middleware(
     place = home_folder() if home is None else Home(Path(home).absolute())
     loaded = load(place, None if config is None else Path(config))
     return Recording(Inside(partial(_built, place, loaded), server_id, say))
+
+
+def asgi(app: "App", server: Any) -> "App":
+    """Return `app`, the ASGI application of an instrumented `server`, so that what it turns away is on the record too.
+
+    What `server.streamable_http_app()` returns is so already, where the server was instrumented before; this is for an
+    application that was made in another way. Raises ConfigError where the server is not recorded.
+    """
+    _check_sdk(server)
+    from onrecord.doors.asgi import Around
+    from onrecord.doors.sdk import Recording
+
+    for one in server.middleware:
+        if isinstance(one, Recording):
+            return Around(app, one.inside)
+    raise ConfigError("asgi takes a server that is recorded: call onrecord.instrument(server) before")
+
+
+def _around(make: Callable[..., Any], recording: "Recording") -> Callable[..., Any]:
+    """Return `make`, which makes a Starlette application, with what is around it added."""
+    from onrecord.doors.asgi import Around
+
+    @wraps(make)
+    def made(*args: Any, **options: Any) -> Any:
+        app = make(*args, **options)
+        app.add_middleware(Around, recording.inside)
+        return app
+
+    return made
 
 
 def say(text: str) -> None:

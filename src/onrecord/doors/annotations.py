@@ -13,7 +13,7 @@ from threading import Lock
 
 import msgspec
 
-from onrecord.event.call import Json, Raw
+from onrecord.event.call import NOTHING, Json, Raw
 
 LARGEST = 16 * 1024  # bytes of all that is added to one call, as JSON
 MOST_EXT = 32  # fields of a product's own
@@ -41,11 +41,11 @@ class Notes:
             self._said = merged
             return True
 
-    def told(self) -> Raw | None:
-        """Take no more, and return what was added; None where nothing was."""
+    def told(self) -> Raw:
+        """Take no more, and return what was added; nothing where nothing was."""
         with self._lock:
             self._open = False
-            return Raw(self._said) if self._said else None
+            return Raw(self._said) if self._said else NOTHING
 
 
 _NOTES: ContextVar[Notes | None] = ContextVar("onrecord_notes", default=None)

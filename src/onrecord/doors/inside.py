@@ -29,7 +29,7 @@ from onrecord.doors.relay import Relay
 from onrecord.doors.rounds import SECRET, Rounds
 from onrecord.errors import NotRecorded
 from onrecord.event.call import Actor, Sender
-from onrecord.event.event import Transport
+from onrecord.event.event import Event, Transport
 from onrecord.recorder import Recorder
 
 SWEEP_S = 0.5  # between two looks at calls that nobody answers
@@ -59,7 +59,7 @@ class Inside:
     def __init__(self, build: Build, server_id: str, say: Callable[[str], None], transport: Transport = "sdk") -> None:
         """`build` makes a recorder, which has not started yet. `say` tells the person at the terminal."""
         self._build = build
-        self._say = say
+        self.say = say
         self._transport: Transport = transport
         self._lock = Lock()
         self._running: Running | None = None
@@ -73,9 +73,13 @@ class Inside:
         """Start the recorder, unless it runs. May wait for the ledger."""
         with self._lock:
             if self._running is None:
-                self._running = Running(self._build(), self.server_id, self._transport, self._say)
+                self._running = Running(self._build(), self.server_id, self._transport, self.say)
                 atexit.register(self.stop, "exit")
             return self._running
+
+    def turned_away(self, kind: str, why: str, what: str, address: str, *, about_token: bool) -> None:
+        """Record that `what`, which came from `address`, did not get as far as a handler. May wait for the ledger."""
+        self.start().turned_away(kind, why, what, address, about_token=about_token)
 
     def stop(self, reason: str = "stopped") -> None:
         """End all connections, and stop the recorder; the next message would start another."""
@@ -179,6 +183,24 @@ class Running:
             self.leave(passage, "the server has ended")
         self._kept.clear()
         self.recorder.stop(reason, self._calls)
+
+    def turned_away(self, kind: str, why: str, what: str, address: str, *, about_token: bool) -> None:
+        """Record that `what`, which came from `address`, did not get as far as a handler."""
+        guard = self.recorder.guard
+        event = Event(
+            event_id=guard.new_id(),
+            event_type="authentication" if about_token else "security",
+            action="refuse" if about_token else "message_refused",
+            transport=self._transport,
+            server_id=self._server_id,
+            client_ip=address,
+            policy_decision="deny",
+            policy_reason=why,
+            policy_version=guard.policy_version,
+            result_status="blocked",
+            error_type=kind,
+        )
+        guard.note(self.recorder.redactor.fact(event, {"request": what}))
 
     def _sweep(self) -> None:
         while not self._ended.wait(SWEEP_S):

@@ -14,7 +14,7 @@ from typing import cast
 
 from onrecord.doors.wire import INVALID_PARAMS, Object, Request, Response, is_object
 from onrecord.errors import MessageRefused
-from onrecord.event.call import Definition, Json, Outcome, Raw, Result
+from onrecord.event.call import NOTHING, Definition, Json, Outcome, Raw, Result
 from onrecord.event.event import EventType
 from onrecord.rules.arguments import ANSWERS, WITH_ARGUMENTS, signed
 
@@ -271,7 +271,7 @@ def _holding(name: str, schema: Json) -> Json:
 # how a request ended
 
 
-def result_of(request: Request, response: Response, size_bytes: int, told: Raw | None = None) -> Result:
+def result_of(request: Request, response: Response, size_bytes: int, told: Raw = NOTHING) -> Result:
     """Return how `request` ended by the response to it, and what its handler `told` beside."""
     if response.error is not None:
         code = response.error.get("code")

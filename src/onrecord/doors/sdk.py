@@ -37,6 +37,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from onrecord.doors import wire
+from onrecord.doors.asgi import SEEN
 from onrecord.doors.callers import Token
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.framing import answer_line, notice_line, request_line
@@ -55,7 +56,7 @@ _ResultT = TypeVar("_ResultT", bound=BaseModel)
 
 
 class Recording:
-    """A `ServerMiddleware` that records one server."""
+    """A `ServerMiddleware` that records one server. `stop` ends that; the next message would begin it anew."""
 
     def __init__(self, inside: Inside) -> None:
         self.inside = inside
@@ -70,6 +71,8 @@ class Recording:
         except OnRecordError as e:
             why = str(e) if isinstance(e, NotRecorded) else f"not recorded, so not run: {e}"
             raise MCPError(wire.NOT_RECORDED, why) from e
+        if ctx.request is not None:
+            ctx.request.scope.get(SEEN, []).append(True)
         sender = _sender(running, ctx)
         passage, conversation, alone = _passage(running, ctx, sender)
         try:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from onrecord.event.call import Raw, Sender
+from onrecord.event.call import NOTHING, Raw, Sender
 
 Ready: TypeAlias = Callable[[], bytes | None]
 """Waits until a line may go, and returns it, or another in its place, or None to send nothing."""
@@ -31,4 +31,4 @@ class Route:
     onward: Way
     sender: Sender | None = None
     own: bool = False
-    told: Raw | None = None
+    told: Raw = NOTHING

@@ -257,7 +257,7 @@ class Result:
     size_bytes: int = 0
     rounds: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
-    told: Raw | None = None
+    told: Raw = NOTHING
 
     def __repr__(self) -> str:
         return f"<result {self.status}>"

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from onrecord.event.call import Call, Json
+from onrecord.event.call import Call, Json, Result
 from onrecord.rules import outcome, pointer, template
 from onrecord.rules.arguments import exceeded
 from onrecord.rules.classify import Treatment
@@ -39,9 +39,17 @@ RESOURCE_FROM = 2
 RECIPIENT_FROM = 3
 LONGEST = 256  # characters of one reference
 ASKED = ("limits_exceeded", "downstream_resource", "recipient", "idempotency_key", "rollback_reference")
+ADDED = "annotations"  # under which what a handler has added is inspected
 MOST = 16  # places that one pointer with `*` shows
 
 _STATES = ("before_summary", "after_summary")
+_ANNOTATED = {
+    "resource": "downstream_resource",
+    "before": "before_summary",
+    "after": "after_summary",
+    "rollback": "rollback_reference",
+    "content": "content_reference",
+}
 
 _Said: TypeAlias = tuple[str, str] | None  # a value as it is, and as it may be shown; None where there is none
 
@@ -65,6 +73,12 @@ def text_part(
     found = output_marks(call, treatment, schema, {"structuredContent": told}, secrets)
     marks = [place[1:] for place in found if place[:1] == ("structuredContent",)]
     return [(outcome.TEXT, told, marks or ([()] if has_output_marks(treatment, schema) else []))]
+
+
+def added_part(result: Result) -> list[tuple[str, Json, list[Tokens]]]:
+    """Return what the handler of a call has added, as a part to inspect."""
+    added = result.told.open()
+    return [] if added is None else [(ADDED, added, [])]
 
 
 def _wanted(treatment: Treatment) -> dict[str, Sequence[str]]:
@@ -135,6 +149,21 @@ class Depth:
         said: dict[str, Any] = {field: text for field, text in fields.items() if text}
         missing = tuple(field for field, text in fields.items() if not text)
         return {**said, "not_told": missing} if done and missing else said
+
+    def of_annotations(self, added: Json) -> dict[str, Any]:
+        """Return the fields that a handler has filled itself, which knows better than any manifest; of each tier."""
+        given: dict[str, Json] = added if isinstance(added, dict) else {}
+        fields = {
+            field: self._as_allowed(self._one(given, (ADDED,), (key,)))
+            for key, field in _ANNOTATED.items()
+            if key in given
+        }
+        own = given.get("ext")
+        ext = {
+            self.inspection.key(key): self._as_allowed(self._one(given, (ADDED,), ("ext", key)))
+            for key in (own if isinstance(own, dict) else ())
+        }
+        return {**{field: said for field, said in fields.items() if said}, **({"ext": ext} if ext else {})}
 
     def _all(self, text: str, value: Json, root: Tokens) -> _Said:
         """Return what lies at the places that one pointer names, with commas between them."""

@@ -26,7 +26,7 @@ from onrecord.rules.approval import bound
 from onrecord.rules.called import names_of
 from onrecord.rules.classify import Treatment
 from onrecord.rules.commands import shown_command
-from onrecord.rules.depth import ASKED, SCOPE_FROM, Depth, text_part, told_in_text
+from onrecord.rules.depth import ASKED, SCOPE_FROM, Depth, added_part, text_part, told_in_text
 from onrecord.rules.detection.detectors import Detectors, masked
 from onrecord.rules.detection.labels import cut
 from onrecord.rules.digests import Digests
@@ -337,7 +337,7 @@ class Redactor:
         marks = output_marks(call, treatment, schema, body, secrets)
         inspection = self._inspection(treatment, base, secrets, OUTPUT_ROOM, binary=True)
         told = None if failed else told_in_text(treatment, body)
-        parts = [(root, body, marks), *text_part(call, treatment, schema, told, secrets)]
+        parts = [(root, body, marks), *text_part(call, treatment, schema, told, secrets), *added_part(result)]
         self._inspect(inspection, [kind, *keys], parts)
         unread = root == "result" and outcome.structured(body) is None
         if (marks and inspection.unplaced) or (unread and has_output_marks(treatment, schema)):
@@ -357,6 +357,7 @@ class Redactor:
             fields_returned=tuple(inspection.key(key) for key in keys),
             **self._noted(inspection, shown),
             **({} if failed else depth.of_result(body, told, done=result.status == "succeeded")),
+            **depth.of_annotations(result.told.open()),
             error_summary=self._error(shown, body, root, inspection) if failed else "",
             output_summary="" if failed else self._output(shown, body, treatment, inspection),
         )

@@ -22,7 +22,7 @@ _SUMMARIES = ("input_summary", "answers_summary", "policy_input", "output_summar
 _KEYS = ("arg_keys", "arguments_unfit", "fields_returned")
 _REFERENCES = (
     *("downstream_resource", "recipient", "result_id", "before_summary", "after_summary"),
-    *("rollback_reference", "idempotency_key"),
+    *("rollback_reference", "idempotency_key", "content_reference"),
 )
 # Names that clients and servers give.
 NAMES = (
@@ -64,7 +64,7 @@ OUTSIDE = frozenset(
         *_REFERENCES,
         *("limits_exceeded", "scope_required", "scope_present", "roles_present", "approver_roles"),
         *("policy_reason", "consent_client", "consent_scope", "consent_downstream", "approval_role"),
-        *("approval_prompt_version", "approval_fields_shown", "content_reference"),
+        *("approval_prompt_version", "approval_fields_shown"),
         *("sensitive_fields", "detail", "ext"),
     }
 )
@@ -80,7 +80,7 @@ def sealed(event: Event, secrets: Secrets, detectors: Detectors) -> tuple[Event,
     event, body = _fitted(event)
     if _is_clean(event, secrets, detectors):
         return event, body
-    bare = replace(_emptied(event, *_SUMMARIES, *_KEYS, *_REFERENCES, "sensitive_fields"), redaction_error=True)
+    bare = replace(_emptied(event, *_SUMMARIES, *_KEYS, *_REFERENCES, "ext", "sensitive_fields"), redaction_error=True)
     body = encode(bare)
     if len(body) <= BODY and _is_clean(bare, secrets, detectors):
         return bare, body
@@ -97,7 +97,7 @@ def withheld(event: Event) -> tuple[Event, bytes]:
 def _fitted(event: Event) -> tuple[Event, bytes]:
     """Return `event` and its encoding, with what takes most room left out until it fits."""
     body = encode(event)
-    for names in (_SUMMARIES, _KEYS, _REFERENCES, ("sensitive_fields",), ("detail",)):
+    for names in (_SUMMARIES, _KEYS, ("ext",), _REFERENCES, ("sensitive_fields",), ("detail",)):
         if len(body) <= BODY:
             break
         event = _emptied(event, *names)
