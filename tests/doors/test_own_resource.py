@@ -28,7 +28,10 @@ from tests.services import Running, short_folder
 from onrecord.approval_settings import ApproverSettings
 from onrecord.config import build_recorder
 from onrecord.declaring import build_declared
-from onrecord.doors.wire import DENIED, INVALID_PARAMS, NO_RESOURCE
+from onrecord.doors.conversation import Conversation
+from onrecord.doors.definitions import Definitions
+from onrecord.doors.wire import DENIED, INVALID_PARAMS, NO_RESOURCE, Request, Response
+from onrecord.gateway_settings import UpstreamSettings
 from onrecord.ledger.durable import FileLock
 from onrecord.ledger.keys import own_verifiers
 from onrecord.ledger.place import Home
@@ -203,6 +206,23 @@ def test_tools_are_told_once_they_were_listed(tmp_path: Path) -> None:
     }
 
 
+def test_what_a_server_lists_to_one_client_is_not_told_to_another(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    recorder, actor = build_recorder(home, load(home), lambda text: None)
+    definitions = Definitions(recorder.pins, "shared")
+    one, two = (Conversation(actor, "shared", "http", recorder.guard.new_id, definitions) for _ in range(2))
+
+    def listed(names: str, **result: Any) -> Response:
+        return Response(id=1, result={"tools": [{"name": name} for name in names], **result})
+
+    first = Request(id=1, method="tools/list", params={})
+    one.hear_server(first, listed("ab", nextCursor="2"))
+    two.hear_server(first, listed("bc", nextCursor="2"))
+    assert (one.tool_names(), two.tool_names()) == (["a", "b"], ["b", "c"])
+    one.hear_server(first, listed("a"))
+    assert one.tool_names() == ["a"]
+
+
 # what is decided about it
 
 PERMITS = """
@@ -324,6 +344,7 @@ LISTS = {
     "tool": ToolRule(),
     "witness": WitnessSettings(url="", vkey=""),
     "approver": ApproverSettings(roles=()),
+    "upstream": UpstreamSettings(name="", url=""),
 }
 MARKS = st.text("QXZJKV", min_size=8, max_size=8)  # no word of the product
 
@@ -376,6 +397,7 @@ def test_nothing_that_names_a_place_a_person_or_a_secret_is_told(recorder: tuple
     assert {name for name, one in secrets.items() if one in text} == TOLD
     assert {"tenant", "webhook.secret_file", "identity.jwks", "approver.account", "tool.tool"} <= set(secrets)
     assert {"witness.url", "policy.spicedb.token_file", "tool.sensitive", "timestamp.roots"} <= set(secrets)
+    assert {"upstream.url", "gateway.public_url"} <= set(secrets)
     assert text.count(mark) == len(TOLD)
     assert str(home.path) not in text
 

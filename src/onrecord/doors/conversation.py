@@ -42,6 +42,7 @@ class Conversation:
         self._lock = Lock()  # one thread hears the questions, another the answers
         self._said: tuple[object, object] = (None, None)
         self._opened = False
+        self._listed: tuple[str, ...] = ()
         self.connection = Connection(session_id=new_id(), server_id=server_id, transport=transport, actor=actor)
 
     def call(
@@ -90,8 +91,8 @@ class Conversation:
         )
 
     def tool_names(self) -> list[str]:
-        """Return the tools that the server has listed."""
-        return self._definitions.names() if self._definitions else []
+        """Return the tools that the server has listed here; what it lists to others is not told."""
+        return list(self._listed)
 
     def hear_questions(self, result: Result) -> None:
         """Learn what `result` asks a person, which the request that continues its call will bring."""
@@ -135,7 +136,11 @@ class Conversation:
         """Learn what the server says in answer to `request`; return what is new about definitions."""
         if protocol.opens(request.method):
             self._learn("server", protocol.server_claims(response.result))
-        return self._definitions.hear(request, response) if self._definitions else []
+        changes = self._definitions.hear(request, response) if self._definitions else []
+        if request.method == "tools/list" and self._definitions:
+            here = protocol.tool_names_in(response.result).union(self._listed)
+            self._listed = tuple(name for name in self._definitions.names() if name in here)
+        return changes
 
     def hear_notice(self, method: str) -> list[Change]:
         """Learn what a notification of the server says; return what is new about definitions."""

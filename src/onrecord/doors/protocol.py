@@ -203,6 +203,13 @@ def definitions_in(result: Json) -> list[Definition]:
     return [_definition(tool) for tool in listed if is_object(tool) and isinstance(tool.get("name"), str)]
 
 
+def tool_names_in(result: Json) -> set[str]:
+    """Return the names of the tools that a `tools/list` result describes."""
+    tools = result.get("tools") if is_object(result) else None
+    listed = cast(list[object], tools) if isinstance(tools, list) else []
+    return {tool["name"] for tool in listed if is_object(tool) and isinstance(tool.get("name"), str)}
+
+
 def _definition(tool: Object) -> Definition:
     hints: Object = tool["annotations"] if is_object(tool.get("annotations")) else {}
     return Definition(

@@ -159,7 +159,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """The tools of the wrapped server that were listed on this connection."""
+    """The tools of the wrapped server that were listed to this client."""
 
     listed: tuple[Tool, ...]
     more: Annotated[int, _about("that were listed and are not told")]
