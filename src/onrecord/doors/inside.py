@@ -144,6 +144,7 @@ class Running:
             self.recorder.redactor,
             conversation,
             self._rounds,
+            declared=self.recorder.declared,
             call_timeout_s=self._built.call_timeout_s,
             alarm=self.recorder.alarm,
             say=self._say,

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from onrecord.doors.wire import INVALID_PARAMS, Object, Request, Response, is_object
+from onrecord.doors.wire import INVALID_PARAMS, Notification, Object, Request, Response, is_id, is_object
 from onrecord.errors import MessageRefused
-from onrecord.event.call import NOTHING, Definition, Json, Outcome, Raw, Result
+from onrecord.event.call import NOTHING, Definition, Json, Outcome, Raw, RequestId, Result
 from onrecord.event.event import EventType
 from onrecord.rules.arguments import ANSWERS, WITH_ARGUMENTS, signed
 
@@ -232,6 +232,15 @@ def _digest(value: Object) -> str:
 
 def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
+
+
+def given_up(notification: Notification) -> tuple[RequestId, bool] | None:
+    """Return which request its sender gives up, and whether that is for the time it took; None where it says none."""
+    request_id, reason = notification.params.get("requestId"), notification.params.get("reason")
+    if notification.method != "notifications/cancelled" or not is_id(request_id):
+        return None
+    said = reason.casefold() if isinstance(reason, str) else ""
+    return request_id, "timed out" in said or "timeout" in said
 
 
 # what a server asks of a person

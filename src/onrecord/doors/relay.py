@@ -354,13 +354,8 @@ class Relay:
 
     def _note_cancellation(self, notification: Notification, side: Side) -> bool:
         """Note that a call is cancelled, and say whether it was one that waits, of which nobody else has heard."""
-        if notification.method != "notifications/cancelled":
-            return False
-        request_id, reason = notification.params.get("requestId"), notification.params.get("reason")
-        if not wire.is_id(request_id):
-            return False
-        said = reason.casefold() if isinstance(reason, str) else ""
-        return self._cancel(request_id, side, timed_out="timed out" in said or "timeout" in said)
+        given_up = protocol.given_up(notification)
+        return given_up is not None and self._cancel(given_up[0], side, timed_out=given_up[1])
 
     def cancel(self, request_id: RequestId) -> None:
         """Take it that the client has given its request up, where its transport says so without a message."""

@@ -82,6 +82,7 @@ class Served:
             self._recorder.redactor,
             conversation,
             self._rounds,
+            declared=self._recorder.declared,
             call_timeout_s=self.limits.call_timeout_s,
             alarm=self._recorder.alarm,
             say=self._say,
