@@ -41,6 +41,7 @@ PROMISED = {
     "E4": "for each tool of a server, what is set, inferred and missing before it is fit to expose",
     "F1": "on by default, with nothing to configure",
     "F2": "every way in behaves alike, and the wrapped server conforms as it did before",
+    "F3": "the servers that MCP clients are configured with can be put on the record, and taken off again",
     "F4": "every protocol revision that clients use",
 }
 
