@@ -25,6 +25,8 @@ def home(tmp_path_factory):
     shutil.copytree(log, home / "ledger" / f"x{HOSTILE}")
     (home / f"{HOSTILE}.txt").write_text("no proof\n")
     (home / f"{HOSTILE}.toml").write_text("[[rule]]\nid = 1\n")
+    servers = {HOSTILE: {"command": HOSTILE, "args": [HOSTILE]}, f"far{HOSTILE}": {"url": HOSTILE}}
+    (home / f"{HOSTILE}.json").write_text(json.dumps({"mcpServers": servers}))
     return home
 
 
@@ -60,6 +62,12 @@ VERBS = [
     ("keys", "--log", HOSTILE),
     ("doctor",),
     ("doctor", "--json"),
+    ("install", "--dry-run", "--config", "{home}/" + HOSTILE + ".json"),
+    ("install", "--dry-run", "--json", "--config", "{home}/" + HOSTILE + ".json"),
+    ("install", "--yes", "--config", "{home}/" + HOSTILE + ".json", "--config", "{home}/" + HOSTILE + ".txt"),
+    ("install", "--dry-run", "--config", "{home}/" + HOSTILE + ".json", "--only", HOSTILE + HOSTILE),
+    ("uninstall", "--dry-run"),
+    ("uninstall", "--dry-run", "--json"),
     ("ledger", "reopen", "--log", HOSTILE),
     ("anchor",),
     ("anchor", "--json"),

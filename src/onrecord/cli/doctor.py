@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from onrecord import compiled
+from onrecord.cli.configured import standing as standing_of_clients
 from onrecord.cli.terminal import print_json, put
 from onrecord.config import build_engine, build_redactor
 from onrecord.engines.cedar import Cedar
@@ -259,6 +260,11 @@ def _check_identity(home: Home) -> Iterator[Finding]:
         yield Finding(state, "identity", text)
 
 
+def _check_clients(home: Home) -> Iterator[Finding]:
+    for state, text in standing_of_clients(home):
+        yield Finding(state, "clients", text)
+
+
 def _lines(folder: LogFolder) -> Iterator[Line]:
     if segment_files(folder):
         yield from lines_from(folder)
@@ -303,5 +309,6 @@ _CHECKS = (
     _check_policy,
     _check_approvals,
     _check_redaction,
+    _check_clients,
     _check_ledger,
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 from onrecord.cli import streams
 from onrecord.cli.approvals_options import add_approvals
 from onrecord.cli.authenticators_options import add_authenticators
+from onrecord.cli.install_options import add_install
 from onrecord.cli.policy_options import add_policy
 from onrecord.cli.terminal import Parser, say
 from onrecord.cli.tools_options import add_options
@@ -122,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     add_policy(verbs, _verb)
     add_approvals(verbs)
     add_authenticators(verbs)
+    add_install(verbs)
     return parser
 
 
@@ -136,8 +138,9 @@ def _add_despite(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(verbs: _Verbs) -> None:
     parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run")
-    parser.usage = "onrecord run [--server-id ID] [--config FILE] [--despite-verdict] -- COMMAND…"
+    parser.usage = "onrecord run [--server-id ID] [--home DIR] [--config FILE] [--despite-verdict] -- COMMAND…"
     parser.add_argument("--server-id", metavar="ID", help="name of the server on the record (default: its command)")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="the home (default: that of ONRECORD_HOME)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
     _add_despite(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the server to start")

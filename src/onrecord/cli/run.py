@@ -28,7 +28,7 @@ def run(options: Namespace) -> int:
     command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise CommandError("nothing to run; say: onrecord run -- COMMAND…", 2)
-    home = home_folder()
+    home = Home(options.home.absolute()) if options.home else home_folder()
     loaded = load(home, options.config)
     server_id = options.server_id or name_of(command)
     _stop_unless_sound(home, loaded, despite=options.despite_verdict)
