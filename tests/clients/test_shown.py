@@ -92,6 +92,11 @@ def test_only_the_lines_around_a_change_are_shown():
     assert lines[0].startswith("@@ -50")
 
 
+def test_a_change_of_very_many_servers_is_counted_in_place_of_being_shown():
+    many = {f"s{i}": {"command": SECRET} for i in range(501)}
+    assert shown("cursor", json.dumps({"mcpServers": many})) == ["501 servers change, which are too many to be shown"]
+
+
 @given(st.data())
 def test_no_value_but_those_of_command_lines_is_ever_shown(data):
     value = data.draw(documents())

@@ -27,7 +27,7 @@ from onrecord.clients.known import Keys, client_of
 from onrecord.clients.shown import difference
 from onrecord.clients.wrapping import Look
 from onrecord.config import build_recorder, build_redactor
-from onrecord.errors import CommandError, ConfigError, LedgerError, NotSupported
+from onrecord.errors import CommandError, ConfigError, NotSupported, OnRecordError
 from onrecord.event.event import Event
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
 from onrecord.ledger.keys import open_digest_key
@@ -254,7 +254,7 @@ def _alone(home: Home) -> Generator[None]:
 
 
 def _make(course: _Course, change: Change) -> None:
-    """Make one change: what is kept, then the record, then the file. Raises LedgerError where it can't be recorded."""
+    """Make one change: what is kept, then the record, then the file. Raises OnRecordError where that can't be."""
     kept, file = Kept(course.home), change.old.file
     earlier = kept.state(file)
     was = (earlier, kept.before(file)) if earlier else None
@@ -262,12 +262,13 @@ def _make(course: _Course, change: Change) -> None:
         if course.verb == "install" and change.state is not None:
             kept.write(change.state, change.before)
         _record(course, change, "change")
+    except (OnRecordError, OSError):
+        _take_back(course, kept, file, was)
+        raise
+    try:
         files.replace(change.old, change.new)
-    except (ConfigError, LedgerError, OSError) as e:
-        if course.verb == "install":
-            _take_back(kept, file, was)
-        if isinstance(e, LedgerError):
-            raise
+    except ConfigError as e:
+        _take_back(course, kept, file, was)
         _record(course, change, "not_changed")
         course.fail(change.client.title, file, e)
         return
@@ -279,7 +280,10 @@ def _make(course: _Course, change: Change) -> None:
     say(f"{file}: written")
 
 
-def _take_back(kept: Kept, file: Path, was: tuple[State, bytes] | None) -> None:
+def _take_back(course: _Course, kept: Kept, file: Path, was: tuple[State, bytes] | None) -> None:
+    """Keep what was kept before an install that did not come about."""
+    if course.verb == "uninstall":
+        return
     if was is None:
         kept.forget(file)
     else:

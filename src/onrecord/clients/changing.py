@@ -93,13 +93,15 @@ def uninstalled(old: Text, state: State, before: bytes, chosen: Callable[[Keys],
     check_writable(old.file)
     wanted = [one for one in state.servers if chosen(one.path)]
     new, gone = _without(client, old.text, wanted)
-    rest = [one for one in state.servers if one not in gone]
+    undone_ones = {one.path for one in gone}
+    rest = [one for one in state.servers if one.path not in undone_ones]
     data = new.encode()
     if not rest and digest(old.data) == state.after:
         data = before  # it is as it was left, so it becomes what it was
     _passing(client, data.decode(), ())  # it can still be read
     remaining = _passing(client, new, rest)
     kept, _ = _without(client, new, remaining)
+    stays = {one.path for one in remaining}
     return Change(
         client=client,
         old=old,
@@ -107,7 +109,7 @@ def uninstalled(old: Text, state: State, before: bytes, chosen: Callable[[Keys],
         servers=tuple(one.path for one in gone),
         state=State(file=state.file, client=state.client, after=digest(data), servers=remaining) if remaining else None,
         before=kept.encode(),
-        left=tuple(one.path for one in wanted if one in remaining),
+        left=tuple(one.path for one in wanted if one.path in stays),
     )
 
 
@@ -115,15 +117,14 @@ def _without(client: Client, text: str, servers: Iterable[Done]) -> tuple[str, t
     """Return `text` with what was done to `servers` undone, and those of them that stood there as they were written."""
     by_path = {one.path: one for one in servers}
     edits: list[Edit] = []
-    gone: list[Done] = []
+    gone: set[Keys] = set()
     for entry in _FORMS[client.form].entries(text, client.servers):
         done = by_path.get(entry.path)
         back = undone(text, entry, done) if done is not None else None
         if done is not None and back is not None:
             edits += back
-            gone.append(done)
-    order = list(by_path)
-    return edited(text, edits), tuple(sorted(gone, key=lambda one: order.index(one.path)))
+            gone.add(done.path)
+    return edited(text, edits), tuple(one for path, one in by_path.items() if path in gone)
 
 
 def _passing(client: Client, text: str, servers: Sequence[Done]) -> tuple[Done, ...]:

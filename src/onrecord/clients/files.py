@@ -81,7 +81,8 @@ def replace(old: Text, data: bytes) -> None:
             os.close(fd)
         _check_unchanged(old)
         os.replace(scratch, old.file)
-        sync_folder(old.file.parent)
+        with contextlib.suppress(OSError):  # it is in place, even where the device can't be asked
+            sync_folder(old.file.parent)
     except OSError as e:
         raise ConfigError(f"cannot be replaced: {os.strerror(e.errno or 0).lower()}") from e
     finally:

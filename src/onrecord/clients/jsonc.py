@@ -9,6 +9,7 @@ is refused, as readers differ on which one counts.
 import json
 import re
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 from onrecord.clients.document import BOM, DEPTH, Entry, Form, Member, NotReadable, Value, gap_before, place_of
 from onrecord.clients.known import Keys
@@ -19,6 +20,7 @@ _OTHER = re.compile(r"(?:-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?
 _PIECE = re.compile(
     rf"(?P<text>{_TEXT.pattern})|(?P<comment>//[^\r\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)|(?P<number>-?[0-9][0-9.eE+-]*+)"
 )
+_Ends: TypeAlias = dict[int, int]  # where each list and object ends, by where it begins
 _DEEPEST = 512  # how deep anything may be nested
 
 
@@ -27,35 +29,36 @@ def _entries(text: str, servers: Iterable[Keys]) -> list[Entry]:
     at = _skip_blank(text, 1 if text[:1] == BOM else 0)
     if at == len(text):
         return []  # an empty file
-    end = _skip(text, at)
+    ends: _Ends = {}
+    end = _skip(text, at, ends)
     if (rest := _skip_blank(text, end)) != len(text):
         raise NotReadable(f"is not JSON: {place_of(text, rest)}: something follows the end")
     if text[at] != "{":
         raise NotReadable("is not an object")
     found: list[Entry] = []
     for keys in servers:
-        found += _under(text, at, keys, ())
+        found += _under(text, at, keys, (), ends)
     return found
 
 
-def _under(text: str, at: int, keys: Keys, path: Keys) -> Iterator[Entry]:
+def _under(text: str, at: int, keys: Keys, path: Keys, ends: _Ends) -> Iterator[Entry]:
     """Yield the servers of the table that `keys` lead to from the object at `at`."""
     seen: set[str] = set()
-    for name, _, start in _members(text, at):
+    for name, _, start in _members(text, at, ends):
         if keys and keys[0] not in ("*", name):
             continue
         if name in seen:
             raise NotReadable(f"{place_of(text, start)}: the same key stands twice, and readers differ on which counts")
         seen.add(name)
         if not keys:
-            yield Entry(path=(*path, name), value=_value(text, start))
+            yield Entry(path=(*path, name), value=_value(text, start, ends))
         elif text[start] == "{":
-            yield from _under(text, start, keys[1:], (*path, name))
+            yield from _under(text, start, keys[1:], (*path, name), ends)
         elif len(keys) == 1 and text[start : start + 4] != "null":
             raise NotReadable(f"{place_of(text, start)}: the servers are not an object")
 
 
-def _members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
+def _members(text: str, at: int, ends: _Ends) -> Iterator[tuple[str, int, int]]:
     """Yield the name, the place of the key and the place of the value of each member of the valid object at `at`."""
     at = _skip_blank(text, at + 1)
     while text[at] != "}":
@@ -63,35 +66,35 @@ def _members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
         assert key is not None
         value = _skip_blank(text, _skip_blank(text, key.end()) + 1)
         yield json.loads(key[0]), at, value
-        at = _skip_blank(text, _skip(text, value))
+        at = _skip_blank(text, _skip(text, value, ends))
         at = _skip_blank(text, at + 1) if text[at] == "," else at
 
 
-def _value(text: str, at: int, depth: int = 0) -> Value:
+def _value(text: str, at: int, ends: _Ends, depth: int = 0) -> Value:
     """Return the valid value at `at`."""
     if depth > DEPTH:
         raise NotReadable(f"{place_of(text, at)}: a server's entry is nested too deep")
-    end = _skip(text, at)
+    end = _skip(text, at, ends)
     if text[at] == '"':
         return Value(kind="text", start=at, end=end, text=json.loads(text[at:end]))
     if text[at] == "[":
-        return Value(kind="list", start=at, end=end, items=tuple(_items(text, at, depth)))
+        return Value(kind="list", start=at, end=end, items=tuple(_items(text, at, ends, depth)))
     if text[at] != "{":
         return Value(kind="other", start=at, end=end)
     members: dict[str, Member] = {}
     twice: list[str] = []
-    for name, start, place in _members(text, at):
+    for name, start, place in _members(text, at, ends):
         if name in members:
             twice.append(name)
         joint = "," + gap_before(text, start)
-        members[name] = Member(start=start, joint=joint, value=_value(text, place, depth + 1))
+        members[name] = Member(start=start, joint=joint, value=_value(text, place, ends, depth + 1))
     return Value(kind="table", start=at, end=end, members=members, twice=tuple(twice))
 
 
-def _items(text: str, at: int, depth: int) -> Iterator[Value]:
+def _items(text: str, at: int, ends: _Ends, depth: int) -> Iterator[Value]:
     at = _skip_blank(text, at + 1)
     while text[at] != "]":
-        item = _value(text, at, depth + 1)
+        item = _value(text, at, ends, depth + 1)
         yield item
         at = _skip_blank(text, item.end)
         at = _skip_blank(text, at + 1) if text[at] == "," else at
@@ -104,26 +107,28 @@ def _skip_blank(text: str, at: int) -> int:
     return blank.end()
 
 
-def _skip(text: str, at: int) -> int:
-    """Return where the value at `at` ends. Raises NotReadable where there is none."""
-    open_ones: list[str] = []
+def _skip(text: str, at: int, ends: _Ends) -> int:
+    """Return where the value at `at` ends, and note that of all in it. Raises NotReadable where there is none."""
+    if at in ends:
+        return ends[at]
+    open_ones: list[tuple[str, int]] = []
     while True:
         start = text[at : at + 1]
-        if start in ("{", "[") and start:
+        if start in ("{", "["):
             if len(open_ones) == _DEEPEST:
                 raise NotReadable(f"is not readable: {place_of(text, at)}: nested too deep")
-            open_ones.append("}" if start == "{" else "]")
+            open_ones.append(("}" if start == "{" else "]", at))
             at = _skip_blank(text, at + 1)
-            if text[at : at + 1] != open_ones[-1]:
-                at = _skip_key(text, at, open_ones[-1])
+            if text[at : at + 1] != open_ones[-1][0]:
+                at = _skip_key(text, at, open_ones[-1][0])
                 continue
         else:
             at = _skip_scalar(text, at)
         while open_ones:
-            at, ended = _skip_end(text, at, open_ones[-1])
+            at, ended = _skip_end(text, at, open_ones[-1][0])
             if not ended:
                 break
-            open_ones.pop()
+            ends[open_ones.pop()[1]] = at
         else:
             return at
 

@@ -17,6 +17,7 @@ Masking: TypeAlias = Callable[[list[str]], list[str]]
 
 _AROUND = 2  # lines
 _WIDTH = 400  # characters of a line; a file without line ends is one
+_MOST = 500  # servers; finding the lines takes longer than their number
 _HIDDEN = "…"
 
 
@@ -24,6 +25,9 @@ def difference(
     form: Form, client: Client, before: str, after: str, servers: Collection[Keys], masking: Masking
 ) -> Iterator[str]:
     """Yield the lines of a diff. Of `servers`, the commands, arguments and URLs are shown as far as `masking` lets."""
+    if len(servers) > _MOST:
+        yield f"{len(servers)} servers change, which are too many to be shown"
+        return
     old = _masked(form, client, before, servers, masking)
     new = _masked(form, client, after, servers, masking)
     first, behind = _frame(old, new)
