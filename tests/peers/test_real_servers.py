@@ -7,17 +7,19 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from mcp import Client, StdioServerParameters
 from tests.doors.session import ONRECORD, onrecord, record
-from tests.peers.servers import INSPECTOR, NODE, REAL, RealServer
+from tests.peers.servers import INSPECTOR, NODE, OLDER, REAL, RealServer
 
 pytestmark = pytest.mark.requirement("F2", "F4")
 
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 MODERN = "2026-07-28"
 WITHIN_S = 60
+OLDER_CLIENT = Path(__file__).with_name("older_client.py")
 
 each = pytest.mark.parametrize("server", REAL, ids=lambda server: server.name)
 
@@ -124,6 +126,35 @@ async def test_the_official_client_gets_the_same_answers_and_the_record_has_each
     assert attempted(home) == [name for name, _ in server.calls]
     failing = ["failed" if json.loads(said)["is_error"] else "succeeded" for said in plain[1][1:]]
     assert ended(home) == failing
+
+
+def older_answers(command, server, folder, home):
+    """Return what a client of the older SDK prints of a server."""
+    calls = json.dumps([(name, made(folder)) for name, made in server.calls])
+    done = subprocess.run(
+        [OLDER / "python", OLDER_CLIENT, *command],
+        input=calls,
+        env=environment(server, folder, home),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(not (OLDER / "python").exists(), reason="the older SDK is not at hand: make .demo/v1/.ready")
+@pytest.mark.parametrize("server", [one for one in REAL if one.name in ("git", "filesystem")], ids=lambda one: one.name)
+def test_a_client_of_the_older_sdk_gets_the_same_answers_and_the_record_has_each_call(tmp_path, server):
+    folder, home = tmp_path / "work", tmp_path / "home"
+    server.ready(folder)
+    plain = older_answers(server.command(folder), server, folder, home)
+    server.ready(folder)
+    on_record = older_answers(wrapped(server, folder), server, folder, home)
+
+    assert on_record == plain
+    assert len(plain) == 2 + len(server.calls)
+    assert attempted(home) == [name for name, _ in server.calls]
 
 
 def inspected(command, server, folder, home, *request):
