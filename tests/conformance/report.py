@@ -87,7 +87,8 @@ def measured(server: Server, revision: str, folder: Path) -> tuple[str, list[str
         for number, way in enumerate(WAYS):
             if way.beside:
                 plain, ours = ((reached[name].url, outcomes[name]) for name in (way.beside, way.name))
-                run_again(plain, ours, revision, folder / f"again{number}")
+                for name in run_again(plain, ours, revision, folder / f"again{number}"):
+                    print(f"{server.name}, {revision}, {way.name}: {name} was run a second time", flush=True)
                 differing = different(outcomes[way.beside], outcomes[way.name])
                 wrong += [f"{way.name} differs from {way.beside}: {name}" for name in differing]
     said = [f"### {revision}", "\n".join(table(outcomes))]

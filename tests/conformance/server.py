@@ -373,8 +373,7 @@ def on_forks(path: str) -> None:
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
                 os.close(stream)
-            anyio.run(on_stdio)
-            os._exit(0)
+            return anyio.run(on_stdio)
         for stream in (*streams, connection.detach()):
             os.close(stream)
 

@@ -116,12 +116,13 @@ def alike(a: Reached, b: Reached, revision: str, folder: Path, *only: str) -> tu
     return first, second
 
 
-def run_again(a: tuple[str, Outcome], b: tuple[str, Outcome], revision: str, folder: Path) -> None:
-    """Run once more what ended in another way by two ways: some checks wait for half a second only."""
+def run_again(a: tuple[str, Outcome], b: tuple[str, Outcome], revision: str, folder: Path) -> list[str]:
+    """Run once more, and return, what ended in another way by two ways: some checks wait for half a second only."""
     again = different(a[1], b[1])
     for number, (url, outcome) in enumerate((a, b) if again else ()):
         anew = run(url, revision, folder / str(number), *again)
         outcome.update({name: replace(one, scored=outcome[name].scored) for name, one in anew.items()})
+    return again
 
 
 def missing(reached: Reached) -> list[str]:
@@ -192,7 +193,7 @@ EVERYTHING = Server(
 
 @contextmanager
 def started(command: tuple[str, ...], folder: Path, env: dict[str, str]) -> Iterator[str]:
-    """Have a process run, and give the line that it prints once it is ready, empty where it prints none."""
+    """Have a process run, and give the line that it prints once it is ready."""
     child = subprocess.Popen(
         command,
         cwd=folder,
@@ -203,7 +204,9 @@ def started(command: tuple[str, ...], folder: Path, env: dict[str, str]) -> Iter
     )
     try:
         assert child.stdout is not None
-        yield child.stdout.readline().strip()
+        said = child.stdout.readline().strip()
+        assert said, f"{' '.join(command)} ended with code {child.wait(STARTS_S)}"
+        yield said
     finally:
         child.terminate()
         child.communicate(timeout=STARTS_S)
