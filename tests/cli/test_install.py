@@ -104,6 +104,20 @@ def test_what_is_installed_is_on_the_record_and_comes_off_byte_for_byte(machine)
     assert [file.name for file in (machine.record / "clients").iterdir()] == ["lock"]
 
 
+def test_a_server_over_http_is_asked_through_the_gateway_that_has_credentials_for_it(machine):
+    path = machine.write(".cursor/mcp.json", CURSOR)
+    machine.record.mkdir(parents=True)
+    upstream = '[[upstream]]\nname = "far"\nurl = "https://mcp.example.com/mcp"\n'
+    (machine.record / "onrecord.toml").write_text(f'[gateway]\ntokens = "off"\n{upstream}')
+    assert machine.states("install", "--dry-run")[1]["far"] == "bypasses"  # nothing says with what it goes on
+    (machine.record / "onrecord.toml").write_text(f'[gateway]\ntokens = "off"\n{upstream}credentials = "none"\n')
+    assert machine.run("install", "--yes").returncode == 0
+    assert '"far": {"url": "http://127.0.0.1:8300/far"}' in path.read_text()
+    assert machine.states("install", "--dry-run")[1]["far"] == "passes"
+    assert machine.run("uninstall", "--yes").returncode == 0
+    assert path.read_text() == CURSOR
+
+
 def test_a_change_is_shown_without_the_secrets_around_it(machine):
     machine.write(".cursor/mcp.json", CURSOR.replace('"mcp-server-git"', '"--token", "s3cr3t-s3cr3t"'))
     for verb in (("install", "--dry-run"), ("install", "--yes"), ("uninstall", "--yes")):

@@ -12,21 +12,17 @@ from onrecord.clients.changing import Surveyed, survey
 from onrecord.clients.finding import Configuration, configurations
 from onrecord.clients.wrapping import Gateway, Look, Wrapper
 from onrecord.errors import CommandError, ConfigError
+from onrecord.gateways import base_of, gateway_url_for
 from onrecord.ledger.place import Home
 from onrecord.settings import Settings, load
 
 Standing: TypeAlias = tuple[Literal["ok", "warn", "fail"], str]
 
 
-def gateway_url_for(url: str, settings: Settings) -> str | None:
-    """Return where the gateway answers for the server at `url`; None, as no settings name a gateway yet."""
-    _ = url, settings
-    return None
-
-
 def gateway_of(settings: Settings) -> Gateway:
     """Return what configurations need to know of the gateway."""
-    return Gateway(url_for=lambda url: gateway_url_for(url, settings), is_own=lambda _: False)
+    own = {base_of(settings) + one.place for one in settings.upstream}
+    return Gateway(url_for=lambda url: gateway_url_for(url, settings), is_own=lambda url: url.rstrip("/") in own)
 
 
 def wrapper(home: Home, command: str | None = None, environ: Mapping[str, str] = os.environ) -> Wrapper:
