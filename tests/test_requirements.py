@@ -43,6 +43,7 @@ PROMISED = {
     "F2": "every way in behaves alike, and the wrapped server conforms as it did before",
     "F3": "the servers that MCP clients are configured with can be put on the record, and taken off again",
     "F4": "every protocol revision that clients use",
+    "F5": "an operator can send a canary through the real door and see it recorded, redacted and verified",
 }
 
 

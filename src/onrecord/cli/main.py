@@ -22,7 +22,7 @@ from onrecord.cli.policy_options import add_policy
 from onrecord.cli.terminal import Parser, say
 from onrecord.cli.tools_options import add_options
 from onrecord.cli.verbs import Verbs as _Verbs
-from onrecord.cli.verbs import add_gateway, add_init, add_login, add_logout, add_readiness
+from onrecord.cli.verbs import add_gateway, add_init, add_login, add_logout, add_readiness, add_selftest
 from onrecord.cli.verbs import verb as _verb
 from onrecord.errors import CommandError, OnRecordError
 from onrecord.ledger.place import LOGS
@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_keys,
         _add_recorder,
         _add_doctor,
+        add_selftest,
         _add_ledger,
         _add_anchor,
         _add_witness,

@@ -14,6 +14,9 @@ class Verbs(Protocol):  # what `add_subparsers` returns has no public name
         ...
 
 
+_MOST_CALLS = 1000  # that a self-test times
+
+
 def verb(verbs: Verbs, name: str, about: str, module: str) -> argparse.ArgumentParser:
     """Add a verb whose function is `name` in `onrecord.cli.<module>`, imported only when it is used."""
 
@@ -87,6 +90,31 @@ def add_logout(verbs: Verbs) -> None:
     """Add `onrecord logout`."""
     parser = verb(verbs, "logout", "forget the log-in, here and at the issuer", "login")
     _add_settings(parser)
+
+
+def add_selftest(verbs: Verbs) -> None:
+    """Add `onrecord selftest`."""
+    parser = verb(verbs, "selftest", "send a canary with planted secrets through the real door", "selftest")
+    parser.description = (
+        "Starts onrecord run around a server of our own, calls its tool in both eras of the protocol, and looks "
+        "whether the calls are on the record, redacted and verified, and what that cost. They stay there, under the "
+        "name onrecord-selftest. Exit code 0: all of it holds. 1: something does not, or could not be looked at. 2: "
+        "the self-test could not be run."
+    )
+    parser.add_argument(
+        "--deadline", metavar="TIME", type=_duration, default=30, help="for all answers together (default: 30s)"
+    )
+    parser.add_argument(
+        "--calls", metavar="N", type=_count, default=10, help="calls that are timed; each is recorded (default: 10)"
+    )
+    _add_settings(parser)
+    parser.add_argument("--json", action="store_true")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= _MOST_CALLS:
+        raise argparse.ArgumentTypeError(f"give a number from 0 to {_MOST_CALLS}")
+    return int(text)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from msgspec import Meta
 from onrecord.errors import ConfigError
 from onrecord.rules import pointer, template
 from onrecord.rules.actions import check_actions
+from onrecord.rules.canary import SERVER_ID as CANARY
 from onrecord.rules.pattern import Pattern, glob, utf8
 from onrecord.rules.policy_input import Kind, check
 
@@ -90,6 +91,8 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _check_names(self) -> None:
         if not self.server or not self.tool:
             raise ValueError(f"{self._at('server' if self.tool else 'tool')}: is empty; '*' means any")
+        if self.server == CANARY:
+            raise ValueError(f"{self._at('server')}: {CANARY} is kept for onrecord selftest, and no rule applies to it")
         for one in self.scope or ():
             if not _SCOPE.fits(utf8(one)):
                 raise ValueError(f"{self._at('scope')}: {one!r} is no scope; give words without blanks, as 'mail:send'")
