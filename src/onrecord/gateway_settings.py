@@ -15,6 +15,7 @@ from onrecord.doors.http_fields import is_host, is_kept_back, is_origin
 from onrecord.errors import ConfigError
 from onrecord.ledger.post import check_url, is_this_machine
 from onrecord.measures import BYTES, SECONDS, measure
+from onrecord.rules.canary import SERVER_ID as CANARY
 
 OWN_PATHS = ("/.well-known", "/healthz", "/readyz")
 """What the gateway answers itself; nothing behind it can lie there."""
@@ -169,6 +170,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Raise ConfigError, which says `where`, for what can't work; `tokens` are those of `[gateway]`."""
         if not _NAME.fullmatch(self.name):
             raise ConfigError(f"{where}: name: use up to 64 letters, digits and ._- that begin with a letter or digit")
+        if self.name == CANARY:
+            raise ConfigError(f"{where}: name: {CANARY} is kept for onrecord selftest")
         where = f"{where} ({self.name})"
         own = any(self.place == one or self.place.startswith(f"{one}/") for one in OWN_PATHS)
         if not _PATH.fullmatch(self.place) or own:

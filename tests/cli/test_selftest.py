@@ -13,6 +13,8 @@ from tests.doors.test_carrier_table import contents, forms
 from tests.doors.test_policy import configured
 from tests.services import Running, short_folder
 
+from onrecord.errors import ConfigError
+from onrecord.instrumenting import middleware
 from onrecord.ledger.place import Home
 from onrecord.ledger.presence import count_living
 from onrecord.rules.canary import ANSWERED, ASKED, SERVER_ID, disguises, planted
@@ -126,6 +128,16 @@ def test_no_other_server_gets_the_name_of_the_canary(tmp_path):
     assert done.returncode == 2
     assert "is kept for onrecord selftest" in done.stderr
     assert not (tmp_path / "ledger").exists()
+
+
+def test_no_gateway_and_no_server_on_an_sdk_gets_the_name_of_the_canary(tmp_path):
+    upstream = f'[[upstream]]\nname = "{SERVER_ID}"\nurl = "http://127.0.0.1:9/mcp"\n'
+    (tmp_path / "onrecord.toml").write_text(f'[gateway]\ntokens = "off"\n{upstream}')
+    done = onrecord(tmp_path, "gateway")
+    assert done.returncode == 2
+    assert f"name: {SERVER_ID} is kept for onrecord selftest" in done.stderr
+    with pytest.raises(ConfigError, match="is kept for onrecord selftest"):
+        middleware(home=tmp_path / "home", server_id=SERVER_ID)
 
 
 def test_a_secret_that_redaction_lets_through_fails_it_and_is_told_by_its_place(tmp_path):

@@ -275,7 +275,8 @@ def _blocks(path: Path, known: tuple[int, int, int] | None) -> Iterator[bytes]:
         return
     grew = known is not None and known[0] == about.st_ino and _LARGE < known[1] <= about.st_size
     rest = b""
-    if path.name.endswith(".zst") and is_compressed(path):
+    # one that is being compressed cannot be opened yet, and its plain one is still there
+    if path.name.endswith(".zst") and is_compressed(path) and not path.name.startswith("."):
         for part in frames.chunks(path):
             yield rest + part
             rest = part[-OVERLAP:]

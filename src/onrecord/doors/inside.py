@@ -27,10 +27,11 @@ from onrecord.doors.definitions import Definitions
 from onrecord.doors.passage import THREADS, Passage
 from onrecord.doors.relay import Relay
 from onrecord.doors.rounds import SECRET, Rounds
-from onrecord.errors import NotRecorded
+from onrecord.errors import ConfigError, NotRecorded
 from onrecord.event.call import Actor, Sender
 from onrecord.event.event import Event, Transport
 from onrecord.recorder import Recorder
+from onrecord.rules.canary import SERVER_ID as CANARY
 
 SWEEP_S = 0.5  # between two looks at calls that nobody answers
 
@@ -63,6 +64,8 @@ class Inside:
         self._transport: Transport = transport
         self._lock = Lock()
         self._running: Running | None = None
+        if server_id == CANARY:
+            raise ConfigError(f"the name {CANARY} is kept for onrecord selftest; give another server_id")
         self.server_id = server_id
 
     async def running(self) -> "Running":
