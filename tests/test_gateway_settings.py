@@ -8,7 +8,7 @@ import pytest
 
 from onrecord.doors.upstream_auth import Fixed, Granted
 from onrecord.errors import ConfigError
-from onrecord.gateways import build_upstream_auth, forget_secrets, gateway_url_for, place_of
+from onrecord.gateways import base_of, build_upstream_auth, forget_secrets, gateway_url_for, is_own, names_of, place_of
 from onrecord.ledger.place import Home
 from onrecord.settings import load
 
@@ -149,7 +149,7 @@ def test_what_can_work_is_taken(tmp_path):
     )
     one = loaded(tmp_path, IDENTITY, FILES, CLIENT, "exchange = true", 'resource = "https://files.example/mcp"')
     assert [upstream.kind for upstream in one.settings.upstream] == ["exchange"]
-    assert one.settings.gateway.base == "http://127.0.0.1:8300"
+    assert base_of(one.settings) == "http://127.0.0.1:8300"
     assert one.settings.upstream[0].place == "/files"
     named = loaded(tmp_path, IDENTITY, FILES, 'headers = ["X-Tenant"]').settings.upstream[0]
     assert place_of(named, "https://gw.example").further == {b"x-tenant"}
@@ -255,3 +255,38 @@ def test_and_what_the_system_shows_of_the_process(tmp_path):
 )
 def test_a_client_is_pointed_at_the_gateway_where_that_can_go_on(tmp_path, url, more, answer):
     assert gateway_url_for(url, loaded(tmp_path, IDENTITY, FILES, more).settings) == answer
+
+
+def test_the_gateways_own_urls_are_known(tmp_path):
+    settings = loaded(tmp_path, IDENTITY, '[gateway]\npublic_url = "https://gw.example"', FILES).settings
+    urls = (
+        "https://gw.example/files",
+        "https://GW.example:443/files/",
+        "https://gw.example/mail",
+        "https://gw.example",
+    )
+    assert [is_own(url, settings) for url in urls] == [True, True, False, False]
+    assert gateway_url_for("https://gw.example/files", settings) is None
+
+
+@pytest.mark.parametrize(
+    ("gateway", "port", "base", "hosts", "origin"),
+    [
+        ("", None, "http://127.0.0.1:8300", ["127.0.0.1:8300", "localhost:8300"], "http://localhost:8300"),
+        ('listen = "127.0.0.1:0"', 4711, "http://127.0.0.1:4711", ["[::1]:4711"], "http://[::1]:4711"),
+        ('listen = "[::1]:80"', None, "http://[::1]", ["[::1]", "localhost"], "http://localhost"),
+        ('listen = "localhost:81"', None, "http://localhost:81", ["localhost:81"], "http://localhost:81"),
+        ('public_url = "https://gw.example"', 4711, "https://gw.example", ["gw.example"], "https://gw.example"),
+        ('public_url = "https://gw.example:8443"', None, "https://gw.example:8443", ["gw.example:8443"], None),
+        ('allowed_hosts = ["a.example"]', None, "http://127.0.0.1:8300", ["a.example"], "https://a.example"),
+    ],
+)
+def test_what_the_gateway_is_called_is_what_clients_write(tmp_path, gateway, port, base, hosts, origin):
+    settings = loaded(tmp_path, IDENTITY, "[gateway]", gateway, FILES).settings
+    assert base_of(settings, port) == base
+    names = names_of(settings, base, port)
+    assert [host for host in hosts if not names.has_host(host)] == []
+    assert names.has_origin(base)
+    assert origin is None or names.has_origin(origin)
+    assert not names.has_host("evil.example")
+    assert place_of(settings.upstream[0], base).audience == f"{base}/files"

@@ -58,11 +58,6 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return host, int(port)
 
     @property
-    def base(self) -> str:
-        """What clients call, without a path: the start of each resource that tokens are meant for."""
-        return self.public_url or f"http://{self.listen.lower()}"
-
-    @property
     def max_body_bytes(self) -> int:
         return int(measure(self.max_body, BYTES, "gateway.max_body"))
 
@@ -111,10 +106,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if not self.public_url and not here:
             raise ConfigError("gateway.public_url is empty; where gateway.listen is more than this machine, give it")
         try:
-            check_url(self.base, plain=self.tokens == "off")
+            if self.public_url:
+                check_url(self.public_url, plain=self.tokens == "off")
         except ConfigError as e:
-            raise ConfigError(f"gateway.{'public_url' if self.public_url else 'listen'}: {e}") from e
-        if self.public_url and not is_origin(self.base):
+            raise ConfigError(f"gateway.public_url: {e}") from e
+        if self.public_url and not is_origin(self.public_url):
             raise ConfigError("gateway.public_url: give a scheme, a host and a port in lower case, and nothing behind")
 
     def _check_names(self) -> None:

@@ -23,7 +23,7 @@ from onrecord.settings import Loaded, Settings
 
 _MAX_SECRET = 16 * 1024  # characters
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, 2.1
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def build_access(loaded: Loaded, guard: Guard, *, port: int | None = None) -> HttpAccess:
@@ -36,7 +36,7 @@ def build_access(loaded: Loaded, guard: Guard, *, port: int | None = None) -> Ht
         raise ConfigError(f"{loaded.path or 'the settings'}: no [[upstream]] says what is behind the gateway")
     return HttpAccess(
         [place_of(one, base) for one in settings.upstream],
-        names_of(settings, base),
+        names_of(settings, base, port),
         tokens=settings.gateway.tokens,
         anybody=Actor(tenant_id=settings.tenant),
         base=base,
@@ -47,10 +47,10 @@ def build_access(loaded: Loaded, guard: Guard, *, port: int | None = None) -> Ht
 
 def base_of(settings: Settings, port: int | None = None) -> str:
     """Return what clients call, without a path; `port` is the one that was got, where any was asked for."""
-    gateway = settings.gateway
-    if gateway.public_url or port is None:
-        return gateway.base
-    return f"{gateway.base.rpartition(':')[0]}:{port}"
+    if settings.gateway.public_url:
+        return settings.gateway.public_url
+    host, named = settings.gateway.address
+    return f"http://{_at(host, port or named)}"
 
 
 def place_of(upstream: UpstreamSettings, base: str) -> Place:
@@ -66,12 +66,12 @@ def place_of(upstream: UpstreamSettings, base: str) -> Place:
     )
 
 
-def names_of(settings: Settings, base: str) -> Names:
+def names_of(settings: Settings, base: str, port: int | None = None) -> Names:
     """Return what the gateway is called: by `base`, by the settings, and on this machine by its port."""
-    gateway, parts = settings.gateway, urlsplit(base)
-    port = parts.port if not gateway.public_url else gateway.address[1]
-    here = [f"{name}:{port}" for name in (*_LOOPBACK, _bracketed(gateway.address[0]))]
-    hosts = {parts.netloc, *here, *gateway.allowed_hosts}
+    gateway = settings.gateway
+    host, named = gateway.address
+    here = {_at(name, port or named) for name in (*_LOOPBACK, host)}
+    hosts = {urlsplit(base).netloc, *here, *gateway.allowed_hosts}
     origins = {base, *(f"http://{one}" for one in here), *gateway.allowed_origins}
     origins |= {f"{scheme}://{one}" for scheme in ("http", "https") for one in gateway.allowed_hosts}
     return Names(hosts=frozenset(hosts), origins=frozenset(origins))
@@ -103,6 +103,11 @@ def gateway_url_for(url: str, settings: Settings) -> str | None:
         if _same(one.url, url) and (one.kind != "none" or one.credentials == "none"):
             return base_of(settings) + one.place
     return None
+
+
+def is_own(url: str, settings: Settings) -> bool:
+    """Say whether `url` is one at which the gateway answers for a server."""
+    return any(_same(base_of(settings) + one.place, url) for one in settings.upstream)
 
 
 def _auth_of(
@@ -176,5 +181,7 @@ def _place(url: str) -> tuple[str, str, int | None, str, str]:
     return parts.scheme, (parts.hostname or "").lower(), port, parts.path.rstrip("/"), parts.query
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _at(host: str, port: int) -> str:
+    """Return host and port as clients of HTTP write them."""
+    host = f"[{host}]" if ":" in host else host.lower()
+    return host if port == 80 else f"{host}:{port}"
