@@ -17,13 +17,15 @@ from onrecord.event.call import Actor
 from onrecord.gateways import build_access, build_upstream_auth, forget_secrets
 from onrecord.ledger.keys import open_digest_key
 from onrecord.ledger.place import Home
-from onrecord.proving import attach_webhook
+from onrecord.people import forget_tokens
+from onrecord.proving import WEBHOOK_KEY, attach_webhook
 from onrecord.recorder import Recorder
 from onrecord.settings import Loaded, home_folder, load
 
 if TYPE_CHECKING:
     from onrecord.doors.gateway.served import Served
     from onrecord.doors.gateway.talk import Pool
+    from onrecord.doors.http_telling import Refusals
 
 
 def gateway(options: Namespace) -> int:
@@ -54,7 +56,7 @@ async def _serve(home: Home, loaded: Loaded, recorder: Recorder, actor: Actor) -
 
     settings = loaded.settings.gateway
     pool, refused = Pool(), Refusals(recorder)
-    served = _served(home, loaded, recorder, pool)
+    served = _served(home, loaded, recorder, pool, refused)
     listening = listening_at(*settings.address)
     host, port = listening.getsockname()[:2]
     gateway = Gateway(
@@ -93,15 +95,16 @@ def _failed(error: Exception) -> None:
     say(f"internal error: {type(error).__name__} in {Path(place.filename).name}:{place.lineno}")
 
 
-def _served(home: Home, loaded: Loaded, recorder: Recorder, pool: "Pool") -> dict[str, "Served"]:
+def _served(home: Home, loaded: Loaded, recorder: Recorder, pool: "Pool", refused: "Refusals") -> dict[str, "Served"]:
     """Return what is behind each path, by name; secrets for it are no longer in the environment then."""
     from onrecord.doors.gateway.served import Limits, Served
     from onrecord.doors.gateway.upstream import Upstream
 
     run = loaded.settings.run
     limits = Limits(max_message=run.max_message_bytes, call_timeout_s=run.call_timeout_s)
-    auth, key = build_upstream_auth(loaded), open_digest_key(home)
+    auth, key = build_upstream_auth(loaded, refused=refused), open_digest_key(home)
     forget_secrets(loaded.settings.upstream)
+    forget_tokens(loaded.settings.policy.spicedb.token_env, WEBHOOK_KEY)
     return {
         one.name: Served(
             one.name,

@@ -5,7 +5,7 @@ What is turned away is answered and put on the record here. Nothing is known her
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from onrecord.doors import wire
 from onrecord.doors.gateway.agreement import SESSION, check, value_of
@@ -132,9 +132,9 @@ class Gateway:
             if head.method == "POST":
                 await self._post(served, session, entry, head, reply, receive)
             elif head.method == "GET":
-                await listen(served, session, passed_on(head.fields), entry.sender, reply)
+                await listen(served, session, _onward(entry, head.fields), entry.sender, reply)
             else:
-                await take_leave(served, session, passed_on(head.fields), entry.sender, reply)
+                await take_leave(served, session, _onward(entry, head.fields), entry.sender, reply)
         finally:
             if session is not None:
                 session.open -= 1
@@ -160,7 +160,7 @@ class Gateway:
         message = await self._read(served, session, entry.sender, head, line, reply)
         if message is None:
             return
-        asked = Asked(message=message, line=line, fields=passed_on(fields), sender=entry.sender)
+        asked = Asked(message=message, line=line, fields=_onward(entry, fields), sender=entry.sender)
         if session is not None:
             await self._exchange(served, session.talk, asked, reply, one_off=False)
             return
@@ -204,6 +204,11 @@ class Gateway:
             await reply.whole(400, [(b"content-type", b"application/json")], told.line)
             return None
         return message
+
+
+def _onward(entry: Entry, fields: Sequence[Field]) -> list[Field]:
+    """Return which of a caller's fields go on to the server."""
+    return passed_on(fields, entry.place.further)
 
 
 class _Told:
