@@ -12,7 +12,7 @@ from onrecord.clients.changing import Surveyed, survey
 from onrecord.clients.finding import Configuration, configurations
 from onrecord.clients.wrapping import Gateway, Look, Wrapper
 from onrecord.errors import CommandError, ConfigError
-from onrecord.gateways import base_of, gateway_url_for
+from onrecord.gateways import gateway_url_for, is_own
 from onrecord.ledger.place import Home
 from onrecord.settings import Settings, load
 
@@ -21,8 +21,7 @@ Standing: TypeAlias = tuple[Literal["ok", "warn", "fail"], str]
 
 def gateway_of(settings: Settings) -> Gateway:
     """Return what configurations need to know of the gateway."""
-    own = {base_of(settings) + one.place for one in settings.upstream}
-    return Gateway(url_for=lambda url: gateway_url_for(url, settings), is_own=lambda url: url.rstrip("/") in own)
+    return Gateway(url_for=lambda url: gateway_url_for(url, settings), is_own=lambda url: is_own(url, settings))
 
 
 def wrapper(home: Home, command: str | None = None, environ: Mapping[str, str] = os.environ) -> Wrapper:
