@@ -26,17 +26,23 @@ SWEEP_S = 0.5  # between two looks at calls that nobody answers
 LAST_S = 2.0  # for answers to calls that were closed at the end
 MAX_HEAD = 64 * 1024  # bytes of the head of a request
 KEPT_S = 75  # an idle connection of a client
+BACKLOG = 2048
 SPARE = 1_000  # connections without a request, beside those with one
 
 
 def listening_at(host: str, port: int) -> socket.socket:
     """Return a socket that listens. Raises CommandError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named: asyncio sends small pieces at once (TCP_NODELAY) over such sockets alone.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
-        )
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
     except OSError as e:
+        listening.close()
         raise CommandError(f"cannot listen at {host}:{port}: {(e.strerror or str(e)).lower()}", 2) from e
+    return listening
 
 
 class Serving:
