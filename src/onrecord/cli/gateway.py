@@ -34,7 +34,7 @@ def gateway(options: Namespace) -> int:
     loaded = load(home, options.config)
     if not loaded.settings.upstream:
         raise ConfigError(f"{loaded.path or home.config}: no [[upstream]] says what is behind the gateway")
-    if missing := [name for name in ("h11", "httpx2", "uvicorn") if find_spec(name) is None]:
+    if missing := [name for name in ("h11", "httpcore2", "httpx2", "uvicorn") if find_spec(name) is None]:
         raise CommandError(f"the gateway needs {missing[0]}: pip install 'onrecord[gateway]'", 2)
     try:
         recorder, actor = build_recorder(home, loaded, say)

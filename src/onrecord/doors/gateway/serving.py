@@ -109,6 +109,7 @@ class Serving:
             await asyncio.sleep(SWEEP_S)
             for served in self._served:
                 await self._pool.run(_swept, served.live())
+                await served.upstream.sweep()
                 for session in served.sessions.idle():
                     await self._pool.run(served.end, session)
 

@@ -5,23 +5,20 @@ No redirect is followed, no cookie kept, no proxy of the environment asked; an a
 is compressed is refused. A token is none of the client's: `upstream_auth.py` says which one goes with a request.
 """
 
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-import httpx2
+import httpcore2
 
 from onrecord.doors.gateway.agreement import media_type, value_of
+from onrecord.doors.gateway.connections import Connections
 from onrecord.doors.http_fields import Field
 from onrecord.doors.upstream_auth import UpstreamAuth
 from onrecord.doors.wire import SERVER_GONE, UNREADABLE_RESULT
 from onrecord.errors import NoCredentials
 from onrecord.event.call import Sender
 
-CONNECT_S = 10.0
-SEND_S = 60.0
-KEPT_S = 3.0  # an idle connection; servers close theirs after some 5 s, and may while we send
 JSON, EVENTS = "application/json", "text/event-stream"
 
 GONE = "the server ended the connection before it answered; whether the call took effect is unknown, do not retry"
@@ -85,14 +82,12 @@ def too_long(longest: int) -> UpstreamFailed:
 class Upstream:
     """The way to one server."""
 
-    def __init__(self, url: str, auth: UpstreamAuth, *, verify: ssl.SSLContext | bool = True) -> None:
+    def __init__(self, url: str, auth: UpstreamAuth) -> None:
         """Start nothing; connections are made when they are needed."""
-        self._url = httpx2.URL(url)
-        host = self._url.netloc
+        host = url.partition("://")[2].partition("/")[0].encode()
         self._own: list[Field] = [(b"host", host), (b"accept-encoding", b"identity")]
         self._auth = auth
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEPT_S)
-        self._transport = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits)
+        self._connections = Connections(url)
 
     @asynccontextmanager
     async def asked(
@@ -101,21 +96,13 @@ class Upstream:
         """Send a request; the answer is let go of at the end. Raises UpstreamFailed."""
         given = await self._given(sender)
         sent = [*self._own, *headers, *((key.lower().encode(), value.encode()) for key, value in given.items())]
-        request = httpx2.Request(
-            method,
-            self._url,
-            headers=sent,
-            content=body or None,
-            extensions={"timeout": {"connect": CONNECT_S, "write": SEND_S, "read": None, "pool": None}},
-        )
+        if body:
+            sent.append((b"content-length", str(len(body)).encode()))
         with failures():
-            response = await self._transport.handle_async_request(request)
-        if response.status_code in (401, 403):
-            self._auth.forget(sender)
-        try:
-            yield _read(response)
-        finally:
-            await response.aclose()
+            async with self._connections.asked(method, sent, body) as response:
+                if response.status in (401, 403):
+                    self._auth.forget(sender)
+                yield _read(response)
 
     async def _given(self, sender: Sender) -> dict[str, str]:
         try:
@@ -124,14 +111,18 @@ class Upstream:
             why = "not run: the gateway has no credentials for this server"
             raise UpstreamFailed(why, error_type="no_credentials", ran=False) from e
 
+    async def sweep(self) -> None:
+        """Close connections that nobody has used for a while."""
+        await self._connections.sweep()
+
     async def close(self) -> None:
-        """Close all connections."""
-        await self._transport.aclose()
+        """Close all connections that are idle."""
+        await self._connections.close()
 
 
-def _read(response: httpx2.Response) -> Answered:
-    headers = [(key.lower(), value) for key, value in response.headers.raw]
-    if 300 <= response.status_code < 400:
+def _read(response: httpcore2.Response) -> Answered:
+    headers = [(key.lower(), value) for key, value in response.headers]
+    if 300 <= response.status < 400:
         raise UpstreamFailed("the server redirects, which is not followed", error_type="redirected", ran=False)
     if value_of(headers, b"content-encoding") not in ("", "identity"):
         raise UpstreamFailed(
@@ -139,8 +130,8 @@ def _read(response: httpx2.Response) -> Answered:
             error_type="unreadable_result",
             code=UNREADABLE_RESULT,
         )
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    return Answered(response.status_code, headers, media_type(value_of(headers, b"content-type")), response.stream)
+    assert isinstance(response.stream, AsyncIterable)
+    return Answered(response.status, headers, media_type(value_of(headers, b"content-type")), response.stream)
 
 
 @contextmanager
@@ -148,10 +139,10 @@ def failures() -> Generator[None]:
     """Turn the failures of a connection into UpstreamFailed."""
     try:
         yield
-    except (httpx2.ConnectError, httpx2.ConnectTimeout) as e:
+    except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as e:
         why = "not run: the server cannot be reached"
         raise UpstreamFailed(why, error_type="upstream_unreachable", ran=False) from e
-    except httpx2.TimeoutException as e:
+    except httpcore2.TimeoutException as e:
         raise UpstreamFailed(GONE, error_type="upstream_timeout", status=504) from e
-    except httpx2.HTTPError as e:
+    except (httpcore2.NetworkError, httpcore2.ProtocolError) as e:
         raise UpstreamFailed(GONE, error_type="server_exited") from e
