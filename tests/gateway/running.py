@@ -55,8 +55,8 @@ class Gateway:
     def url(self, name):
         return f"http://127.0.0.1:{self.port}/{name}"
 
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+    def connect(self, source="127.0.0.1"):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
 
     def end(self, number=signal.SIGTERM, timeout=30):
         """Have it end, and return its exit code."""
@@ -86,7 +86,7 @@ class Gateway:
         """Return events once there are so many."""
         ends = time.monotonic() + within_s
         while len(found := self.events(**about)) < count:
-            assert time.monotonic() < ends, (about, self.record())
+            assert time.monotonic() < ends, f"{count} events with {about}; there are {len(found)}"
             time.sleep(0.02)
         return found
 
@@ -151,9 +151,9 @@ class Heard:
         return json.loads(self.body())
 
 
-def exchanged(gateway, data):
+def exchanged(gateway, data, source="127.0.0.1"):
     """Send bytes, and return the answer."""
-    with gateway.connect() as connection:
+    with gateway.connect(source) as connection:
         connection.sendall(data)
         heard = Heard(connection)
         heard.text = heard.body()

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gateway bears: slow clients, too much at once, the end of its process; each refusal is on the record."""
+
+import json
+import signal
+import threading
+import time
+from contextlib import suppress
+from itertools import count
+
+import pytest
+from tests.gateway.running import Gateway, Heard, called, exchanged, modern, request
+from tests.gateway.scripted import Scripted, answered, echoing, result, streams
+
+SMALL = 'max_body = "4KiB"\nread_timeout = "1s"\nmax_open = 3\n'
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    with (
+        Scripted(echoing) as server,
+        Gateway(tmp_path_factory.mktemp("home"), {"s": server.url}, gateway=SMALL) as gateway,
+    ):
+        yield gateway
+
+
+HOSTS = (f"127.0.1.{number}" for number in count(1))  # of one address few refusals are recorded each by itself
+
+
+def head(length, **more):
+    return request("/s", b"", Content_Length=str(length), **more)
+
+
+REFUSED = {
+    "another type": (request("/s", called(), Content_Type="text/plain"), 415, "unknown_content"),
+    "no type": (request("/s", called(), Content_Type=None), 415, "unknown_content"),
+    "compressed": (request("/s", called(), Content_Encoding="gzip"), 415, "unknown_content"),
+    "takes no JSON": (request("/s", called(), Accept="text/html"), 406, "nothing_acceptable"),
+    "said to be too long": (head(5000), 413, "too_long"),
+    "nowhere": (request("/other", called()), 404, "unknown_path"),
+    "another host": (request("/s", called(), Host="evil.example"), 421, "wrong_host"),
+    "another origin": (request("/s", called(), Origin="https://evil.example"), 403, "wrong_origin"),
+    "another method": (b"PUT /s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 405, "wrong_method"),
+    "no such session": (request("/s", called(), Mcp_Session_Id="a"), 404, "no_session"),
+    "no HTTP": (b"\x16\x03\x01\r\n\r\n", 400, "malformed_request"),
+}
+
+
+@pytest.mark.parametrize(("data", "status", "kind"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_turned_away_is_answered_and_recorded(gateway, data, status, kind):
+    before = len(gateway.events(error_type=kind))
+    assert exchanged(gateway, data, next(HOSTS)).status == status
+    assert len(gateway.await_events(before + 1, error_type=kind)) == before + 1
+
+
+def test_a_head_without_end_is_cut_off(gateway):
+    before = len(gateway.events(error_type="malformed_request"))
+    with gateway.connect(next(HOSTS)) as connection:
+        connection.sendall(b"POST /s HTTP/1.1\r\nX-A: " + b"a" * 66_000)
+        assert Heard(connection).status == 400
+    gateway.await_events(before + 1, error_type="malformed_request")
+
+
+def test_a_body_that_goes_on_and_on_is_cut_off(gateway):
+    before = len(gateway.events(error_type="too_long"))
+    with gateway.connect(next(HOSTS)) as connection:
+        connection.sendall(request("/s", b"", Content_Length=None, Transfer_Encoding="chunked"))
+        for _ in range(6):
+            connection.sendall(b"400\r\n" + b"a" * 1024 + b"\r\n")
+        assert Heard(connection).status == 413
+    gateway.await_events(before + 1, error_type="too_long")
+
+
+@pytest.mark.parametrize("part", [b"POST /s HTT", b"", request("/s", called())[:-10]], ids=["head", "nothing", "body"])
+def test_a_client_that_sends_too_slowly_is_sent_away(gateway, part):
+    before = len(gateway.events(error_type="too_slow"))
+    began = time.monotonic()
+    with gateway.connect(next(HOSTS)) as connection:
+        connection.sendall(part)
+        connection.settimeout(10)
+        while connection.recv(4096):
+            pass
+    assert 0.5 < time.monotonic() - began < 8
+    gateway.await_events(before + 1, error_type="too_slow")
+
+
+def test_a_client_that_sends_byte_by_byte_is_sent_away(gateway):
+    began = time.monotonic()
+    with gateway.connect(next(HOSTS)) as connection, suppress(OSError):
+        for byte in b"POST /s HTTP/1.1\r\nX-Long: " + b"a" * 1000:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.05)
+    assert time.monotonic() - began < 8
+
+
+def test_more_than_may_be_open_are_sent_away_for_a_moment(tmp_path):
+    go_on = threading.Event()
+
+    def script(connection, asked):
+        assert go_on.wait(20)
+        answered(connection, result(asked))
+
+    with Scripted(script) as server, Gateway(tmp_path, {"s": server.url}, gateway=SMALL) as gateway:
+        open_ones = [gateway.connect() for _ in range(3)]
+        for connection in open_ones:
+            connection.sendall(modern("/s", called()))
+        gateway.await_events(3, phase="attempt")
+        heard = exchanged(gateway, modern("/s", called()))
+        assert (heard.status, heard.headers["retry-after"]) == (503, "1")
+        go_on.set()
+        for connection in open_ones:
+            with connection:
+                assert Heard(connection).status == 200
+        assert exchanged(gateway, modern("/s", called())).status == 200
+        assert len(gateway.await_events(error_type="busy")) == 1
+
+
+def get(path):
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def test_health_is_told_to_anybody(gateway):
+    for path in ("/healthz", "/readyz"):
+        heard = exchanged(gateway, get(path))
+        assert (heard.status, json.loads(heard.text)) == (200, {"status": "ok"})
+
+
+def test_an_open_call_may_end_before_the_gateway_does(tmp_path):
+    began, go_on = threading.Event(), threading.Event()
+
+    def script(connection, asked):
+        began.set()
+        assert go_on.wait(20)
+        answered(connection, result(asked))
+
+    with Scripted(script) as server, Gateway(tmp_path, {"s": server.url}) as gateway, gateway.connect() as connection:
+        connection.sendall(modern("/s", called()))
+        assert began.wait(10)
+        gateway.child.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        go_on.set()
+        heard = Heard(connection)
+        assert (heard.status, heard.json()["result"]["content"][0]["text"]) == (200, "done")
+        assert gateway.end() == 0
+        assert [e["result_status"] for e in gateway.events(phase="result")] == ["succeeded"]
+        assert gateway.record()[-1]["event_type"] == "recorder_stop"
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_call_that_does_not_end_is_closed_on_the_record(tmp_path, signals):
+    began, never = threading.Event(), threading.Event()
+
+    def script(connection, asked):
+        began.set()
+        never.wait(30)
+
+    drain = 'drain = "1s"' if signals == 1 else 'drain = "60s"'
+    with Scripted(script) as server, Gateway(tmp_path, {"s": server.url}, gateway=drain) as gateway:
+        with gateway.connect() as connection:
+            connection.sendall(modern("/s", called()))
+            assert began.wait(10)
+            for _ in range(signals):
+                gateway.child.send_signal(signal.SIGTERM)
+                time.sleep(0.3)
+            if signals == 1:
+                assert json.loads(Heard(connection).body())["error"]["code"] == -31004
+            assert gateway.end(signal.SIGCONT, timeout=15) == 0
+        never.set()
+        (end,) = gateway.events(phase="result")
+        assert (end["result_status"], end["error_type"]) == ("unknown", "server_exited")
+        assert gateway.record()[-1]["event_type"] == "recorder_stop"
+
+
+def test_streams_without_a_call_do_not_delay_the_end(tmp_path):
+    over = threading.Event()
+
+    def script(connection, asked):
+        send = streams(connection)
+        send(b": hello\n\n")
+        over.wait(30)
+
+    listen = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": called()["params"]}
+    del listen["params"]["name"]
+    with Scripted(script) as server, Gateway(tmp_path, {"s": server.url}) as gateway:
+        with gateway.connect() as one, gateway.connect() as other:
+            one.sendall(modern("/s", listen))
+            other.sendall(b"GET /s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n")
+            for connection in (one, other):
+                assert next(Heard(connection).pieces()) == b": hello\n\n"
+            began = time.monotonic()
+            assert gateway.end() == 0
+            assert time.monotonic() - began < 10
+        over.set()
+
+
+def test_a_call_that_nobody_answers_in_time_is_told_and_closed(tmp_path):
+    never = threading.Event()
+    with (
+        Scripted(lambda connection, asked: never.wait(30)) as server,
+        Gateway(tmp_path, {"s": server.url}, settings='[run]\ncall_timeout = "1s"\n') as gateway,
+    ):
+        heard = exchanged(gateway, modern("/s", called()))
+        assert json.loads(heard.text)["error"]["code"] == -31003
+        (end,) = gateway.await_events(phase="result")
+        assert (end["result_status"], end["error_type"]) == ("timed_out", "no_answer")
+        never.set()
