@@ -17,7 +17,7 @@ MINE = 'channels = ["elicitation"]'
 def answering(action: str, content: dict[str, Any] | None = None) -> tuple[Any, list[str]]:
     questions: list[str] = []
 
-    async def answer(_context: Any, params: Any) -> ElicitResult:
+    async def answer(context: Any, params: Any) -> ElicitResult:
         questions.append(params.message)
         return ElicitResult(action=action, content=content)  # pyright: ignore[reportArgumentType]
 

@@ -45,7 +45,7 @@ async def test_calls_over_http_are_on_the_record_and_the_recorder_ends_with_the_
 
 
 async def test_a_person_is_asked_within_a_call_over_http(tmp_path):
-    async def answer(_context: Any, _params: Any) -> ElicitResult:
+    async def answer(context: Any, params: Any) -> ElicitResult:
         return ElicitResult(action="accept", content={"name": "Ada"})
 
     server, _ = built()

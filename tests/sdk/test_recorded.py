@@ -117,7 +117,7 @@ async def test_progress_reaches_the_client(tmp_path, mode):
 
 
 async def test_what_a_server_asks_of_a_person_is_on_the_record_within_its_call(tmp_path):
-    async def answer(_context, _params):
+    async def answer(context, params):
         return ElicitResult(action="accept", content={"name": "Ada"})
 
     async with recorded(tmp_path, "legacy", elicitation_callback=answer) as client:
