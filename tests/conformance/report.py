@@ -77,14 +77,15 @@ def measured(server: Server, revision: str, folder: Path) -> tuple[str, list[str
     outcomes: dict[str, Outcome] = {}
     reached: dict[str, Reached] = {}
     wrong: list[str] = []
+    ways = [way for way in WAYS if way.for_all or server is OURS]
     with ExitStack() as stack:
-        for number, way in enumerate(WAYS):
+        for number, way in enumerate(ways):
             place = folder / str(number)
             place.mkdir()
             reached[way.name] = stack.enter_context(way.reach(server, place))
             outcomes[way.name] = run(reached[way.name].url, revision, place / "out")
             print(f"{server.name}, {revision}, {way.name}: {summed(outcomes[way.name])}", flush=True)
-        for number, way in enumerate(WAYS):
+        for number, way in enumerate(ways):
             if way.beside:
                 plain, ours = ((reached[name].url, outcomes[name]) for name in (way.beside, way.name))
                 for name in run_again(plain, ours, revision, folder / f"again{number}"):
@@ -92,7 +93,7 @@ def measured(server: Server, revision: str, folder: Path) -> tuple[str, list[str
                 differing = different(outcomes[way.beside], outcomes[way.name])
                 wrong += [f"{way.name} differs from {way.beside}: {name}" for name in differing]
     said = [f"### {revision}", "\n".join(table(outcomes))]
-    for way in WAYS:
+    for way in ways:
         if way.beside:
             wrong += [f"{way.name}: {problem}" for problem in missing(reached[way.name])]
             said.append(f"- {way.name}: {recorded(reached[way.name])}")

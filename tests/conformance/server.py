@@ -4,6 +4,7 @@
 `server.py` speaks on standard input and output; `server.py http` on a free port of this machine, which it prints.
 `server.py forks SOCKET` does the former for each `forked.py SOCKET`, in a process of its own that has all imported.
 Where `CONFORMANCE_TALLY` names a file, each request that comes is a line there, and so is each request that goes out.
+Where `CONFORMANCE_INSTRUMENT` is set, it puts itself on the record.
 """
 
 import json
@@ -43,6 +44,8 @@ from tests.conformance.offers import (
     prompt_of,
     text,
 )
+
+import onrecord
 
 warnings.simplefilter("ignore", MCPDeprecationWarning)  # the suite asks for what is deprecated, too
 
@@ -323,6 +326,8 @@ def make() -> Server:
         on_set_logging_level=done,
     )
     server.middleware.insert(0, counted)
+    if os.environ.get("CONFORMANCE_INSTRUMENT"):
+        onrecord.instrument(server)
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience="conformance"))
     return server
 

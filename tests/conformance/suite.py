@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,7 @@ def direct(server: Server, folder: Path) -> Iterator[Reached]:
     """Reach a server over HTTP."""
     tally = folder / "tally"
     port = _free_port()
-    with started(server.http, folder, {"PORT": str(port), "CONFORMANCE_TALLY": str(tally)}) as said:
+    with started(server.http, folder, {"PORT": str(port), "CONFORMANCE_TALLY": str(tally), **server.env}) as said:
         port = int(said) if said.isdigit() else port
         _await(port)
         yield Reached(f"http://127.0.0.1:{port}/mcp", tally)
@@ -246,6 +247,15 @@ def wrapped(server: Server, folder: Path, policy: str = POLICY) -> AbstractConte
     return bridged(server, folder, *ONRECORD, "run", "--server-id", server.name, "--", home=home)
 
 
+@contextmanager
+def instrumented(server: Server, folder: Path, *, reach: Callable[..., Any]) -> Iterator[Reached]:
+    """Reach a server that puts itself on the record, by another way."""
+    home = enforcing(folder / "home", POLICY)
+    env = {**server.env, "ONRECORD_HOME": str(home), "CONFORMANCE_INSTRUMENT": "1"}
+    with reach(replace(server, env=env), folder) as reached:
+        yield replace(reached, home=home)
+
+
 @dataclass(frozen=True)
 class Way:
     """A way to a server; what the suite finds must be what it finds `beside` it, on the way without us."""
@@ -253,12 +263,15 @@ class Way:
     name: str
     reach: Callable[[Server, Path], AbstractContextManager[Reached]]
     beside: str = ""
+    for_all: bool = True  # servers, and not only for ours, which can be changed
 
 
 WAYS = (
     Way("HTTP", direct),
     Way("stdio", bridged),
     Way("stdio, `onrecord run`", wrapped, beside="stdio"),
+    Way("HTTP, `instrument`", partial(instrumented, reach=direct), beside="HTTP", for_all=False),
+    Way("stdio, `instrument`", partial(instrumented, reach=bridged), beside="stdio", for_all=False),
 )
 
 
@@ -275,7 +288,7 @@ def _forking(server: Server, folder: Path, tally: Path) -> Iterator[None]:
     if not server.forks:
         yield
         return
-    with started((*_OURS, "forks", "forks.sock"), folder, {"CONFORMANCE_TALLY": str(tally)}):
+    with started((*_OURS, "forks", "forks.sock"), folder, {"CONFORMANCE_TALLY": str(tally), **server.env}):
         yield
 
 
