@@ -51,17 +51,26 @@ class Around:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the life of the application."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, partial(self._last, send))
+            await self._live(scope, receive, send)
         elif scope["type"] == "http":
             await _Request(self._inside, scope, receive, send).serve(self._app)
         else:
             await self._app(scope, receive, send)
 
-    async def _last(self, send: Send, message: Message) -> None:
-        """Stop recording before the application says that it has ended: nobody waits for anything after that."""
-        if message["type"].startswith("lifespan.shutdown."):
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def say(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):  # who hears it may end the process
+                await self._stop()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, say)
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._inside.stop)
-        await send(message)
 
 
 class _Request:
