@@ -2,6 +2,7 @@
 """The keys of a home: made once, private, complete, and refused when they are none of that."""
 
 import base64
+import signal
 import stat
 from pathlib import Path
 
@@ -24,6 +25,21 @@ print("ready", flush=True)
 sys.stdin.readline()
 keys, created = open_keys(Home(Path(sys.argv[1])))
 print(keys.signer.vkey, keys.digest_key.hex(), created, flush=True)
+"""
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+real, left = os.replace, [int(sys.argv[2])]
+def replace(*places):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*places)
+os.replace = replace
+from tests.ledger.logs import log_in
+log_in(Path(sys.argv[1])).write(3)
 """
 
 
@@ -251,6 +267,19 @@ def test_a_retired_key_is_destroyed_and_its_public_half_kept(home: Home) -> None
     private = old.signer.private.private_bytes_raw()
     files = [path for path in home.path.rglob("*") if path.is_file()]
     assert not any(base64.b64encode(b"\x01" + private) in path.read_bytes() for path in files)
+
+
+def test_a_first_start_that_is_killed_at_any_replacement_of_a_file_can_be_begun_again(tmp_path: Path) -> None:
+    ends: list[int] = []
+    while 0 not in ends:
+        path = tmp_path / str(len(ends))
+        with child(KILLED, path, len(ends) + 1) as process:
+            ends.append(process.wait(30))
+        log = log_in(path)
+        log.write(3)
+        assert log.verify().verdict == "unanchored"
+    assert ends[:-1] == [-signal.SIGKILL] * (len(ends) - 1)
+    assert len(ends) > 5
 
 
 def test_a_log_is_never_continued_with_another_key(tmp_path: Path) -> None:

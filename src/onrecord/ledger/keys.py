@@ -35,7 +35,7 @@ from onrecord.ledger.signing import (
     write_vkeys,
 )
 from onrecord.ledger.tiles import EdgeTiles
-from onrecord.ledger.tree import guard_of, write_guard
+from onrecord.ledger.tree import guard_of, read_guard, write_guard
 from onrecord.ledger.whereabouts import read_moved
 
 _DIGEST_KEY_BYTES = 32
@@ -182,8 +182,11 @@ def _create(home: Home, log: str) -> None:
 
 
 def _new_origin(home: Home, log: str) -> str:
-    """Return a name for a log that no other log has or had."""
+    """Return a name for a log that no other log has or had; one that was cut off before it had a key keeps its own."""
     used = {key.name for path in (home.keys / "retired").glob("*.vkey") for key in read_vkeys(path)}
+    begun = read_guard(home.guard(log))
+    if begun is not None and begun.size == 0 and begun.origin not in used:
+        return begun.origin
     for path in sorted(home.keys.glob("*.vkey")):
         match = _ORIGIN.fullmatch(read_vkeys(path)[0].name)
         if match and (name := f"onrecord/{match[1]}/{log}") not in used:
