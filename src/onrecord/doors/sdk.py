@@ -68,9 +68,11 @@ class Recording:
         try:
             running = await self.inside.running()
             running.check()
+        except NotRecorded as e:
+            raise MCPError(wire.NOT_RECORDED, str(e)) from e
         except OnRecordError as e:
-            why = str(e) if isinstance(e, NotRecorded) else f"not recorded, so not run: {e}"
-            raise MCPError(wire.NOT_RECORDED, why) from e
+            self.inside.say(f"nothing is recorded, and no message goes through: {e}")
+            raise MCPError(wire.NOT_RECORDED, "not recorded, so not run: the recorder cannot start") from None
         if ctx.request is not None:
             ctx.request.scope.get(SEEN, []).append(True)
         sender = _sender(running, ctx)
