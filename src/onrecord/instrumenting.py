@@ -15,11 +15,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onrecord.config import build_recorder
+from onrecord.config import build_recorder, review_when_due
 from onrecord.doors.inside import Built, Inside
-from onrecord.errors import ConfigError
+from onrecord.errors import ConfigError, KeyFileError, LedgerError
 from onrecord.ledger.keys import open_digest_key
 from onrecord.ledger.place import Home
+from onrecord.ledger.soundness import Unsound, check_sound, is_quick
 from onrecord.ledger.whereabouts import way_of
 from onrecord.people import build_sender
 from onrecord.proving import attach_webhook
@@ -48,12 +49,14 @@ def instrument(
     _check_sdk(server)
     from onrecord.doors.sdk import Recording
 
-    for one in server.middleware:
-        if isinstance(one, Recording):
-            return one
-    recording = middleware(home=home, config=config, server_id=server_id or server.name)
-    server.middleware.insert(0, recording)
-    server.streamable_http_app = _around(server.streamable_http_app, recording)
+    recording = next((one for one in server.middleware if isinstance(one, Recording)), None)
+    if recording is None:
+        recording = middleware(home=home, config=config, server_id=server_id or server.name)
+        server.middleware.insert(0, recording)
+    for name in ("streamable_http_app", "sse_app"):
+        make = getattr(server, name, None)
+        if make is not None and not hasattr(make, "__wrapped__"):
+            setattr(server, name, _around(make, recording))
     return recording
 
 
@@ -104,10 +107,13 @@ def say(text: str) -> None:
 
 
 def _built(home: Home, loaded: Loaded) -> Built:
-    """Wire a recorder for the server of this process."""
+    """Wire a recorder for the server of this process. Raises Unsound where its log contradicts what was signed."""
+    elsewhere = way_of(home, named=loaded.settings.recorder.socket, environ=os.environ) is not None
+    if not elsewhere and is_quick(home):
+        _refuse_unsound(home)
     recorder, actor = build_recorder(home, loaded, say)
     attach_webhook(home, loaded, recorder, say)
-    elsewhere = way_of(home, named=loaded.settings.recorder.socket, environ=os.environ) is not None
+    review_when_due(home, loaded, say)
     return Built(
         recorder=recorder,
         actor=actor,
@@ -115,6 +121,15 @@ def _built(home: Home, loaded: Loaded) -> Built:
         waits=recorder.guard.decides_elsewhere or bool(loaded.settings.identity.issuer) or elsewhere,
         sender_of=build_sender(home, loaded, open_digest_key(home)),
     )
+
+
+def _refuse_unsound(home: Home) -> None:
+    try:
+        check_sound(home)
+    except Unsound:
+        raise
+    except (LedgerError, KeyFileError, OSError):
+        return  # a log that cannot be opened is for the recorder, which says so
 
 
 def _check_sdk(server: object) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.server import MCPServer
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool
@@ -17,6 +18,7 @@ from tests.doors.session import onrecord, record
 from tests.sdk.world import MODES, built, calls, configured, ends, recorded, said, until
 
 import onrecord as package
+from onrecord.doors.asgi import Around
 from onrecord.errors import ConfigError
 from onrecord.instrumenting import instrument
 
@@ -105,6 +107,29 @@ async def test_where_nothing_can_be_recorded_nobody_gets_in_and_only_the_operato
 
     assert str(tmp_path) not in repr(refused.value)
     assert "cannot make keys in" in caplog.text
+
+
+@pytest.mark.requirement("D2")
+async def test_a_server_whose_log_was_altered_takes_no_calls(tmp_path, caplog):
+    server, done = built()
+    async with recorded(tmp_path, "auto", server) as client:
+        await client.call_tool("echo", {"text": "hi"})
+    (segment,) = (tmp_path / "ledger" / "calls" / "log").iterdir()
+    segment.write_bytes(segment.read_bytes().replace(b'"tool_name":"echo"', b'"tool_name":"ohce"'))
+    with pytest.raises((MCPError, ExceptionGroup)):
+        async with recorded(tmp_path, "legacy", server):
+            pass
+
+    assert done == ["echo hi"]
+    assert "the log calls is altered" in caplog.text
+
+
+def test_a_server_that_was_built_with_the_middleware_is_wrapped_all_the_same(tmp_path):
+    recording = package.middleware(home=tmp_path, server_id="built")
+    server = MCPServer("other", middleware=[recording])
+    assert instrument(server, home=tmp_path / "elsewhere") is instrument(server) is recording
+    assert server.middleware.count(recording) == 1
+    assert [layer.cls for layer in server.streamable_http_app().user_middleware] == [Around]
 
 
 @pytest.mark.requirement("D3")
