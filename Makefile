@@ -99,6 +99,19 @@ demo-node:
 	    echo "node is not at hand: the demonstration goes on without its JavaScript server"; \
 	fi
 
+# Servers in the process that records, each of its own SDK: the two lines of it cannot share an environment, and neither
+# can the releases of FastMCP.
+DOORS := v1 fastmcp2 fastmcp3 fastmcp4
+
+.PHONY: doors
+doors: $(DOORS:%=.doors/%/.ready)
+
+.doors/%/.ready: requirements/doors-%.txt pyproject.toml $(UV_STAMP)
+	@test -x .doors/$*/bin/python || $(PYTHON) -m venv --clear --without-pip .doors/$*
+	$(UV) pip sync --quiet --python .doors/$*/bin/python --require-hashes $<
+	$(UV) pip install --quiet --python .doors/$*/bin/python --no-deps --editable .
+	@touch $@
+
 cerbos:  ## fetch the decision point that the AuthZEN engine is tested against
 	npm install --prefix .cerbos --no-audit --no-fund --loglevel=error @cerbos/cerbos-linux-x64@0.55.0
 
@@ -136,6 +149,10 @@ pins: $(UV_STAMP)  ## write requirements/*.txt anew; ARGS=--upgrade for the newe
 	$(COMPILE) --group dev --output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --output-file requirements/demo.txt requirements/demo.in
 	$(COMPILE) --output-file requirements/demo-v1.txt requirements/demo-v1.in
+	for door in $(DOORS); do \
+	    $(COMPILE) --extra cedar --extra identity --extra arguments --output-file requirements/doors-$$door.txt \
+	        pyproject.toml requirements/doors-$$door.in; \
+	done
 	@! grep -nE '(https?|file)://' requirements/*.txt || { echo "a pin names a host"; exit 1; }
 
 SCHEMA := src/onrecord/event/event.schema.json
@@ -148,5 +165,5 @@ schema: .venv/.ready  ## write the published schemas
 	mv $(DECLARED).new $(DECLARED)
 
 clean:  ## remove what the verbs above made
-	rm -rf .venv .tools .demo .conformance .cerbos .openid .spicedb dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
+	rm -rf .venv .tools .demo .doors .conformance .cerbos .openid .spicedb dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
 	find src tests demo bench soak -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
