@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from onrecord.config import build_recorder, review_when_due
 from onrecord.doors.inside import Built, Inside
@@ -30,23 +30,38 @@ from onrecord.settings import Loaded, home_folder, load
 if TYPE_CHECKING:
     from onrecord.doors.asgi import App
     from onrecord.doors.sdk import Recording
+    from onrecord.doors.streams import Recording as OlderRecording
 
-SUPPORTED = (2, 3)  # of `mcp`, and what follows it in 2.x
+SUPPORTED = {2: 3, 1: 30}  # lines of `mcp`, and the first minor version of each that we know
 
 _log = logging.getLogger("onrecord")
 
 
+class OnRecord(Protocol):
+    """A server that is on the record."""
+
+    def stop(self, reason: str = "stopped") -> None:
+        """Stop recording; the next message would start it again."""
+        ...
+
+
 def instrument(
     server: Any, *, home: str | Path | None = None, config: str | Path | None = None, server_id: str | None = None
-) -> "Recording":
-    """Put what `server`, an `MCPServer` or a low-level `Server` of `mcp` 2.3 or newer, is asked on the record.
+) -> OnRecord:
+    """Put what `server` is asked on the record.
 
-    `home` is the folder of keys and ledger, `config` the settings, `server_id` what the server is called on the record;
-    each as for `onrecord run` where it is not given, and the name is that of the server. What returns can be stopped,
-    which is only needed where the process goes on without the server. A server that is instrumented already stays as
-    it is. Raises ConfigError for settings that can't work, and for what is no such server.
+    It is an `MCPServer` or a low-level `Server` of `mcp` 2.3 or newer, a `FastMCP` or a low-level `Server` of `mcp`
+    1.30, or a `FastMCP` of the package of that name. `home` is the folder of keys and ledger, `config` the settings,
+    `server_id` what the server is called on the record; each as for `onrecord run` where it is not given, and the name
+    is that of the server. What returns can be stopped, which is only needed where the process goes on without the
+    server. A server that is instrumented already stays as it is. Raises ConfigError for settings that can't work, and
+    for what is no such server.
     """
+    if _is_fastmcp(server):
+        return _on_fastmcp(server, inside_of(home, config, server_id))
     _check_sdk(server)
+    if _line() == 1:
+        return _on_older(server, inside_of(home, config, server_id))
     from onrecord.doors.sdk import Recording
 
     recording = next((one for one in server.middleware if isinstance(one, Recording)), None)
@@ -56,46 +71,95 @@ def instrument(
     for name in ("streamable_http_app", "sse_app"):
         make = getattr(server, name, None)
         if make is not None and not hasattr(make, "__wrapped__"):
-            setattr(server, name, _around(make, recording))
+            setattr(server, name, _around(make, recording.inside))
     return recording
+
+
+def _on_fastmcp(server: Any, inside: Callable[[str], Inside]) -> OnRecord:
+    from onrecord.doors.fastmcp import Recorded
+
+    for one in server.middleware:
+        if isinstance(one, Recorded):
+            return one
+    recorded = Recorded(inside)
+    server.middleware.insert(0, recorded)
+    return recorded
+
+
+def _on_older(server: Any, inside: Callable[[str], Inside]) -> "OlderRecording":
+    from onrecord.doors.streams import Recording as OlderRecording
+
+    low = getattr(server, "_mcp_server", server)  # of FastMCP, which has no public name for it
+    known: OlderRecording | None = getattr(low.run, "recording", None)
+    if known is None:
+        known = OlderRecording(inside(low.name))
+        known.attach(low)
+        for app in ("streamable_http_app", "sse_app"):
+            if hasattr(server, app):
+                setattr(server, app, _around(getattr(server, app), known.inside))
+    return known
 
 
 def middleware(
     *, home: str | Path | None = None, config: str | Path | None = None, server_id: str = "server"
 ) -> "Recording":
     """Return what `MCPServer(middleware=[…])` takes, for servers that are built with it; see `instrument`."""
-    _check_version()
+    if _line() == 1:
+        raise ConfigError("mcp 1 has no middleware: use onrecord.instrument(server)")
     from onrecord.doors.sdk import Recording
 
+    return Recording(inside_of(home, config, server_id)(server_id))
+
+
+def inside_of(
+    home: str | Path | None, config: str | Path | None, server_id: str | None = None
+) -> Callable[[str], Inside]:
+    """Return what makes the recorder of a server of that name, or of `server_id`. Reads settings, and writes nothing.
+
+    Raises ConfigError.
+    """
     place = home_folder() if home is None else Home(Path(home).absolute())
     loaded = load(place, None if config is None else Path(config))
-    return Recording(Inside(partial(_built, place, loaded), server_id, say))
+    return lambda name: Inside(partial(_built, place, loaded), server_id or name, say)
 
 
 def asgi(app: "App", server: Any) -> "App":
     """Return `app`, the ASGI application of an instrumented `server`, so that what it turns away is on the record too.
 
-    What `server.streamable_http_app()` returns is so already, where the server was instrumented before; this is for an
-    application that was made in another way. Raises ConfigError where the server is not recorded.
+    What the server itself makes is so already, where it was instrumented before; this is for an application that was
+    made in another way. Raises ConfigError where the server is not recorded.
     """
-    _check_sdk(server)
     from onrecord.doors.asgi import Around
+
+    inside = _inside(server)
+    if inside is None:
+        raise ConfigError("asgi takes a server that is recorded: call onrecord.instrument(server) before")
+    return Around(app, inside)
+
+
+def _inside(server: Any) -> Inside | None:
+    """Return what records `server`, None where nothing does."""
+    if _is_fastmcp(server):
+        from onrecord.doors.fastmcp import Recorded
+
+        return next((one.recording(server).inside for one in server.middleware if isinstance(one, Recorded)), None)
+    _check_sdk(server)
+    if _line() == 1:
+        known = getattr(getattr(server, "_mcp_server", server).run, "recording", None)
+        return None if known is None else known.inside
     from onrecord.doors.sdk import Recording
 
-    for one in server.middleware:
-        if isinstance(one, Recording):
-            return Around(app, one.inside)
-    raise ConfigError("asgi takes a server that is recorded: call onrecord.instrument(server) before")
+    return next((one.inside for one in server.middleware if isinstance(one, Recording)), None)
 
 
-def _around(make: Callable[..., Any], recording: "Recording") -> Callable[..., Any]:
+def _around(make: Callable[..., Any], inside: Inside) -> Callable[..., Any]:
     """Return `make`, which makes a Starlette application, with what is around it added."""
     from onrecord.doors.asgi import Around
 
     @wraps(make)
     def made(*args: Any, **options: Any) -> Any:
         app = make(*args, **options)
-        app.add_middleware(Around, recording.inside)
+        app.add_middleware(Around, inside)
         return app
 
     return made
@@ -132,24 +196,34 @@ def _refuse_unsound(home: Home) -> None:
         return  # a log that cannot be opened is for the recorder, which says so
 
 
+def _is_fastmcp(server: object) -> bool:
+    if "fastmcp" not in sys.modules:
+        return False  # nothing that exists can be one
+    from fastmcp import FastMCP
+
+    return isinstance(server, FastMCP)
+
+
 def _check_sdk(server: object) -> None:
     """Raise ConfigError unless `server` is one of the official SDK, of a version that we know."""
     known = False
     if "mcp.server" in sys.modules:  # else nothing that exists can be a server of it
-        _check_version()
-        from mcp.server import MCPServer, Server
-
-        known = isinstance(server, MCPServer | Server)
+        name = "mcp.server.fastmcp" if _line() == 1 else "mcp.server"
+        high = getattr(sys.modules.get(name), "FastMCP" if _line() == 1 else "MCPServer", ())
+        known = isinstance(server, (high, sys.modules["mcp.server"].Server))
     if not known:
         kind = f"{type(server).__module__}.{type(server).__qualname__}"
-        raise ConfigError(f"instrument takes an MCPServer, or a low-level Server, of mcp 2; this is a {kind}")
+        raise ConfigError(f"instrument takes a server of the MCP SDK or of FastMCP; this is a {kind}")
 
 
-def _check_version() -> None:
+def _line() -> int:
+    """Return which line of the SDK is installed: 1 or 2. Raises ConfigError for none, and for a version not known."""
     try:
         found = version("mcp")
     except PackageNotFoundError as e:
         raise ConfigError("the SDK is not installed here: pip install 'mcp>=2.3'") from e
     major, minor = (int(part) for part in found.split(".")[:2])
-    if (major, minor) < SUPPORTED or major > SUPPORTED[0]:
-        raise ConfigError(f"mcp {found} is installed here; this needs mcp 2.3 or a newer 2.x")
+    for line, first in SUPPORTED.items():
+        if major == line and minor >= first:
+            return line
+    raise ConfigError(f"mcp {found} is installed here; this needs mcp 2.3 or a newer 2.x, or 1.30 or a newer 1.x")

@@ -6,7 +6,7 @@ shown as far as the class of the tool allows. It changes nothing of what the cal
 starts by its framework (`anyio.to_thread`, `asyncio.to_thread`) speaks of the same call.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
@@ -48,7 +48,7 @@ class Notes:
             return Raw(self._said) if self._said else NOTHING
 
 
-_NOTES: ContextVar[Notes | None] = ContextVar("onrecord_notes", default=None)
+_NOTES: ContextVar[Callable[[], Notes | None]] = ContextVar("onrecord_notes", default=lambda: None)
 
 
 def annotate(
@@ -73,7 +73,7 @@ def annotate(
     if ext:
         said["ext"] = dict(ext)
     _check(said)
-    notes = _NOTES.get()
+    notes = _NOTES.get()()
     return notes is not None and notes.add(said)
 
 
@@ -81,9 +81,16 @@ def annotate(
 def notes_taken() -> Generator[Notes]:
     """Take notes of the call that is handled inside of this."""
     notes = Notes()
-    token = _NOTES.set(notes)
-    try:
+    with notes_of(lambda: notes):
         yield notes
+
+
+@contextmanager
+def notes_of(call: Callable[[], Notes | None]) -> Generator[None]:
+    """Take notes inside of this of many calls; `call` returns those of the one that is handled where it is called."""
+    token = _NOTES.set(call)
+    try:
+        yield
     finally:
         _NOTES.reset(token)
 

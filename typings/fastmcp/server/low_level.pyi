@@ -1,0 +1,5 @@
+from fastmcp import FastMCP
+
+class LowLevelServer:
+    @property
+    def fastmcp(self) -> FastMCP: ...
