@@ -82,7 +82,7 @@ class Talk:
 
     def receive(self) -> Any:
         """Return the next message, None where no more comes."""
-        line = self._lines.get(timeout=30)
+        line = self._lines.get(timeout=120)
         return json.loads(line) if line else None
 
     def answer_to(self, request_id: int | None) -> Any:
@@ -124,7 +124,7 @@ class Talk:
         assert self._child.stdin is not None
         self._child.stdin.close()
         try:
-            self._child.wait(30)
+            self._child.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
