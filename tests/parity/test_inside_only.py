@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.doors.session import record
+from tests.identity.issuing import AUDIENCE, ISSUER, call_token, shown
 from tests.parity.doors import KINDS, Kind, configured, from_inside
 from tests.parity.scenes import ENFORCED
 from tests.parity.talk import CAPABILITIES, CLIENT, LEGACY, Talk
@@ -44,6 +45,28 @@ def test_what_a_handler_adds_is_on_the_record_of_its_own_call(tmp_path, likeness
     noted = results(home, tool_name="noted")
     assert sorted(e["downstream_resource"] for e in noted) == ["db:one", "db:two"]
     assert {e["rollback_reference"] for e in noted} == {"undo-1"}
+
+
+@EACH
+@pytest.mark.requirement("C3")
+def test_a_signed_call_is_of_whom_its_token_names_and_one_without_is_refused(tmp_path, kind: Kind):
+    (tmp_path / "keys.json").write_bytes(shown())
+    about = f'issuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\nrequired = true\n'
+    (tmp_path / "onrecord.toml").write_text(f"[identity]\n{about}")
+    said = {"name": "ada"}
+    signed = {"io.onrecord/identity": call_token("hello", said, aud="parity")}
+    talk = Talk(from_inside(kind, kind.ways[-1]), {**os.environ, "ONRECORD_HOME": str(tmp_path)}, LEGACY)
+    try:
+        talk.open()
+        done = talk.ask("tools/call", name="hello", arguments=said, _meta=signed)
+        refused = talk.ask("tools/call", name="hello", arguments=said)
+        talk.end()
+    finally:
+        talk.kill()
+
+    assert done["result"]["content"][0]["text"] == "hello ada"
+    assert refused["error"]["code"] == -31010
+    assert [e["identity_source"] for e in results(tmp_path)] == ["identity_jws"]
 
 
 PROGRAM = """
