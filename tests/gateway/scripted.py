@@ -100,8 +100,12 @@ def result(request, text="done"):
 
 
 def echoing(connection, request):
-    """Answer each request with a result, and all else with 202."""
-    if "id" in request.message and "method" in request.message:
+    """Answer each request with a result, one for tools with three, and all else with 202."""
+    if request.message.get("method") == "tools/list":
+        tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("echo", "store", "never")]
+        said = {"tools": tools, "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+        answered(connection, {"jsonrpc": "2.0", "id": request.message["id"], "result": said})
+    elif "id" in request.message and "method" in request.message:
         answered(connection, result(request))
     else:
         answered(connection, b"", status=202, kind="")

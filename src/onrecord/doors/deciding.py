@@ -2,13 +2,14 @@
 """Calls that are being decided on by somebody elsewhere, beside the thread that reads, so that others go on meanwhile.
 
 Calls may overtake each other here, which the protocol lets them. What belongs to one call stays in order: what comes
-while it is decided on wins over the decision. Few threads, started when they are needed; they end with the process.
+while it is decided on wins over the decision. Few threads, started when they are needed; they end when nothing is left
+to decide on.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import SimpleQueue
 from threading import Condition, Thread
 from typing import Generic, TypeAlias, TypeVar
 
@@ -39,7 +40,7 @@ class Deciding(Generic[_T]):
         self._failed = failed
         self._cond = Condition()
         self._works: dict[Key, _Work[_T]] = {}
-        self._queue: SimpleQueue[_Work[_T]] = SimpleQueue()
+        self._queue: deque[_Work[_T]] = deque()
         self._threads = 0
 
     def __contains__(self, key: Key) -> bool:
@@ -57,10 +58,10 @@ class Deciding(Generic[_T]):
         work = _Work(key, decide, then)
         with self._cond:
             self._works[key] = work
+            self._queue.append(work)
             if self._threads < min(THREADS, len(self._works)):
                 self._threads += 1
                 Thread(target=self._work_on, name="onrecord-deciding", daemon=True).start()
-        self._queue.put(work)
 
     def cancel(self, direction: Direction, request_id: RequestId, status: ResultStatus) -> bool:
         """End a call as `status`, and say whether it is being decided on."""
@@ -80,7 +81,11 @@ class Deciding(Generic[_T]):
 
     def _work_on(self) -> None:
         while True:
-            work = self._queue.get()
+            with self._cond:
+                if not self._queue:
+                    self._threads -= 1
+                    return
+                work = self._queue.popleft()
             try:
                 given = work.decide()
                 with self._cond:

@@ -200,7 +200,8 @@ class Gateway:
             talk = session.talk if session else served.talk(served.met(sender.actor, trace_id="", address=head.peer))
             told = _Told()
             await self._pool.run(talk.relay.refuse, e, len(line), Route(told, told, sender))
-            served.done(talk)
+            if session is None:
+                served.done(talk)
             await reply.whole(400, [(b"content-type", b"application/json")], told.line)
             return None
         return message
