@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from onrecord.doors.gateway.talk import Pool
     from onrecord.doors.http_telling import Refusals
 
+_DESCRIPTORS = 4096  # for the ledger, for idle connections, and for clients that have not asked for anything yet
+
 
 def gateway(options: Namespace) -> int:
     """Serve until a signal says to end."""
@@ -42,9 +44,22 @@ def gateway(options: Namespace) -> int:
     except LedgerError as e:
         raise KeyFileError(f"the home {home.path} cannot be used: {e}") from e
     review_when_due(home, loaded, say)
+    _raise_limit(_DESCRIPTORS + 2 * loaded.settings.gateway.max_open)  # a call has a connection on either side
     gc.freeze()  # as in `run`
     gc.set_threshold(50_000)
     return asyncio.run(_serve(home, loaded, recorder, actor))
+
+
+def _raise_limit(wanted: int) -> None:
+    """Allow as many descriptors as may be needed, where the system lets us."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return  # Windows, which has no such limit
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(home: Home, loaded: Loaded, recorder: Recorder, actor: Actor) -> int:
