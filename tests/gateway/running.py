@@ -35,14 +35,8 @@ class Gateway:
 
     def __init__(self, home, urls, *, gateway="", upstream="", settings="", env=None, tokens="off"):
         self.home = Path(home)
-        servers = "".join(f'[[upstream]]
-name = "{name}"
-url = "{url}"
-{upstream}
-' for name, url in urls.items())
-        here = f'listen = "127.0.0.1:0"
-tokens = "{tokens}"
-allowed_hosts = ["127.0.0.1"]'
+        servers = "".join(f'[[upstream]]\nname = "{name}"\nurl = "{url}"\n{upstream}\n' for name, url in urls.items())
+        here = f'listen = "127.0.0.1:0"\ntokens = "{tokens}"\nallowed_hosts = ["127.0.0.1"]'
         text = f"[gateway]\n{here}\n{gateway}\n{servers}\n{settings}\n"
         (self.home / "onrecord.toml").write_text(text)
         self.child = subprocess.Popen(
