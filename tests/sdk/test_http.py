@@ -86,6 +86,18 @@ async def test_what_never_reaches_a_handler_is_on_the_record_once(tmp_path, meth
     assert event["event_type"] == ("authentication" if status == 403 else "security")
 
 
+async def test_a_flood_of_what_is_turned_away_is_summed_up(tmp_path):
+    server, _ = built()
+    with served(server, tmp_path) as url:
+        async with httpx2.AsyncClient() as client:
+            for _ in range(12):
+                await client.get(url, headers=MODERN)
+
+    events = [e for e in record(tmp_path) if e["event_type"] == "security"]
+    assert [e["action"] for e in events] == ["message_refused"] * 5 + ["refusals_summed"]
+    assert events[-1]["detail"]["kinds"] == {"http_405": 7}
+
+
 async def test_what_is_no_business_of_the_protocol_is_not_recorded(tmp_path):
     server, _ = built()
     with served(server, tmp_path) as url:

@@ -24,6 +24,7 @@ import anyio.to_thread
 from onrecord.doors.callers import Callers, Token
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.definitions import Definitions
+from onrecord.doors.http_telling import Refusals
 from onrecord.doors.passage import THREADS, Passage
 from onrecord.doors.relay import Relay
 from onrecord.doors.rounds import SECRET, Rounds
@@ -117,6 +118,7 @@ class Running:
         self._relays: WeakSet[Relay] = WeakSet()
         self._lock = Lock()
         self._broken = ""
+        self._refusals = Refusals(self.recorder, transport=transport)
         self._calls = 0
         guard = self.recorder.guard
         self.callers = Callers(server_id, transport, guard.new_id, self._definitions())
@@ -186,13 +188,12 @@ class Running:
         for passage in [*(kept.passage for kept in self._kept.values()), self.passage(self.here)]:
             self.leave(passage, "the server has ended")
         self._kept.clear()
+        self._refusals.close()
         self.recorder.stop(reason, self._calls)
 
     def turned_away(self, kind: str, why: str, what: str, address: str, *, about_token: bool) -> None:
         """Record that `what`, which came from `address`, did not get as far as a handler."""
-        guard = self.recorder.guard
         event = Event(
-            event_id=guard.new_id(),
             event_type="authentication" if about_token else "security",
             action="refuse" if about_token else "message_refused",
             transport=self._transport,
@@ -200,11 +201,10 @@ class Running:
             client_ip=address,
             policy_decision="deny",
             policy_reason=why,
-            policy_version=guard.policy_version,
             result_status="blocked",
             error_type=kind,
         )
-        guard.note(self.recorder.redactor.fact(event, {"request": what}))
+        self._refusals.tell(event, {"request": what})
 
     def _sweep(self) -> None:
         while not self._ended.wait(SWEEP_S):
