@@ -6,10 +6,9 @@ nothing waits for the device, and of tier 2 and 3, where something does.
 """
 
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import anyio
 from bench.row import Row
@@ -25,7 +24,7 @@ BUDGET_US = 200.0
 
 def measure() -> list[Row]:
     """Return what a call of each tier costs more."""
-    return list(anyio.run(_rows))
+    return anyio.run(_rows)
 
 
 async def _rows() -> list[Row]:
@@ -37,7 +36,7 @@ async def _rows() -> list[Row]:
         return rows
 
 
-async def _compared(bare: MCPServer, recorded: MCPServer):
+async def _compared(bare: MCPServer, recorded: MCPServer) -> AsyncIterator[Row]:
     for mode, era in (("auto", "modern"), ("legacy", "legacy")):
         for tool, tier, budget in (("echo", 1, BUDGET_US), ("store", 2, None), ("erase", 3, None)):
             times: tuple[list[float], list[float]] = ([], [])
@@ -55,7 +54,7 @@ async def _compared(bare: MCPServer, recorded: MCPServer):
             )
 
 
-async def _called(client: Client, tool: str):
+async def _called(client: Client, tool: str) -> AsyncIterator[float]:
     for number in range(CALLS):
         began = time.perf_counter_ns()
         await client.call_tool(tool, {"path": "/srv/data/report.txt", "text": "hello, world", "n": number})
@@ -79,13 +78,3 @@ def _server() -> MCPServer:
         return f"{path} {text} {n}"
 
     return server
-
-
-def _shown() -> Iterator[str]:
-    for row in measure():
-        yield f"{row.name}: {row.value:.0f} {row.unit}, {row.ratio:.2f} times {row.against}"
-
-
-if __name__ == "__main__":
-    for line in _shown():
-        print(line, file=sys.stdout)
