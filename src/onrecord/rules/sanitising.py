@@ -21,8 +21,12 @@ class Ambiguous(ValueError):
 
 
 def signals(body: Json, flagger: Flagger) -> tuple[str, ...]:
-    """Return which flags the texts of a result have, sorted; `unchecked` where it is too large to look at all of it."""
+    """Return which flags the texts of a result have, sorted; `unchecked` where it is too large to look at all of it.
+
+    Texts are looked at as if they were lines of one, since a phrase may go on in the next; keys stand by themselves.
+    """
     texts: list[str] = []
+    keys: list[str] = []
     waiting: list[Json] = [body]
     for _ in range(NODES):
         if not waiting:
@@ -31,11 +35,11 @@ def signals(body: Json, flagger: Flagger) -> tuple[str, ...]:
         if isinstance(node, str):
             texts.append(node)
         elif isinstance(node, dict):
-            texts.extend(node)
+            keys.extend(node)
             waiting.extend(child for key, child in reversed(node.items()) if not is_binary(node, key))
         elif isinstance(node, list):
             waiting.extend(reversed(node))
-    names = flagger.names("\n".join(texts))
+    names = flagger.names("\n\n".join([*keys, "\n".join(texts)]))
     return tuple(sorted({*names, UNCHECKED})) if waiting else names
 
 
