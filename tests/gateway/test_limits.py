@@ -84,6 +84,19 @@ def test_a_client_that_sends_too_slowly_is_sent_away(gateway, part):
     gateway.await_events(before + 1, error_type="too_slow")
 
 
+def test_a_client_that_goes_on_sending_what_was_refused_is_sent_away(gateway):
+    before = len(gateway.events(error_type="too_slow"))
+    with gateway.connect(next(HOSTS)) as connection:
+        connection.sendall(head(4000, Content_Type="text/plain"))
+        assert Heard(connection).status == 415
+        time.sleep(0.2)
+        connection.sendall(b"a")
+        connection.settimeout(10)
+        while connection.recv(4096):
+            pass
+    gateway.await_events(before + 1, error_type="too_slow")
+
+
 def test_a_client_that_sends_byte_by_byte_is_sent_away(gateway):
     began = time.monotonic()
     with gateway.connect(next(HOSTS)) as connection, suppress(OSError):
