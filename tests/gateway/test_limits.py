@@ -34,6 +34,11 @@ def head(length, **more):
 REFUSED = {
     "another type": (request("/s", called(), Content_Type="text/plain"), 415, "unknown_content"),
     "no type": (request("/s", called(), Content_Type=None), 415, "unknown_content"),
+    "in UTF-7": (request("/s", called(), Content_Type="application/json; charset=utf-7"), 415, "unknown_content"),
+    "two charsets": (
+        request("/s", called(), Content_Type="application/json; charset=utf-8; charset=utf-7"),
+        *(415, "unknown_content"),
+    ),
     "compressed": (request("/s", called(), Content_Encoding="gzip"), 415, "unknown_content"),
     "takes no JSON": (request("/s", called(), Accept="text/html"), 406, "nothing_acceptable"),
     "said to be too long": (head(5000), 413, "too_long"),
@@ -51,6 +56,11 @@ def test_what_is_turned_away_is_answered_and_recorded(gateway, data, status, kin
     before = len(gateway.events(error_type=kind))
     assert exchanged(gateway, data, next(HOSTS)).status == status
     assert len(gateway.await_events(before + 1, error_type=kind)) == before + 1
+
+
+@pytest.mark.parametrize("said", ["", ";", "; charset=utf-8", ';charset="UTF-8"', "; Charset=utf8 ;"])
+def test_what_says_that_it_is_utf_8_is_taken(gateway, said):
+    assert exchanged(gateway, request("/s", called(meta=None), Content_Type=f"application/json{said}")).status == 200
 
 
 def test_a_head_without_end_is_cut_off(gateway):

@@ -2,12 +2,15 @@
 """The body of one request: read within a limit of size and of time, and taken for what its fields say that it is."""
 
 import asyncio
+import re
 
 from onrecord.doors.gateway.agreement import accepts, media_type, value_of
 from onrecord.doors.gateway.reply import Receive
 from onrecord.doors.gateway.upstream import EVENTS, JSON
 from onrecord.doors.http_access import TurnedAway
 from onrecord.doors.http_fields import Field
+
+_UTF8 = re.compile(r'\s*(charset=("?)utf-?8\2)?\s*;?\s*', re.IGNORECASE)  # what may follow the type
 
 
 class Unfit(Exception):
@@ -24,9 +27,11 @@ class ClientGone(Exception):
 
 def check_kind(fields: list[Field], server_id: str) -> None:
     """Raise Unfit unless a POST brings JSON, as it is, and takes an answer of MCP."""
-    kind = media_type(value_of(fields, b"content-type"))
-    if kind != JSON:
+    typed = value_of(fields, b"content-type")
+    if media_type(typed) != JSON:
         raise _unfit(415, "unknown_content", "the body must be of the type application/json", server_id)
+    if not _UTF8.fullmatch(typed.partition(";")[2]):  # a server that reads another one finds another message
+        raise _unfit(415, "unknown_content", "the body must be in UTF-8, and its type say nothing else", server_id)
     if value_of(fields, b"content-encoding").lower() not in ("", "identity"):
         raise _unfit(415, "unknown_content", "the body must not be compressed", server_id)
     if not accepts(fields, JSON) and not accepts(fields, EVENTS):
