@@ -93,6 +93,16 @@ def test_a_question_of_the_server_its_answer_and_the_end_of_a_session(gateway):
     assert len(gateway.events(event_type="connection", action="close")) == 1
 
 
+def test_what_a_session_is_refused_counts_no_call_twice(gateway):
+    exchanged(gateway, request("/s", HELLO))
+    gateway.server.script.answered.set()
+    exchanged(gateway, in_session(called(meta=None)))
+    assert exchanged(gateway, in_session(b"no JSON")).status == 400
+    gateway.end()
+    (stopped,) = gateway.events(event_type="recorder_stop")
+    assert stopped["detail"]["calls"] == len(gateway.events(phase="attempt"))
+
+
 def test_an_id_that_is_open_in_a_session_is_not_taken_again(gateway):
     exchanged(gateway, request("/s", HELLO))
     with gateway.connect() as connection:

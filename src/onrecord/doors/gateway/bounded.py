@@ -42,9 +42,10 @@ class Bounded(H11Protocol):
             self._timer = self.loop.call_later(head_s, self._late)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; the head of the next request must come in time."""
+        """Read on; the head of the next request must come in time, and the rest of one that is answered already."""
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        state, answered = self.conn.their_state, bool(self.cycle) and self.cycle.response_complete
+        if state is not h11.IDLE and not (answered and state is h11.SEND_BODY):
             self._stop()
         elif self._timer is None and not self.transport.is_closing():
             self._timer = self.loop.call_later(self.limits[0], self._late)
@@ -66,7 +67,7 @@ class Bounded(H11Protocol):
     def _late(self) -> None:
         self._timer = None
         if not self.transport.is_closing():
-            self._tell(408, "too_slow", f"the head of a request did not come within {self.limits[0]:g} s")
+            self._tell(408, "too_slow", f"a request did not come within {self.limits[0]:g} s")
             self.transport.close()
 
     def _stop(self) -> None:
