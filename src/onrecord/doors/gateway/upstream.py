@@ -123,7 +123,7 @@ class Upstream:
 def _read(response: httpcore2.Response) -> Answered:
     headers = [(key.lower(), value) for key, value in response.headers]
     if 300 <= response.status < 400:
-        raise UpstreamFailed("the server redirects, which is not followed", error_type="redirected", ran=False)
+        raise UpstreamFailed("not run: the server redirects, which is not followed", error_type="redirected", ran=False)
     if value_of(headers, b"content-encoding") not in ("", "identity"):
         raise UpstreamFailed(
             "the server's answer is compressed, though that was not asked for; it may have run, do not retry",
