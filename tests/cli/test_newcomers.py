@@ -130,3 +130,10 @@ def test_the_doctor_looks_at_every_log(log: Log) -> None:
     assert done.returncode == 1
     assert "calls: unanchored" in done.stdout
     assert "security: altered" in done.stdout
+
+
+def test_a_home_that_is_a_file_is_no_home(tmp_path: Path) -> None:
+    home = tmp_path / "file"
+    home.write_text("")
+    done = onrecord(home, "doctor")
+    assert (done.returncode, f"FAIL  home        {home} is no folder" in done.stdout) == (1, True)

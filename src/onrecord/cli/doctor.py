@@ -87,6 +87,9 @@ def _check_platform(_home: Home) -> Iterator[Finding]:
 
 def _check_home(home: Home) -> Iterator[Finding]:
     if not home.path.is_dir():
+        if os.path.lexists(home.path):
+            yield Finding("fail", "home", f"{home.path} is no folder")
+            return
         yield Finding("ok", "home", f"{home.path} is not there yet; the first onrecord run makes it")
         return
     open_to_others = [path for path in _private_parts(home) if stat.S_IMODE(path.stat().st_mode) & 0o077]
