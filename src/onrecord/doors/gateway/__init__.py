@@ -2,8 +2,8 @@
 """`onrecord gateway`: Streamable HTTP servers behind one ASGI app, every message on the record.
 
     app.py         paths, health, how many at once; each request to the one that takes its method
-    intake.py      one request read: within a limit of size and time, by one that may come in, as one message
-    agreement.py   do headers and body say the same? which headers go on, either way (pure)
+    intake.py      one request read: within a limit of size and time, of the type that it must be
+    agreement.py   do headers and body say the same? (pure)
     exchange.py    one POST from its message to its last byte
     listening.py   a GET, which a server speaks to its client over; a DELETE
     reply.py       what one client hears: JSON, or a stream of events
@@ -12,7 +12,8 @@
     connections.py the connections to it
     sessions.py    relays by session, up to 2025-11-25
     bounded.py     uvicorn's HTTP, with limits
-    talk.py        one relay, reached from the event loop; telling.py: what a server says, through it
+    talk.py        one relay, reached from the event loop, and the threads for that
+    telling.py     what a server says, through that relay
     served.py      one server: the way to it, who calls it, the relays at work
     serving.py     uvicorn, signals, the sweep, and the end
 
@@ -24,6 +25,7 @@ An exchange of a request:
                                            ├─ the server fails: one error, closed as unknown ──▶ replied
                                            └─ the client goes: 2026-07-28, cancelled, aborted; before, read to its end
 
-What a message means, and what happens to it, is in `doors/relay.py`. Nothing of a request but its message and the
-headers that MCP defines goes on to a server, and nothing of a server's answer but those comes back.
+What a message means, and what happens to it, is in `doors/relay.py`; who may come in, in `doors/http_access.py`; which
+header fields go on, either way, in `doors/http_fields.py`; what is recorded of who was turned away, in
+`doors/http_telling.py`.
 """

@@ -2,7 +2,6 @@
 """What a client of a revision up to 2025-11-25 asks of a server without a message: to be told things, and to leave."""
 
 import asyncio
-from contextlib import suppress
 
 from onrecord.doors.gateway.agreement import SESSION, value_of
 from onrecord.doors.gateway.inbox import Inbox
@@ -81,8 +80,7 @@ async def take_leave(
         reply.begins(e.status, [])
         gone = False
     if session is not None and gone:
-        with suppress(KeyError):
-            served.sessions.end(value_of(fields, SESSION))
+        served.sessions.end(value_of(fields, SESSION))
         await session.talk.pool.run(served.end, session)
     await reply.end()
 
