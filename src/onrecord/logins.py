@@ -131,7 +131,8 @@ def standing(
         if place:
             try:
                 shown, date = shown_at(place, base)
-                yield "ok", f"{name} shows {len(keys_in(shown))} keys at {place}"
+                number = len(keys_in(shown))
+                yield "ok", f"{name} shows {number} {'key' if number == 1 else 'keys'} at {place}"
             except (OnRecordError, OSError) as e:
                 why = (os.strerror(e.errno or 0)).lower() if isinstance(e, OSError) else str(e)
                 yield "fail", f"the keys of {name} cannot be had, and calls with its tokens are refused: {why}"
