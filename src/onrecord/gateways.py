@@ -53,6 +53,12 @@ def base_of(settings: Settings, port: int | None = None) -> str:
     return f"http://{_at(host, port or named)}"
 
 
+def called_at(settings: Settings, port: int | None = None) -> dict[str, str]:
+    """Return the URL at which clients call each server, by its name; `port` as for `base_of`."""
+    base = base_of(settings, port)
+    return {one.name: place_of(one, base).resource for one in settings.upstream}
+
+
 def place_of(upstream: UpstreamSettings, base: str) -> Place:
     """Return a server as callers see it."""
     resource = base + upstream.place

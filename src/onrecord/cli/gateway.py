@@ -14,7 +14,7 @@ from onrecord.cli.terminal import say
 from onrecord.config import build_recorder, review_when_due
 from onrecord.errors import CommandError, ConfigError, KeyFileError, LedgerError
 from onrecord.event.call import Actor
-from onrecord.gateways import build_access, build_upstream_auth, forget_secrets
+from onrecord.gateways import build_access, build_upstream_auth, called_at, forget_secrets
 from onrecord.ledger.keys import open_digest_key
 from onrecord.ledger.place import Home
 from onrecord.people import forget_tokens
@@ -96,6 +96,8 @@ async def _serve(home: Home, loaded: Loaded, recorder: Recorder, actor: Actor) -
     )
     recorder.start(base_of(recorder, actor), ["onrecord", "gateway"])
     say(f"listening at {f'[{host}]' if ':' in host else host}:{port}")
+    for name, url in called_at(loaded.settings, port).items():
+        say(f"{name} is at {url}")
     try:
         await serving.run(listening)
     finally:
