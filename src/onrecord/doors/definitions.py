@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one connection was told about tools, prompts and resources, and how far that is believed.
+"""What a server has told about its tools, prompts and resources, and how far that is believed.
 
 Listings come page by page; only one that was heard from its first page to its last says that a tool is
 gone. After the server has said that its list changed, and until it is listed again, what was heard is
@@ -13,6 +13,7 @@ Descriptions of prompts and resources are looked at for what would instruct a mo
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
+from threading import Lock
 from typing import Any, cast
 
 from msgspec.structs import replace as with_fields
@@ -40,11 +41,12 @@ _KIND_OF = {"prompts/get": "prompt", "resources/read": "resource"}
 
 
 class Definitions:
-    """The definitions of one connection to one server. One thread hears, another asks."""
+    """The definitions of a server, as one connection, or all who call it over HTTP, heard them. Threads share it."""
 
     def __init__(self, pins: Pins, server_id: str) -> None:
         self._pins = pins
         self._server = server_id
+        self._hearing = Lock()  # who asks needs none: what was heard takes effect at once
         self._tools: dict[str, Definition] = {}
         self._pages: OrderedDict[str, tuple[Pages, dict[str, str]]] = OrderedDict()  # by cursor of the next page
         self._flagged: OrderedDict[tuple[str, str], tuple[str, ...]] = OrderedDict()
@@ -80,9 +82,11 @@ class Definitions:
     def hear(self, request: Request, response: Response) -> list[Change]:
         """Learn from the answer to a request; return what is new about definitions."""
         if request.method == "tools/list" and is_object(response.result):
-            return self._hear_tools(request, response.result)
+            with self._hearing:
+                return self._hear_tools(request, response.result)
         if request.method in _LISTS:
-            return self._hear_others(request.method, response.result)
+            with self._hearing:
+                return self._hear_others(request.method, response.result)
         if protocol.opens(request.method) and is_object(response.result):
             flags = self._flags(response.result.get("instructions"))
             return [Change(action="flagged", kind="server", flags=flags)] if flags else []
@@ -90,10 +94,13 @@ class Definitions:
 
     def notice(self, method: str) -> list[Change]:
         """Learn from a notification of the server that its tools are others now."""
-        if method != "notifications/tools/list_changed" or self._stale or not self._tools:
+        if method != "notifications/tools/list_changed":
             return []
-        self._stale = True
-        return [Change(action="outdated", count=len(self._tools))]
+        with self._hearing:
+            if self._stale or not self._tools:
+                return []
+            self._stale = True
+            return [Change(action="outdated", count=len(self._tools))]
 
     def _hear_tools(self, request: Request, result: Object) -> list[Change]:
         cursor, following = request.params.get("cursor"), result.get("nextCursor")
