@@ -81,6 +81,7 @@ demo: .venv/.ready .demo/v2/.ready .demo/v1/.ready  ## run the demonstration aga
 
 .demo/v2/.ready: requirements/demo.txt $(UV_STAMP)
 .demo/v1/.ready: requirements/demo-v1.txt $(UV_STAMP)
+.demo/proxy/.ready: requirements/demo-proxy.txt $(UV_STAMP)
 .demo/%/.ready:
 	@test -x .demo/$*/bin/python || $(PYTHON) -m venv --clear --without-pip .demo/$*
 	$(UV) pip sync --quiet --python .demo/$*/bin/python --require-hashes $<
@@ -133,7 +134,7 @@ suite:  ## fetch the official conformance suite, the reference servers and the M
 conformance: .venv/.ready  ## compare, by the conformance suite, what is on the record with what is not
 	python -m tests.conformance.report docs/conformance.md
 
-bench: .venv/.ready  ## measure what being on the record costs
+bench: .venv/.ready .demo/proxy/.ready .doors/fastmcp4/.ready  ## measure what being on the record costs
 	python bench/run.py $(ARGS)
 
 soak: .venv/.ready  ## run for long, and look for what grows or breaks
@@ -149,6 +150,7 @@ pins: $(UV_STAMP)  ## write requirements/*.txt anew; ARGS=--upgrade for the newe
 	$(COMPILE) --group dev --output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --output-file requirements/demo.txt requirements/demo.in
 	$(COMPILE) --output-file requirements/demo-v1.txt requirements/demo-v1.in
+	$(COMPILE) --output-file requirements/demo-proxy.txt requirements/demo-proxy.in
 	for door in $(DOORS); do \
 	    $(COMPILE) --extra cedar --extra identity --extra arguments --output-file requirements/doors-$$door.txt \
 	        pyproject.toml requirements/doors-$$door.in; \

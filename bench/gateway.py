@@ -33,7 +33,7 @@ def measure() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         server = stack.enter_context(_served("bench.http_server:app", {}))
         proxy = stack.enter_context(_served("bench.byte_proxy:app", {"BENCH_UPSTREAM": server}))
-        gateway = stack.enter_context(_gateway(Path(folder), server))
+        gateway = stack.enter_context(behind_gateway(Path(folder), server))
         urls = {"direct": server, "proxy": proxy, "gateway": gateway}
         for url in urls.values():
             calls(url, "echo", 50, AT_ONCE, META)
@@ -70,28 +70,31 @@ def _median_ms(load: Load) -> float:
 
 
 @contextmanager
-def _gateway(home: Path, upstream: str) -> Iterator[str]:
+def behind_gateway(home: Path, upstream: str) -> Iterator[str]:
+    """Run the gateway in front of `upstream`, under a policy that permits everything; yield where clients call."""
     (home / "policies").mkdir()
     (home / "policies" / "all.cedar").write_text(POLICY)
-    port = _free()
+    port = free_port()
     settings = f'[policy]\nengine = "cedar"\n[gateway]\nlisten = "127.0.0.1:{port}"\ntokens = "off"\n'
     rule = '[[tool]]\ntool = "echo"\ntier = 1\n'
     (home / "onrecord.toml").write_text(f'{settings}[[upstream]]\nname = "echo"\nurl = "{upstream}"\n{rule}')
-    with _running([str(ONRECORD), "gateway"], port, {"ONRECORD_HOME": str(home)}):
+    with running([str(ONRECORD), "gateway"], port, {"ONRECORD_HOME": str(home)}):
         yield f"http://127.0.0.1:{port}/echo"
 
 
 @contextmanager
 def _served(app: str, environ: Mapping[str, str]) -> Iterator[str]:
-    port = _free()
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--no-access-log", "--log-level", "warning"]
-    with _running(command, port, environ):
+    with running(command, port, environ):
         yield f"http://127.0.0.1:{port}/mcp"
 
 
 @contextmanager
-def _running(command: list[str], port: int, environ: Mapping[str, str]) -> Iterator[None]:
-    with subprocess.Popen(command, cwd=HERE, env={**os.environ, **environ}) as process:
+def running(command: list[str], port: int, environ: Mapping[str, str]) -> Iterator[None]:
+    """Run `command`, once it listens at `port`. Raises RuntimeError where it does not."""
+    env = {**os.environ, **environ, "PYTHONPATH": str(HERE)}
+    with subprocess.Popen(command, cwd=HERE, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + 30
             while not _answers(port):
@@ -108,7 +111,8 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _free() -> int:
+def free_port() -> int:
+    """Return a port at which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
