@@ -50,6 +50,8 @@ The suite speaks HTTP only. A server on standard input and output is reached thr
 Scenarios in *italics* are run, and not scored: extensions, and such as the suite's own server cannot pass yet.
 The gateway refuses some things in front of every server, so that these checks succeed by it even where the server
 fails them: {mends}.
+What the gateway is compared with is counted on the wire, and what `instrument` is compared with in the server: a call
+that the server's SDK refuses for its header fields comes to the gateway, and not to the server's own code.
 What ended in another way by two ways is run a second time, since some checks wait for half a second only.
 
 Machine: {machine}. Date: {date}."""
