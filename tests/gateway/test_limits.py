@@ -7,9 +7,10 @@ import threading
 import time
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 
 import pytest
-from tests.gateway.running import Gateway, Heard, called, exchanged, modern, request
+from tests.gateway.running import META, Gateway, Heard, called, exchanged, modern, request
 from tests.gateway.scripted import Scripted, answered, echoing, result, streams
 
 SMALL = 'max_body = "4KiB"\nread_timeout = "1s"\nmax_open = 3\n'
@@ -234,3 +235,23 @@ def test_a_call_that_nobody_answers_in_time_is_told_and_closed(tmp_path):
         (end,) = gateway.await_events(phase="result")
         assert (end["result_status"], end["error_type"]) == ("timed_out", "no_answer")
         never.set()
+
+
+def test_what_callers_say_of_themselves_is_not_kept_at_length(tmp_path):
+    def memory():
+        status = Path("/proc", str(gateway.child.pid), "status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) // 1024
+
+    pad = {f"k{number}": number for number in range(20_000)}
+    with Scripted(echoing) as server, Gateway(tmp_path, {"s": server.url}) as gateway:
+        before = 0
+        for number in range(1, 51):
+            about = {"name": f"{number}" * 300_000, "version": "1"}
+            trace = {"traceparent": f"00-{number:032x}-{number:016x}-01"}
+            meta = {**META, **trace, "io.modelcontextprotocol/clientInfo": about, "x": pad}
+            ping = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"_meta": meta}}
+            assert exchanged(gateway, modern("/s", ping)).status == 200
+            if number == 10:
+                before = memory()
+        assert memory() - before < 40  # MiB; what came since was 35 times 1 MiB, and takes more as objects
+        assert gateway.end() == 0

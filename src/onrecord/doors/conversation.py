@@ -22,6 +22,7 @@ from onrecord.rules.definitions import Change
 from onrecord.rules.principal import IDENTITY, META_KEY
 
 REMEMBERED = 1_000  # open questions; of one that is older, the schema of its answer is not known
+KEPT = 4096  # characters of what an end says of itself; an event has fewer
 
 
 class Conversation:
@@ -40,7 +41,7 @@ class Conversation:
         self._definitions = definitions
         self._questions: OrderedDict[str, Object] = OrderedDict()  # by round
         self._lock = Lock()  # one thread hears the questions, another the answers
-        self._said: tuple[object, object] = (None, None)
+        self._said = 0
         self._opened = False
         self._listed: tuple[str, ...] = ()
         self.connection = Connection(session_id=new_id(), server_id=server_id, transport=transport, actor=actor)
@@ -126,11 +127,10 @@ class Conversation:
 
     def hear_client(self, request: Request) -> None:
         """Learn what the client says of itself in `request`."""
-        params = request.params
-        said = (params.get("clientInfo"), params.get("_meta"))
-        if said != self._said:  # a modern client says it with every request
+        claims = protocol.client_claims(request.params)
+        if (said := hash(claims)) != self._said:  # a modern client says it with every request
             self._said = said
-            self._learn("client", protocol.client_claims(params))
+            self._learn("client", claims)
 
     def hear_server(self, request: Request, response: Response) -> list[Change]:
         """Learn what the server says in answer to `request`; return what is new about definitions."""
@@ -171,10 +171,11 @@ class Conversation:
 
     def _learn(self, side: str, claims: protocol.Claims) -> None:
         known = self.connection
-        if claims.name and side == "client":
-            known = replace(known, client_name=claims.name, client_version=claims.version)
-        elif claims.name:
-            known = replace(known, server_name=claims.name, server_version=claims.version)
-        if claims.protocol_version:
-            known = replace(known, protocol_version=claims.protocol_version)
+        name, version, revision = (text[:KEPT] for text in (claims.name, claims.version, claims.protocol_version))
+        if name and side == "client":
+            known = replace(known, client_name=name, client_version=version)
+        elif name:
+            known = replace(known, server_name=name, server_version=version)
+        if revision:
+            known = replace(known, protocol_version=revision)
         self.connection = known
