@@ -255,3 +255,18 @@ def test_what_callers_say_of_themselves_is_not_kept_at_length(tmp_path):
                 before = memory()
         assert memory() - before < 40  # MiB; what came since was 35 times 1 MiB, and takes more as objects
         assert gateway.end() == 0
+
+
+def test_a_long_body_holds_up_nobody_else(tmp_path):
+    line = json.dumps(called(meta=None, numbers="HERE")).encode()
+    line = line.replace(b'"HERE"', b"[" + b"1.2345678901234567," * 300_000 + b"1]")
+    health, waits, answers = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", [], []
+    with Scripted(echoing) as server, Gateway(tmp_path, {"s": server.url}) as gateway:
+        caller = threading.Thread(target=lambda: answers.append(exchanged(gateway, request("/s", line)).status))
+        caller.start()
+        while caller.is_alive():
+            began = time.monotonic()
+            exchanged(gateway, health)
+            waits.append(time.monotonic() - began)
+        assert answers == [200]
+        assert max(waits) < sum(waits) / 2

@@ -26,6 +26,7 @@ from onrecord.errors import MessageRefused
 from onrecord.event.call import Sender
 from onrecord.rules import trace_context
 
+AT_ONCE = 64 * 1024  # bytes of a body that is read in the loop's thread; a longer one takes others' time
 NEXT_S = b"1"  # after which a client may ask again, where there was no room
 
 
@@ -194,7 +195,7 @@ class Gateway:
     ) -> Message | None:
         """Return the message in a body; None where it has no single reading, which is on the record and answered."""
         try:
-            message = wire.decode(line)
+            message = wire.decode(line) if len(line) <= AT_ONCE else await self._pool.run(wire.decode, line)
             check(head.fields, message)
         except MessageRefused as e:
             talk = session.talk if session else served.talk(served.met(sender.actor, trace_id="", address=head.peer))
