@@ -41,7 +41,7 @@ def sent(message, **headers):
 
 
 def opened(home, server, more=""):
-    known = {"gateway": 'tokens = "required"', "upstream": f'audience = "{AUDIENCE}"'}
+    known = {"tokens": "required", "upstream": f'audience = "{AUDIENCE}"'}
     return Gateway(home, {"s": server.url}, settings=SETTINGS + more, **known)
 
 
