@@ -195,6 +195,20 @@ def test_headers_that_do_not_say_what_the_body_says_are_refused(gateway, headers
     assert [e["action"] for e in since(gateway, event_type="security")] == ["message_refused"]
 
 
+def test_headers_of_a_later_revision_may_not_say_another_thing_in_an_earlier_one_either(gateway):
+    heard = exchanged(gateway, modern("/s", called(meta=None), Mcp_Method="tools/list"))
+    assert (heard.status, json.loads(heard.text)["error"]["code"]) == (400, -32020)
+    assert gateway.server.reached == []
+
+
+def test_an_answer_to_nothing_that_was_asked_goes_no_further_and_is_on_the_record(gateway):
+    answer = {"jsonrpc": "2.0", "id": "q", "result": {"action": "accept"}}
+    assert exchanged(gateway, request("/s", answer)).status == 202
+    assert gateway.server.reached == []
+    (refused,) = since(gateway, event_type="security")
+    assert (refused["action"], refused["policy_reason"]) == ("message_refused", "an answer to nothing that is open")
+
+
 @pytest.mark.parametrize("name", ["echo", "=?base64?ZWNobw==?="])
 def test_a_name_may_come_in_base64(gateway, name):
     assert exchanged(gateway, modern("/s", called(), Mcp_Name=name)).status == 200

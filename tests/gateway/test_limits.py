@@ -270,3 +270,17 @@ def test_a_long_body_holds_up_nobody_else(tmp_path):
             waits.append(time.monotonic() - began)
         assert answers == [200]
         assert max(waits) < sum(waits) / 2
+
+
+@pytest.mark.parametrize("method", ["ping", "tools/list", "notifications/initialized"])
+def test_a_server_that_says_nothing_holds_nobody_for_good(tmp_path, method):
+    hang = threading.Event()
+    message = {"jsonrpc": "2.0", "method": method} | ({} if method.startswith("notifications") else {"id": 1})
+    with (
+        Scripted(lambda connection, asked: hang.wait(30)) as server,
+        Gateway(tmp_path, {"s": server.url}, settings='[run]\ncall_timeout = "1s"\n') as gateway,
+    ):
+        began = time.monotonic()
+        heard = exchanged(gateway, request("/s", message))
+        assert (heard.status, time.monotonic() - began < 10) == (504, True)
+        hang.set()

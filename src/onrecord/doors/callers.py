@@ -3,7 +3,7 @@
 
 Since 2026-07-28 the protocol has no sessions, and neither a connection nor a process stands for one. What is remembered
 from one call to the next, as what suspicious output came before it, is remembered of who calls: the person and the
-agent that a verified token names, else the trace that the call belongs to, else the address that it came from.
+agent that a verified token names, else the address that it came from; a trace is what anybody says it is.
 """
 
 from collections import OrderedDict
@@ -47,10 +47,10 @@ class Callers:
         self._lock = Lock()
         self._known: OrderedDict[tuple[str, ...], Conversation] = OrderedDict()
 
-    def of(self, actor: Actor, *, trace_id: str, address: str) -> Conversation:
-        """Return the conversation with `actor`; where nobody is known, that of a trace, else of an address."""
+    def of(self, actor: Actor, *, address: str) -> Conversation:
+        """Return the conversation with `actor`; where nobody is known, that of an address."""
         who = (actor.tenant_id, actor.identity_issuer, actor.user_id, actor.agent_id, actor.client_id, *actor.act_chain)
-        key = ("who", *who) if any(who[2:]) else ("trace", trace_id) if trace_id else ("address", address)
+        key = ("who", *who) if any(who[2:]) else ("address", address)
         with self._lock:
             known = self._known.get(key)
             if known is None:

@@ -97,6 +97,11 @@ def event_type_of(method: str) -> EventType | None:
     return None if method in QUIET else CALLS.get(method, "request")
 
 
+def is_brief(method: str) -> bool:
+    """Say whether a request is none to record by itself, and its answer ends it."""
+    return method in QUIET and method != "subscriptions/listen"
+
+
 def is_modern(params: Object) -> bool:
     """Say whether a request is of a revision in which each request names it, and each result its type."""
     return _VERSION_KEY in meta_of(params)

@@ -32,7 +32,7 @@ from onrecord.doors.holding import Holding
 from onrecord.doors.own_resource import OwnResource
 from onrecord.doors.rounds import Rounds
 from onrecord.doors.sides import Asked, Open, Side
-from onrecord.doors.ways import Route
+from onrecord.doors.ways import Route, Way
 from onrecord.doors.wire import Message, Notification, Request, Response
 from onrecord.errors import EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
 from onrecord.event.call import Call, Outcome, RequestId, Result
@@ -43,6 +43,8 @@ from onrecord.recorder import Declared
 from onrecord.rules.definitions import Change
 from onrecord.rules.redact import Redactor
 
+_UNKNOWN_NOTICE = "a notification that MCP does not define cannot be decided on"
+_NOTHING_OPEN = "an answer to nothing that is open"
 _Begun: TypeAlias = Permit | Refusal | Held | bytes  # the last is the answer to a call that was not let in
 
 
@@ -100,7 +102,7 @@ class Relay:
             case Notification():
                 self._asking.hear(message)
                 if self._guard.enforces and message.method not in protocol.NOTICES:
-                    self._drop_notice(len(line))
+                    self._drop(_UNKNOWN_NOTICE, len(line), "unknown_notification")
                 elif not self._note_cancellation(message, self._client):
                     route.onward.send(going.onward(message, line))
             case Response() if self._asking.answered(message):
@@ -108,10 +110,9 @@ class Relay:
             case Response():
                 self._take_answer(message, line, self._server, route)
 
-    def _drop_notice(self, size_bytes: int) -> None:
-        """Record that a notification of the client is not forwarded. Nobody is told: it wants no answer."""
-        reason = "a notification that MCP does not define cannot be decided on"
-        base = replace(self._conversation.base(), error_type="unknown_notification")
+    def _drop(self, reason: str, size_bytes: int, error_type: str = "") -> None:
+        """Record that a message of the client is not forwarded. Nobody is told: it wants no answer."""
+        base = replace(self._conversation.base(), error_type=error_type)
         self._guard.refuse_message(base, reason=reason, size_bytes=size_bytes)
 
     def refuse(self, refusal: MessageRefused, size_bytes: int, route: Route) -> None:
@@ -269,9 +270,12 @@ class Relay:
             self._hear_server(quiet, response)
             line = self._own.listed(quiet, response, line)
         if call is None:
-            if quiet is None and response.id is not None and side is self._client:
-                # the client would have to guess what it answers, and the record would not have it
-                self.withhold(MessageRefused("an answer to nothing that is open", wire.AMBIGUOUS), len(line), route)
+            if quiet is None and response.id is not None:
+                # who gets it would have to guess what it answers, and the record would not have it
+                if side is self._client:
+                    self.withhold(MessageRefused(_NOTHING_OPEN, wire.AMBIGUOUS), len(line), route)
+                else:
+                    self._drop(_NOTHING_OPEN, len(line))
             else:
                 route.onward.send(line, last=True)
             return
@@ -305,10 +309,9 @@ class Relay:
             with self._lock:
                 due = side.take_due(now)
             for call in due:
+                self._end(call.permit, *call.ending("timed_out", "no_answer"))
                 if call.cancelled_at is not None:
-                    self._end(call.permit, "timed_out" if call.timed_out else "cancelled", "")
                     continue
-                self._end(call.permit, "timed_out", "no_answer")
                 text = f"no answer within {self._call_timeout_s:g} s; the call may still be running, do not retry"
                 call.route.back.send(wire.error_line(call.request.id, wire.TIMED_OUT, text), last=True)
 
@@ -317,15 +320,17 @@ class Relay:
         """Whether no call is open, waits, or is being decided on."""
         return not (self._client.calls or self._server.calls or self._holding or self._deciding)
 
-    def lost(self, request_id: RequestId, status: Outcome, error_type: str) -> None:
-        """Close a request of the client that the server will not answer, and that nobody here answers."""
+    def lost(self, request_id: RequestId, status: Outcome, error_type: str, back: Way) -> None:
+        """Close a request of the client that the server will not answer, and that nobody here answers.
+
+        `back` is the way on which it came: its id may be that of another request by now.
+        """
         with self._lock:
             self._client.quiet.pop(request_id, None)
-            call = self._client.calls.pop(request_id, None)
-        if call is not None and call.cancelled_at is not None:
-            self._end(call.permit, "timed_out" if call.timed_out else "cancelled", "")
-        elif call is not None:
-            self._end(call.permit, status, error_type)
+            call = self._client.calls.get(request_id)
+            call = None if call is None or call.route.back is not back else self._client.calls.pop(request_id)
+        if call is not None:
+            self._end(call.permit, *call.ending(status, error_type))
 
     def finish(self, why: str) -> None:
         """Close every call that is still open, and tell the client `why` no answer will come."""
@@ -338,11 +343,9 @@ class Relay:
                 left = [*side.calls.values()]
                 side.calls.clear()
             for call in left:
-                if call.cancelled_at is not None:
-                    self._end(call.permit, "timed_out" if call.timed_out else "cancelled", "")
-                    continue
-                self._end(call.permit, "unknown", "server_exited" if side is self._client else "client_gone")
-                if side is self._client:
+                gone_too = "server_exited" if side is self._client else "client_gone"
+                self._end(call.permit, *call.ending("unknown", gone_too))
+                if side is self._client and call.cancelled_at is None:
                     call.route.back.send(wire.error_line(call.request.id, wire.SERVER_GONE, why), last=True)
 
     def close(self) -> None:

@@ -45,7 +45,6 @@ from onrecord.doors.inside import Inside, Running
 from onrecord.doors.passage import Passage
 from onrecord.errors import NotRecorded, OnRecordError
 from onrecord.event.call import Raw, Sender
-from onrecord.rules import trace_context
 from onrecord.rules.principal import META_KEY
 
 AGAIN_S = 10.0  # between two times that a server is asked for its tools by us
@@ -274,9 +273,8 @@ def _passage(running: Running, ctx: _Context, sender: Sender | None) -> tuple[Pa
         return known.passage, known.conversation, False
     conversation = running.here
     if sender is not None:
-        trace = trace_context.read(cast(Any, _meta(ctx)))
         address = getattr(getattr(ctx.request, "client", None), "host", "") or ""
-        conversation = running.callers.of(sender.actor, trace_id=trace.trace_id, address=address)
+        conversation = running.callers.of(sender.actor, address=address)
     return running.passage(conversation), conversation, True
 
 

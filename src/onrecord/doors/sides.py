@@ -8,7 +8,7 @@ from onrecord.doors import protocol
 from onrecord.doors.rounds import Taken
 from onrecord.doors.ways import Route, Way
 from onrecord.doors.wire import Request
-from onrecord.event.call import Direction, RequestId
+from onrecord.event.call import Direction, Outcome, RequestId
 from onrecord.permits import Permit
 
 GRACE_S = 2.0  # how long a cancelled call may still answer before it is closed as cancelled
@@ -26,6 +26,12 @@ class Open:
     cancelled_at: float | None = None
     timed_out: bool = False  # by the client's own word
     answered: bool = False  # by us, in place of the peer
+
+    def ending(self, status: Outcome, error_type: str) -> tuple[Outcome, str]:
+        """Return how it ended without an answer: as its asker gave it up, else as `status`, for `error_type`."""
+        if self.cancelled_at is None:
+            return status, error_type
+        return "timed_out" if self.timed_out else "cancelled", ""
 
 
 @dataclass(slots=True)

@@ -30,7 +30,6 @@ from onrecord.doors.post import Post
 from onrecord.doors.ways import Ready, Route
 from onrecord.errors import MessageRefused, NotRecorded, OnRecordError
 from onrecord.event.call import NOTHING, Raw, RequestId, Sender
-from onrecord.rules import trace_context
 
 DRAIN_S = 2.0  # how long what was said last may take to reach a client
 
@@ -163,7 +162,7 @@ class Between:
         self._running = running
         sender = None if request is None else running.sender_of(_token(request))
         if self._passage is None:
-            self._passage = running.passage(self._conversation(running, line, request, sender))
+            self._passage = running.passage(self._conversation(running, request, sender))
         return self._passage, sender
 
     def _notes_taken(self) -> Notes | None:
@@ -179,11 +178,10 @@ class Between:
         notes = None if hasattr(root, "method") else self._notes.pop(root.id, None)
         return NOTHING if notes is None else notes.told()
 
-    def _conversation(self, running: Running, line: bytes, request: Any, sender: Sender | None) -> Conversation:
+    def _conversation(self, running: Running, request: Any, sender: Sender | None) -> Conversation:
         if sender is None or not self._stateless:
             return running.conversation(local=sender is None)
-        trace = trace_context.read(json.loads(line).get("params", {}).get("_meta", {}))
-        return running.callers.of(sender.actor, trace_id=trace.trace_id, address=getattr(request.client, "host", ""))
+        return running.callers.of(sender.actor, address=getattr(request.client, "host", ""))
 
     def _end(self) -> None:
         """Close what is open. Waits for decisions that are being made."""

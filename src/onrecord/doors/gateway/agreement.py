@@ -14,7 +14,7 @@ from typing import Final
 
 from onrecord.doors import protocol
 from onrecord.doors.http_fields import Field, values
-from onrecord.doors.wire import Message, Request
+from onrecord.doors.wire import Message, Request, Response
 from onrecord.errors import MessageRefused
 
 HEADER_MISMATCH: Final = -32020  # MCP 2026-07-28
@@ -37,10 +37,14 @@ def is_modern(message: Message) -> bool:
 
 
 def check(fields: Sequence[Field], message: Message) -> None:
-    """Raise MessageRefused where the fields of a modern request do not say what it says itself."""
-    if not isinstance(message, Request) or not protocol.is_modern(message.params):
+    """Raise MessageRefused where the fields of a request do not say what it says itself.
+
+    From 2026-07-28 on they must say it; where an older one says it too, somebody may route by it all the same.
+    """
+    if isinstance(message, Response):
         return
-    version = protocol.client_claims(message.params).protocol_version
+    request_id, needed = (message.id, is_modern(message)) if isinstance(message, Request) else (None, False)
+    version = protocol.client_claims(message.params).protocol_version if needed else None
     named = _NAMED_BY.get(message.method)
     about = message.params.get(named) if named else None
     for name, given, said in (
@@ -48,8 +52,8 @@ def check(fields: Sequence[Field], message: Message) -> None:
         ("Mcp-Method", value_of(fields, METHOD), message.method),
         ("Mcp-Name", opened(value_of(fields, NAME)), about),
     ):
-        if said is not None and given != said:
-            raise MessageRefused(f"the header {name} does not say what the body says", HEADER_MISMATCH, message.id)
+        if said is not None and given != said and (needed or given):
+            raise MessageRefused(f"the header {name} does not say what the body says", HEADER_MISMATCH, request_id)
 
 
 def opened(value: str) -> str | None:

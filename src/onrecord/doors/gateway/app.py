@@ -24,7 +24,6 @@ from onrecord.doors.ways import Route
 from onrecord.doors.wire import Message, Request
 from onrecord.errors import MessageRefused
 from onrecord.event.call import Sender
-from onrecord.rules import trace_context
 
 AT_ONCE = 64 * 1024  # bytes of a body that is read in the loop's thread; a longer one takes others' time
 NEXT_S = b"1"  # after which a client may ask again, where there was no room
@@ -133,7 +132,7 @@ class Gateway:
             if head.method == "POST":
                 await self._post(served, session, entry, head, reply, receive)
             elif head.method == "GET":
-                await listen(served, session, _onward(entry, head.fields), entry.sender, reply)
+                await listen(served, session, _onward(entry, head.fields), entry.sender, reply, head.peer)
             else:
                 await take_leave(served, session, _onward(entry, head.fields), entry.sender, reply)
         finally:
@@ -181,12 +180,19 @@ class Gateway:
                 asyncio.get_running_loop().create_task(self._pool.run(served.end, ended))
             return True
 
-        longest = served.limits.max_message
+        limits = served.limits
+        longest, within_s = limits.max_message, limits.call_timeout_s
         listens = isinstance(asked.message, Request) and asked.message.method == "subscriptions/listen"
         if listens:
             served.listeners.add(reply)
         try:
-            await Exchange(asked, talk, served.upstream, reply, longest=longest, one_off=one_off, opened=opened).run()
+            await Exchange(
+                *(asked, talk, served.upstream, reply),
+                longest=longest,
+                within_s=within_s,
+                one_off=one_off,
+                opened=opened,
+            ).run()
         finally:
             served.listeners.discard(reply)
 
@@ -198,7 +204,7 @@ class Gateway:
             message = wire.decode(line) if len(line) <= AT_ONCE else await self._pool.run(wire.decode, line)
             check(head.fields, message)
         except MessageRefused as e:
-            talk = session.talk if session else served.talk(served.met(sender.actor, trace_id="", address=head.peer))
+            talk = session.talk if session else served.talk(served.met(sender.actor, address=head.peer))
             told = _Told()
             await self._pool.run(talk.relay.refuse, e, len(line), Route(told, told, sender))
             if session is None:
@@ -229,5 +235,4 @@ def _talk_for(served: Served, message: Message, sender: Sender, peer: str) -> Ta
     """Return a relay for a message that names no session."""
     if isinstance(message, Request) and message.method == "initialize":
         return served.talk(served.begun(sender.actor))
-    trace = trace_context.read(message.params.get("_meta", {})).trace_id if isinstance(message, Request) else ""
-    return served.talk(served.met(sender.actor, trace_id=trace, address=peer))
+    return served.talk(served.met(sender.actor, address=peer))

@@ -18,8 +18,9 @@ from onrecord.doors.gateway.inbox import Inbox, Item, ToClient, ToServer
 from onrecord.doors.gateway.reply import Reply
 from onrecord.doors.gateway.talk import Talk
 from onrecord.doors.gateway.telling import Telling
-from onrecord.doors.gateway.upstream import EVENTS, GONE, JSON, Answered, Upstream, UpstreamFailed
+from onrecord.doors.gateway.upstream import EVENTS, GONE, JSON, Answered, Upstream, UpstreamFailed, late
 from onrecord.doors.http_fields import Field, passed_back
+from onrecord.doors.protocol import is_brief
 from onrecord.doors.ways import Route
 from onrecord.doors.wire import Message, Request
 from onrecord.errors import MessageRefused
@@ -53,10 +54,13 @@ class Exchange:
         reply: Reply,
         *,
         longest: int,
+        within_s: float,
         one_off: bool,
         opened: Callable[[Answered], bool],
     ) -> None:
-        """`one_off` says that the relay is for this exchange alone; `opened` is told how the answer begins,
+        """`within_s` is for what no relay looks after: all but calls, and what asks for news without end.
+
+        `one_off` says that the relay is for this exchange alone; `opened` is told how the answer begins,
         and says whether the relay is kept from then on."""
         self._asked = asked
         self._talk = talk
@@ -70,6 +74,8 @@ class Exchange:
         self._longest = longest
         self._carrying: asyncio.Task[None] | None = None
         self._wants_answer = isinstance(asked.message, Request)
+        looked_after = isinstance(asked.message, Request) and not is_brief(asked.message.method)
+        self._within_s = None if looked_after else within_s
 
     async def run(self) -> None:
         """Go from the message to the end of its answer."""
@@ -167,9 +173,14 @@ class Exchange:
         """Send the request on, and judge what comes back."""
         asked = self._asked
         try:
-            async with self._upstream.asked("POST", asked.fields, asked.sender, line) as answer:
+            async with (
+                asyncio.timeout(self._within_s),
+                self._upstream.asked("POST", asked.fields, asked.sender, line) as answer,
+            ):
                 self._one_off = self._one_off and not self._opened(answer)
                 await self._take(answer)
+        except TimeoutError:
+            await self._fail(late(self._within_s or 0.0))
         except UpstreamFailed as e:
             await self._fail(e)
 
@@ -206,7 +217,7 @@ class Exchange:
     async def _end(self, status: Outcome, error_type: str) -> None:
         message, relay = self._asked.message, self._talk.relay
         if isinstance(message, Request) and not (self._one_off and relay.is_idle):
-            await self._talk.pool.run(relay.lost, message.id, status, error_type)
+            await self._talk.pool.run(relay.lost, message.id, status, error_type, self._route.back)
 
     def _let_go(self) -> None:
         """Read no further, once the server has had the time to end its stream."""

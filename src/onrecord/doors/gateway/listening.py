@@ -17,10 +17,12 @@ from onrecord.event.call import Sender
 PING_S = 15.0
 
 
-async def listen(served: Served, session: Session | None, fields: list[Field], sender: Sender, reply: Reply) -> None:
+async def listen(
+    served: Served, session: Session | None, fields: list[Field], sender: Sender, reply: Reply, peer: str
+) -> None:
     """Hand on what a server says by itself, each message judged, until one of the two ends it."""
     inbox = Inbox()
-    talk = session.talk if session else served.talk(served.met(sender.actor, trace_id="", address=""))
+    talk = session.talk if session else served.talk(served.met(sender.actor, address=peer))
     reading = asyncio.create_task(_read(served, talk, fields, sender, reply, inbox))
     reading.add_done_callback(lambda _: inbox.wake())
     reply.watch(inbox.wake)
@@ -70,14 +72,17 @@ async def take_leave(
 ) -> None:
     """Hand on that a client ends its session."""
     try:
-        async with served.upstream.asked("DELETE", fields, sender) as answer:
+        async with (
+            asyncio.timeout(served.limits.call_timeout_s),
+            served.upstream.asked("DELETE", fields, sender) as answer,
+        ):
             reply.begins(
                 answer.status if answer.status not in (401, 403, 407) else 502,
                 _without_type(passed_back(answer.fields)),
             )
             gone = answer.status < 300 or answer.status == 404
-    except UpstreamFailed as e:
-        reply.begins(e.status, [])
+    except (UpstreamFailed, TimeoutError) as e:
+        reply.begins(e.status if isinstance(e, UpstreamFailed) else 504, [])
         gone = False
     if session is not None and gone:
         served.sessions.end(value_of(fields, SESSION))

@@ -67,9 +67,9 @@ class Served:
         self.listeners: set[Reply] = set()  # that nothing but the end of this process would end
         self.calls = 0
 
-    def met(self, actor: Actor, *, trace_id: str, address: str) -> Conversation:
+    def met(self, actor: Actor, *, address: str) -> Conversation:
         """Return the conversation with those who call without a session."""
-        return self._callers.of(actor, trace_id=trace_id, address=address)
+        return self._callers.of(actor, address=address)
 
     def begun(self, actor: Actor) -> Conversation:
         """Return a conversation that may become a session."""

@@ -15,7 +15,7 @@ from onrecord.doors.gateway.agreement import media_type, value_of
 from onrecord.doors.gateway.connections import Connections
 from onrecord.doors.http_fields import Field
 from onrecord.doors.upstream_auth import UpstreamAuth
-from onrecord.doors.wire import SERVER_GONE, UNREADABLE_RESULT
+from onrecord.doors.wire import SERVER_GONE, TIMED_OUT, UNREADABLE_RESULT
 from onrecord.errors import NoCredentials
 from onrecord.event.call import Sender
 
@@ -77,6 +77,11 @@ def too_long(longest: int) -> UpstreamFailed:
         error_type="unreadable_result",
         code=UNREADABLE_RESULT,
     )
+
+
+def late(within_s: float) -> UpstreamFailed:
+    """Return what is said of a server that does not answer in time."""
+    return UpstreamFailed(f"no answer within {within_s:g} s", error_type="upstream_timeout", status=504, code=TIMED_OUT)
 
 
 class Upstream:
