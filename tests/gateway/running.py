@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,12 +46,26 @@ class Gateway:
             text=True,
             env={**os.environ, "ONRECORD_HOME": str(home), **(env or {})},
         )
-        assert self.child.stderr is not None
-        self.said = self.child.stderr.readline()
-        found = re.search(r"listening at .*:(\d+)", self.said)
-        if not found:
-            raise RuntimeError(self.said + self.child.communicate()[1])
+        self.said = ""
+        self._hearing = threading.Thread(target=self._hear, daemon=True)
+        self._hearing.start()
+        found = self.await_said(r"listening at .*:(\d+)\n")
         self.port = int(found[1])
+
+    def _hear(self):
+        assert self.child.stderr is not None
+        with self.child.stderr as lines:
+            for line in lines:
+                self.said += line
+
+    def await_said(self, pattern, within_s=20):
+        """Return where standard error says `pattern`, once it does."""
+        ends = time.monotonic() + within_s
+        while not (found := re.search(pattern, self.said)):
+            if not self._hearing.is_alive() or time.monotonic() > ends:
+                raise RuntimeError(f"{pattern} was not said: {self.said}")
+            time.sleep(0.01)
+        return found
 
     def url(self, name):
         return f"http://127.0.0.1:{self.port}/{name}"
@@ -62,8 +77,8 @@ class Gateway:
         """Have it end, and return its exit code."""
         if self.child.poll() is None:
             self.child.send_signal(number)
-        _, errors = self.child.communicate(timeout=timeout)
-        self.said += errors
+        self.child.wait(timeout=timeout)
+        self._hearing.join(timeout)
         assert "internal error" not in self.said, self.said
         return self.child.returncode
 

@@ -145,9 +145,10 @@ def get(path):
 
 def test_it_says_where_clients_find_each_server(tmp_path):
     with Gateway(tmp_path, {"a": "http://127.0.0.1:9/mcp", "b": "http://127.0.0.1:9/other"}) as gateway:
-        assert gateway.child.stderr is not None
-        said = [gateway.child.stderr.readline() for _ in "ab"]
-    assert said == [f"onrecord: {name} is at {gateway.url(name)}\n" for name in "ab"]
+        pass
+    assert [line for line in gateway.said.splitlines() if " is at " in line] == [
+        f"onrecord: {name} is at {gateway.url(name)}" for name in "ab"
+    ]
 
 
 def test_health_is_told_to_anybody(gateway):
