@@ -102,7 +102,7 @@ def _facts(event: Event) -> Iterator[str]:
         yield _approval(event)
     elif event.policy_reason:
         yield event.policy_reason
-    elif event.event_type == "connection":
+    elif event.event_type == "connection" and event.action in ("open", "close"):
         yield f"{event.client_name or 'a client'} to {event.server_name or event.server_id}"
         yield event.protocol_version
     else:

@@ -9,6 +9,7 @@
     reply.py       what one client hears: JSON, or a stream of events
     inbox.py       what threads hand to a coroutine, in order
     upstream.py    one server: requests to it, what it answers, and how that can fail
+    reach.py       whether it can be reached, told when that changes
     connections.py the connections to it
     sessions.py    relays by session, up to 2025-11-25
     bounded.py     uvicorn's HTTP, with limits

@@ -187,7 +187,7 @@ class Gateway:
             served.listeners.add(reply)
         try:
             await Exchange(
-                *(asked, talk, served.upstream, reply),
+                *(asked, talk, served.upstream, served.reach, reply),
                 longest=longest,
                 within_s=within_s,
                 one_off=one_off,

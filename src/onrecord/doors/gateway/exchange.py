@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from onrecord.doors import wire
-from onrecord.doors.gateway.agreement import is_modern
+from onrecord.doors.gateway.agreement import SESSION, is_modern, value_of
 from onrecord.doors.gateway.inbox import Inbox, Item, ToClient, ToServer
+from onrecord.doors.gateway.reach import Reach
 from onrecord.doors.gateway.reply import Reply
 from onrecord.doors.gateway.talk import Talk
 from onrecord.doors.gateway.telling import Telling
@@ -51,6 +52,7 @@ class Exchange:
         asked: Asked,
         talk: Talk,
         upstream: Upstream,
+        reach: Reach,
         reply: Reply,
         *,
         longest: int,
@@ -65,6 +67,7 @@ class Exchange:
         self._asked = asked
         self._talk = talk
         self._upstream = upstream
+        self._reach = reach
         self._reply = reply
         self._one_off = one_off
         self._opened = opened
@@ -188,6 +191,7 @@ class Exchange:
         fields = passed_back(answer.fields)
         if answer.kind == EVENTS and answer.status == 200:
             self._reply.begins(200, fields, stream=True)
+            await self._reach.answered()
             resumable = await self._telling.stream(answer)
             if self._wants_answer and not self._inbox.answered and not (resumable and not self._one_off):
                 raise UpstreamFailed(GONE, error_type="server_exited")
@@ -203,9 +207,12 @@ class Exchange:
             raise _unreadable(answer.status, [one for one in fields if one[0] == b"retry-after"])
         if answer.status >= 300:  # and it may be answered by an error that names no request
             await self._end("failed", f"http_{answer.status}")
+        await self._reach.answered()
 
     async def _fail(self, failure: UpstreamFailed) -> None:
         """Answer in the server's place."""
+        if failure.error_type != "http_404" or not value_of(self._asked.fields, SESSION):  # else the session has ended
+            await self._reach.failed(failure)
         if isinstance(self._asked.message, Request):
             await self._end("unknown" if failure.ran else "failed", failure.error_type)
         if self._inbox.answered:

@@ -59,12 +59,14 @@ async def _read(served: Served, talk: Talk, fields: list[Field], sender: Sender,
             given = passed_back(answer.fields)
             if answer.kind == EVENTS and answer.status == 200:
                 reply.begins(200, given, stream=True)
+                await served.reach.answered()
                 await reply.open()
                 await telling.stream(answer)
             else:
                 reply.begins(502 if answer.status < 400 else answer.status, _without_type(given))
     except UpstreamFailed as e:
         reply.begins(e.status, [])
+        await served.reach.failed(e)
 
 
 async def take_leave(
@@ -81,8 +83,12 @@ async def take_leave(
                 _without_type(passed_back(answer.fields)),
             )
             gone = answer.status < 300 or answer.status == 404
-    except (UpstreamFailed, TimeoutError) as e:
-        reply.begins(e.status if isinstance(e, UpstreamFailed) else 504, [])
+    except TimeoutError:
+        reply.begins(504, [])
+        gone = False
+    except UpstreamFailed as e:
+        reply.begins(e.status, [])
+        await served.reach.failed(e)
         gone = False
     if session is not None and gone:
         served.sessions.end(value_of(fields, SESSION))

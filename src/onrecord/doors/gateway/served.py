@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from onrecord.doors.callers import Callers
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.definitions import Definitions
+from onrecord.doors.gateway.reach import Reach
 from onrecord.doors.gateway.reply import Reply
 from onrecord.doors.gateway.sessions import Session, Sessions
 from onrecord.doors.gateway.talk import Pool, Talk
@@ -54,6 +55,7 @@ class Served:
         """`secret` seals questions of ours; every process that serves `name` has the same."""
         self.name = name
         self.upstream = upstream
+        self.reach = Reach(name, upstream.url, recorder, pool, say)
         self.limits = limits
         self.sessions = Sessions()
         self._pool = pool

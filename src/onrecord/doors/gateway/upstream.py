@@ -90,6 +90,7 @@ class Upstream:
     def __init__(self, url: str, auth: UpstreamAuth) -> None:
         """Start nothing; connections are made when they are needed."""
         host = url.partition("://")[2].partition("/")[0].encode()
+        self.url = url
         self._own: list[Field] = [(b"host", host), (b"accept-encoding", b"identity")]
         self._auth = auth
         self._connections = Connections(url)
