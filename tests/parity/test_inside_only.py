@@ -198,6 +198,6 @@ def test_over_http_the_record_says_whose_token_came_and_that_a_bad_one_was_turne
     assert done["identity_source"] == "oauth"
     assert done["client_id"] == "client-1"
     refused = [e for e in record(home) if e["event_type"] == "authentication"]
-    assert [(e["error_type"], e["client_ip"]) for e in refused] == [("http_401", "127.0.0.1")]
+    assert [(e["error_type"], e["client_ip"]) for e in refused] == [("not_authenticated", "127.0.0.1")]
     assert [e["error_type"] for e in record(home) if e["event_type"] == "security"] == ["http_400"]
     assert b"let-me-in" not in b"".join(f.read_bytes() for f in home.rglob("*") if f.is_file())

@@ -2,7 +2,7 @@
 """A recorded server over HTTP: both eras, what is turned away before a handler, who calls, and streams that close."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import httpx2
@@ -21,6 +21,7 @@ from tests.sdk.serving import served
 from tests.sdk.world import MODES, built, calls, configured, ends, said, until
 
 from onrecord import asgi
+from onrecord.doors.http_kinds import Kind
 from onrecord.errors import ConfigError
 
 MODERN = {"MCP-Protocol-Version": "2026-07-28", "Accept": "application/json, text/event-stream"}
@@ -58,20 +59,20 @@ async def test_a_person_is_asked_within_a_call_over_http(tmp_path):
 
 @pytest.mark.requirement("A3")
 @pytest.mark.parametrize(
-    ("method", "body", "headers", "status"),
+    ("method", "body", "headers", "status", "kind"),
     [
-        ("POST", "{", {}, 400),
-        ("POST", "[]", {}, 400),
-        ("POST", json.dumps(ASK), {}, 400),  # without what each request of this era must say
-        ("GET", "", {}, 405),
-        ("DELETE", "", {}, 405),
-        ("POST", "{}", {"Accept": "text/plain"}, 406),
-        ("POST", "{}", {"Origin": "https://evil.example"}, 403),
-        ("POST", "{}", {"Host": "evil.example"}, 421),
-        ("POST", "{}", {"MCP-Protocol-Version": "2025-11-25", "Mcp-Session-Id": "stolen"}, 404),
+        ("POST", "{", {}, 400, "http_400"),
+        ("POST", "[]", {}, 400, "http_400"),
+        ("POST", json.dumps(ASK), {}, 400, "http_400"),  # without what each request of this era must say
+        ("GET", "", {}, 405, "wrong_method"),
+        ("DELETE", "", {}, 405, "wrong_method"),
+        ("POST", "{}", {"Accept": "text/plain"}, 406, "nothing_acceptable"),
+        ("POST", "{}", {"Origin": "https://evil.example"}, 403, "wrong_origin"),
+        ("POST", "{}", {"Host": "evil.example"}, 421, "wrong_host"),
+        ("POST", "{}", {"MCP-Protocol-Version": "2025-11-25", "Mcp-Session-Id": "stolen"}, 404, "no_session"),
     ],
 )
-async def test_what_never_reaches_a_handler_is_on_the_record_once(tmp_path, method, body, headers, status):
+async def test_what_never_reaches_a_handler_is_on_the_record_once(tmp_path, method, body, headers, status, kind):
     server, done = built()
     with served(server, tmp_path) as url:
         async with httpx2.AsyncClient() as client:
@@ -81,9 +82,10 @@ async def test_what_never_reaches_a_handler_is_on_the_record_once(tmp_path, meth
     assert answer.status_code == status
     assert done == []
     (event,) = [e for e in record(tmp_path) if e["event_type"] in ("security", "authentication")]
-    assert (event["error_type"], event["client_ip"]) == (f"http_{status}", "127.0.0.1")
+    assert (event["event_type"], event["action"], event["error_type"]) == ("security", "refuse", kind)
+    assert event["client_ip"] == "127.0.0.1"
     assert event["detail"]["request"] == f"{method} /mcp"
-    assert event["event_type"] == ("authentication" if status == 403 else "security")
+    assert get_args(Kind).count(kind) == (kind != "http_400")  # what the gateway calls it too
 
 
 async def test_a_flood_of_what_is_turned_away_is_summed_up(tmp_path):
@@ -94,8 +96,8 @@ async def test_a_flood_of_what_is_turned_away_is_summed_up(tmp_path):
                 await client.get(url, headers=MODERN)
 
     events = [e for e in record(tmp_path) if e["event_type"] == "security"]
-    assert [e["action"] for e in events] == ["message_refused"] * 5 + ["refusals_summed"]
-    assert events[-1]["detail"]["kinds"] == {"http_405": 7}
+    assert [e["action"] for e in events] == ["refuse"] * 5 + ["refusals_summed"]
+    assert events[-1]["detail"]["kinds"] == {"wrong_method": 7}
 
 
 async def test_what_is_no_business_of_the_protocol_is_not_recorded(tmp_path):
@@ -144,8 +146,9 @@ class Verifier:
     async def verify_token(self, token: str) -> AccessToken | None:
         if token == "bad":
             return None
+        scopes = ["see"] if token == "less" else ["use"]
         about = {"iss": "https://as.example", "kind": "person"}
-        return AccessToken(token=token, client_id="agent-7", scopes=["use"], subject="ada@people.example", claims=about)
+        return AccessToken(token=token, client_id="agent-7", scopes=scopes, subject="ada@people.example", claims=about)
 
 
 def guarded() -> MCPServer:
@@ -194,10 +197,14 @@ async def test_without_a_token_nothing_runs_and_the_record_says_so(tmp_path):
         async with httpx2.AsyncClient() as client:
             none = await client.post(url, json=ASK, headers=MODERN)
             bad = await client.post(url, json=ASK, headers={**MODERN, "Authorization": "Bearer bad"})
+            odd = await client.post(url, json=ASK, headers={**MODERN, "Authorization": "Basic YTpi"})
+            less = await client.post(url, json=ASK, headers={**MODERN, "Authorization": "Bearer less"})
 
-    assert (none.status_code, bad.status_code) == (401, 401)
+    assert [answer.status_code for answer in (none, bad, odd, less)] == [401, 401, 401, 403]
     events = [e for e in record(tmp_path) if e["event_type"] == "authentication"]
-    assert [(e["action"], e["error_type"]) for e in events] == [("refuse", "http_401")] * 2
+    assert {e["action"] for e in events} == {"refuse"}
+    kinds = ["missing_token", "not_authenticated", "wrong_scheme", "insufficient_scope"]
+    assert [e["error_type"] for e in events] == kinds
     assert calls(tmp_path) == []
 
 
@@ -227,7 +234,7 @@ async def test_an_application_that_was_made_before_is_wrapped_by_hand(tmp_path):
         async with httpx2.AsyncClient() as client:
             assert (await client.get(url, headers=MODERN)).status_code == 405
 
-    assert [e["error_type"] for e in record(tmp_path) if e["event_type"] == "security"] == ["http_405"]
+    assert [e["error_type"] for e in record(tmp_path) if e["event_type"] == "security"] == ["wrong_method"]
     with pytest.raises(ConfigError, match=r"call onrecord\.instrument"):
         asgi(made, built()[0])
 

@@ -36,4 +36,4 @@ async def test_the_recorder_has_stopped_before_the_application_says_that_it_has(
     ended.close()
 
     assert stopped == [True]
-    assert "message_refused" in {event.get("action") for event in record(tmp_path / "home")}
+    assert "refuse" in {event.get("action") for event in record(tmp_path / "home")}

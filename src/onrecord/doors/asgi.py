@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import anyio
 import anyio.to_thread
 
+from onrecord.doors.http_kinds import kind_of
 from onrecord.doors.inside import Inside
 from onrecord.errors import OnRecordError
 
@@ -32,7 +33,6 @@ _WHY = {
     415: "its content type is not what the server takes",
     421: "it names another host than the server's",
 }
-_ABOUT_TOKENS = (401, 403)
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -102,7 +102,8 @@ class _Request:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             if self._status in _WHY and not self._seen and (self._status != 404 or self._speaks_mcp()):
-                await self._tell(f"http_{self._status}", _WHY[self._status])
+                kind = kind_of(self._status, self._scope["headers"], message.get("headers", ()))
+                await self._tell(kind, _WHY[self._status])
         await self._send(message)
 
     def _speaks_mcp(self) -> bool:
@@ -111,7 +112,7 @@ class _Request:
     async def _tell(self, kind: str, why: str) -> None:
         address = (self._scope.get("client") or ("",))[0]
         what = f"{self._scope['method']} {self._scope['path']}"
-        tell = partial(self._inside.turned_away, kind, why, what, address, about_token=self._status in _ABOUT_TOKENS)
+        tell = partial(self._inside.turned_away, kind, why, what, address)
         try:
             await anyio.to_thread.run_sync(tell)
         except OnRecordError as e:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 from onrecord.doors.http_fields import Field, fault_in, split_host, values
+from onrecord.doors.http_kinds import Kind
 from onrecord.errors import NotAuthenticated
 from onrecord.event.call import Actor, Raw, Sender
 
@@ -97,7 +98,7 @@ class TurnedAway:
     """
 
     status: int
-    error_type: str
+    error_type: Kind
     reason: str
     server_id: str = ""
     code: str = "invalid_request"
@@ -269,13 +270,13 @@ class HttpAccess:
             return self._challenge(place, str(e), code="invalid_token", error_type="not_authenticated")
         if not set(place.scopes) <= set(actor.scopes):
             why = "the token lacks a scope that this server asks for"
-            kind = "insufficient_scope"
+            kind: Kind = "insufficient_scope"
             away = self._challenge(place, why, code=kind, error_type=kind, status=403)
             return replace(away, actor=actor, needed=place.scopes)
         sender = Sender(actor=actor, bearer=Raw(arrived.token), audience=place.audience)
         return Entry(place=place, sender=sender)
 
-    def _challenge(self, place: Place, why: str, *, error_type: str, code: str = "", status: int = 401) -> TurnedAway:
+    def _challenge(self, place: Place, why: str, *, error_type: Kind, code: str = "", status: int = 401) -> TurnedAway:
         """Turn away with what a client needs to come back with a token that will do (RFC 6750, 3; RFC 9728, 5.1)."""
         said = {"error": code, "error_description": why} if code else {}
         said |= {"scope": " ".join(place.scopes)} if place.scopes else {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
+from onrecord.doors.http_kinds import event_type_of
 from onrecord.errors import NoCredentials
 from onrecord.event.call import Actor, Sender
 from onrecord.event.event import Event, Transport
@@ -33,14 +34,6 @@ Later: TypeAlias = Callable[[float, Callable[[], None]], Callable[[], None]]
 
 Outside: TypeAlias = Mapping[str, str | list[str]]
 _NOTHING: Outside = {}
-
-# Kinds that are about who asks; the others are about what reached us.
-_ABOUT_TOKENS = frozenset(
-    {
-        *("missing_token", "not_authenticated", "wrong_scheme", "token_in_url", "insufficient_scope", "issuer_away"),
-        "no_credentials",
-    }
-)
 
 
 class Refusals:
@@ -67,7 +60,7 @@ class Refusals:
 
     def turned_away(self, away: "TurnedAway", peer: str) -> None:
         """Record that a request from the address `peer` was not let in."""
-        self.tell(
+        self._tell(
             replace(
                 self._base(away.error_type, away.reason, away.server_id, away.actor),
                 client_ip=peer,
@@ -78,7 +71,11 @@ class Refusals:
 
     def without_credentials(self, error: NoCredentials, server_id: str, sender: Sender | None) -> None:
         """Record why there were no credentials for a server; a call that was not made has events of its own."""
-        self.tell(self._base("no_credentials", error.why, server_id, Actor() if sender is None else sender.actor))
+        self._tell(self._base("no_credentials", error.why, server_id, Actor() if sender is None else sender.actor))
+
+    def answered(self, kind: str, why: str, what: str, server_id: str, peer: str) -> None:
+        """Record that a server in this process turned `what` away, a method and a path from the address `peer`."""
+        self._tell(replace(self._base(kind, why, server_id, Actor()), client_ip=peer), {"request": what})
 
     def close(self) -> None:
         """Record what was only summed up so far."""
@@ -88,7 +85,7 @@ class Refusals:
 
     def _base(self, kind: str, why: str, server_id: str, actor: Actor) -> Event:
         return Event(
-            event_type="authentication" if kind in _ABOUT_TOKENS else "security",
+            event_type=event_type_of(kind),
             action="refuse",
             transport=self._transport,
             server_id=server_id,
@@ -99,7 +96,7 @@ class Refusals:
             **{name: getattr(actor, name) for name in (*IDENTITY, *PROVEN)},
         )
 
-    def tell(self, event: Event, outside: Outside = _NOTHING) -> None:
+    def _tell(self, event: Event, outside: Outside = _NOTHING) -> None:
         """Record that something was turned away, which `event` says, and what of it comes `outside`, to be masked."""
         with self._lock:
             now_s, events = self._clock(), list[tuple[Event, Outside]]()

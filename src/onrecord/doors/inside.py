@@ -30,7 +30,7 @@ from onrecord.doors.relay import Relay
 from onrecord.doors.rounds import SECRET, Rounds
 from onrecord.errors import ConfigError, NotRecorded
 from onrecord.event.call import Actor, Sender
-from onrecord.event.event import Event, Transport
+from onrecord.event.event import Transport
 from onrecord.recorder import Recorder
 from onrecord.rules.canary import SERVER_ID as CANARY
 
@@ -81,9 +81,9 @@ class Inside:
                 atexit.register(self.stop, "exit")
             return self._running
 
-    def turned_away(self, kind: str, why: str, what: str, address: str, *, about_token: bool) -> None:
+    def turned_away(self, kind: str, why: str, what: str, address: str) -> None:
         """Record that `what`, which came from `address`, did not get as far as a handler. May wait for the ledger."""
-        self.start().turned_away(kind, why, what, address, about_token=about_token)
+        self.start().turned_away(kind, why, what, address)
 
     def stop(self, reason: str = "stopped") -> None:
         """End all connections, and stop the recorder; the next message would start another."""
@@ -191,20 +191,9 @@ class Running:
         self._refusals.close()
         self.recorder.stop(reason, self._calls)
 
-    def turned_away(self, kind: str, why: str, what: str, address: str, *, about_token: bool) -> None:
+    def turned_away(self, kind: str, why: str, what: str, address: str) -> None:
         """Record that `what`, which came from `address`, did not get as far as a handler."""
-        event = Event(
-            event_type="authentication" if about_token else "security",
-            action="refuse" if about_token else "message_refused",
-            transport=self._transport,
-            server_id=self._server_id,
-            client_ip=address,
-            policy_decision="deny",
-            policy_reason=why,
-            result_status="blocked",
-            error_type=kind,
-        )
-        self._refusals.tell(event, {"request": what})
+        self._refusals.answered(kind, why, what, self._server_id, address)
 
     def _sweep(self) -> None:
         while not self._ended.wait(SWEEP_S):

@@ -11,6 +11,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from onrecord.doors.http_access import TurnedAway
+from onrecord.doors.http_kinds import Kind
 from onrecord.doors.http_telling import Refusals
 
 
@@ -75,7 +76,7 @@ class Bounded(H11Protocol):
             self._timer.cancel()
             self._timer = None
 
-    def _tell(self, status: int, error_type: str, reason: str) -> None:
+    def _tell(self, status: int, error_type: Kind, reason: str) -> None:
         away = TurnedAway(status=status, error_type=error_type, reason=reason)
         peer = self.client[0] if self.client else ""
         self.loop.run_in_executor(None, self.told.turned_away, away, peer)

@@ -9,6 +9,7 @@ from onrecord.doors.gateway.reply import Receive
 from onrecord.doors.gateway.upstream import EVENTS, JSON
 from onrecord.doors.http_access import TurnedAway
 from onrecord.doors.http_fields import Field
+from onrecord.doors.http_kinds import Kind
 
 _UTF8 = re.compile(r'\s*(charset=("?)utf-?8\2)?\s*;?\s*', re.IGNORECASE)  # what may follow the type
 
@@ -65,7 +66,7 @@ def _too_long(longest: int, server_id: str) -> Unfit:
     return _unfit(413, "too_long", f"a body may take {longest} bytes", server_id)
 
 
-def _unfit(status: int, error_type: str, reason: str, server_id: str) -> Unfit:
+def _unfit(status: int, error_type: Kind, reason: str, server_id: str) -> Unfit:
     return Unfit(
         TurnedAway(
             status=status,
