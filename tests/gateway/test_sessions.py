@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from tests.gateway.running import Gateway, Heard, called, exchanged, request
-from tests.gateway.scripted import Scripted, answered, result, streams
+from tests.gateway.scripted import Scripted, answered, echoing, result, streams
 
 from onrecord.doors.gateway.sessions import IDLE_S, MOST, Sessions
 from onrecord.event.call import Actor
@@ -123,6 +123,30 @@ def test_a_cancelled_call_of_a_session_ends_as_that(gateway):
     assert [e["result_status"] for e in ends] == ["cancelled"]
 
 
+@pytest.mark.parametrize("given", ["two words", "x" * 1025])
+def test_an_id_that_cannot_be_one_of_a_session_is_not_handed_on(tmp_path, given):
+    said = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
+    answer = {"jsonrpc": "2.0", "id": 0, "result": said}
+    with (
+        Scripted(lambda connection, _: answered(connection, answer, mcp_session_id=given)) as server,
+        Gateway(tmp_path, {"s": server.url}) as gateway,
+    ):
+        heard = exchanged(gateway, request("/s", HELLO))
+        assert (heard.status, json.loads(heard.text)["error"]["code"]) == (502, -31005)
+        assert "mcp-session-id" not in heard.headers
+        (refused,) = gateway.await_events(event_type="security", action="message_refused")
+        assert "it gave out a session whose id" in refused["policy_reason"]
+        gateway.await_events(event_type="connection", action="close")
+
+
+def test_a_server_without_sessions_leaves_no_connection_open_on_the_record(tmp_path):
+    with Scripted(echoing) as server, Gateway(tmp_path, {"s": server.url}) as gateway:
+        assert exchanged(gateway, request("/s", HELLO)).status == 200
+        (opened,) = gateway.events(event_type="connection", action="open")
+        (closed,) = gateway.await_events(event_type="connection", action="close")
+        assert closed["session_id"] == opened["session_id"]
+
+
 ANYBODY, ADA, BOB = Actor(), Actor(user_id="ada"), Actor(user_id="bob")
 
 
@@ -137,7 +161,7 @@ def test_sessions_end_when_nobody_uses_them_and_when_there_are_too_many():
     now = [0.0]
     sessions = Sessions(lambda: now[0])
     ended = [sessions.begin(str(number), object(), ADA) for number in range(MOST + 1)]  # pyright: ignore[reportArgumentType]
-    assert [len(one) for one in ended[-2:]] == [0, 1]
+    assert [one and len(one) for one in ended[-2:]] == [[], 1]
     assert sessions.of("0", ADA) is None
     now[0] = IDLE_S
     used = sessions.of("1", ADA)

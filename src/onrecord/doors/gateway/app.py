@@ -16,12 +16,12 @@ from onrecord.doors.gateway.reply import Receive, Reply, Scope, Send
 from onrecord.doors.gateway.served import Served
 from onrecord.doors.gateway.sessions import Session
 from onrecord.doors.gateway.talk import Pool, Talk
-from onrecord.doors.gateway.upstream import Answered
+from onrecord.doors.gateway.upstream import Answered, UpstreamFailed
 from onrecord.doors.http_access import Document, Entry, Head, HttpAccess, TurnedAway
 from onrecord.doors.http_fields import Field, passed_on
 from onrecord.doors.http_telling import Refusals
 from onrecord.doors.ways import Route
-from onrecord.doors.wire import Message, Request
+from onrecord.doors.wire import UNREADABLE_RESULT, Message, Request
 from onrecord.errors import MessageRefused
 from onrecord.event.call import Sender
 
@@ -165,19 +165,29 @@ class Gateway:
             await self._exchange(served, session.talk, asked, reply, one_off=False)
             return
         talk = _talk_for(served, message, entry.sender, head.peer)
+        begins = isinstance(message, Request) and message.method == "initialize"
         try:
             await self._exchange(served, talk, asked, reply, one_off=True)
         finally:
+            if begins and not served.is_kept(talk):
+                await self._pool.run(talk.relay.close)
             served.done(talk)
 
     async def _exchange(self, served: Served, talk: Talk, asked: Asked, reply: Reply, *, one_off: bool) -> None:
-        def opened(answer: Answered) -> bool:
+        async def opened(answer: Answered) -> bool:
             given = value_of(answer.fields, SESSION)
             begins = isinstance(asked.message, Request) and asked.message.method == "initialize"
             if not (one_off and begins and given and answer.status == 200):
                 return False
-            for ended in served.keep(given, talk, asked.sender.actor):
-                asyncio.get_running_loop().create_task(self._pool.run(served.end, ended))
+            ended = served.keep(given, talk, asked.sender.actor)
+            if ended is None:
+                told, why = _Told(), "it gave out a session whose id is none that can be used"
+                refusal = MessageRefused(why, UNREADABLE_RESULT)
+                await self._pool.run(talk.relay.withhold, refusal, len(given), Route(told, told, asked.sender))
+                why = "the server's answer is withheld: the id of the session is none that can be used"
+                raise UpstreamFailed(why, error_type="unreadable_result", code=UNREADABLE_RESULT)
+            for one in ended:
+                asyncio.get_running_loop().create_task(self._pool.run(served.end, one))
             return True
 
         limits = served.limits

@@ -8,7 +8,7 @@ takes it slowly, so that an exchange holds one message, not a whole answer.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,7 +58,7 @@ class Exchange:
         longest: int,
         within_s: float,
         one_off: bool,
-        opened: Callable[[Answered], bool],
+        opened: Callable[[Answered], Awaitable[bool]],
     ) -> None:
         """`within_s` is for what no relay looks after: all but calls, and what asks for news without end.
 
@@ -180,7 +180,7 @@ class Exchange:
                 asyncio.timeout(self._within_s),
                 self._upstream.asked("POST", asked.fields, asked.sender, line) as answer,
             ):
-                self._one_off = self._one_off and not self._opened(answer)
+                self._one_off = self._one_off and not await self._opened(answer)
                 await self._take(answer)
         except TimeoutError:
             await self._fail(late(self._within_s or 0.0))

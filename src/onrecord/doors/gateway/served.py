@@ -94,10 +94,16 @@ class Served:
         self._one_off.add(talk)
         return talk
 
-    def keep(self, session_id: str, talk: Talk, actor: Actor) -> list[Session]:
-        """Make a relay that of a session; return the sessions that end by that."""
-        self._one_off.discard(talk)
-        return self.sessions.begin(session_id, talk, actor)
+    def keep(self, session_id: str, talk: Talk, actor: Actor) -> list[Session] | None:
+        """Make a relay that of a session; return the sessions that end by that, None where it is no id of one."""
+        ended = self.sessions.begin(session_id, talk, actor)
+        if ended is not None:
+            self._one_off.discard(talk)
+        return ended
+
+    def is_kept(self, talk: Talk) -> bool:
+        """Say whether a relay is that of a session, or was."""
+        return talk not in self._one_off
 
     def done(self, talk: Talk) -> None:
         """Forget a relay that was used for one exchange."""

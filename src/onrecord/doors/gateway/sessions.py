@@ -44,10 +44,10 @@ class Sessions:
         self._clock = clock
         self._known: OrderedDict[str, Session] = OrderedDict()
 
-    def begin(self, session_id: str, talk: Talk, actor: Actor) -> list[Session]:
-        """Keep a session that a server has given out; return what ends by that."""
+    def begin(self, session_id: str, talk: Talk, actor: Actor) -> list[Session] | None:
+        """Keep a session that a server has given out; return what ends by that, None where it is no id of a session."""
         if not _ID.fullmatch(session_id):
-            return []
+            return None
         left = self._known.pop(session_id, None)
         self._known[session_id] = Session(talk, owner_of(actor), self._clock())
         ended = [] if left is None else [left]
