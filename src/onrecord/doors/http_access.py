@@ -239,7 +239,7 @@ class HttpAccess:
         if scheme is not None and scheme[0].lower() == b"bearer":
             why = "the field Authorization holds no bearer token"
             return TurnedAway(status=400, error_type="malformed_request", reason=why, server_id=place.server_id)
-        why = "only bearer tokens are taken; one that is bound to a key cannot be checked here"
+        why = "a token is wanted in the field Authorization, as in: Bearer TOKEN; other schemes are not taken"
         return self._challenge(place, why, code="invalid_token", error_type="wrong_scheme")
 
     def _is_known(self, arrived: _Arrived) -> bool:
