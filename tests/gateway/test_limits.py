@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from tests.doors.session import onrecord
 from tests.gateway.running import META, Gateway, Heard, called, exchanged, modern, request
 from tests.gateway.scripted import Scripted, answered, echoing, result, streams
 
@@ -57,6 +58,17 @@ def test_what_is_turned_away_is_answered_and_recorded(gateway, data, status, kin
     before = len(gateway.events(error_type=kind))
     assert exchanged(gateway, data, next(HOSTS)).status == status
     assert len(gateway.await_events(before + 1, error_type=kind)) == before + 1
+
+
+def test_a_line_of_the_timeline_says_where_of_which_kind_why_and_from_whom(gateway):
+    address = next(HOSTS)
+    assert exchanged(gateway, request("/s", called(), Content_Type="text/plain"), address).status == 415
+    (event,) = gateway.await_events(client_ip=address)
+    lines = onrecord(gateway.home, "tail", "-n", "1000").stdout.splitlines()
+    (line,) = [line for line in lines if address in line]
+    assert line.split("security refuse")[1].split() == [
+        *("s", "unknown_content", *event["policy_reason"].split(), "from", address),
+    ]
 
 
 @pytest.mark.parametrize("said", ["", ";", "; charset=utf-8", ';charset="UTF-8"', "; Charset=utf8 ;"])

@@ -101,18 +101,34 @@ def _facts(event: Event) -> Iterator[str]:
         yield f"{event.policy_decision}, approved by {event.approval_approver}"
         yield _approval(event)
     elif event.policy_reason:
-        yield event.policy_reason
-    elif event.event_type == "connection" and event.action in ("open", "close"):
+        yield from _refused(event)
+    elif event.event_type == "connection" and event.detail:
+        yield event.server_id
+        yield event.error_type
+        yield _detail(event)
+    elif event.event_type == "connection":
         yield f"{event.client_name or 'a client'} to {event.server_name or event.server_id}"
         yield event.protocol_version
     else:
-        yield " ".join(f"{key}={value}" for key, value in event.detail.items())
+        yield _detail(event)
     if event.sensitive_fields:
         yield "withheld " + ", ".join(event.sensitive_fields)
     if event.suspicious_before:
         yield "after flagged output"
     if event.redaction_error:
         yield "REDACTION FAILED, values withheld"
+
+
+def _detail(event: Event) -> str:
+    return " ".join(f"{key}={value}" for key, value in event.detail.items())
+
+
+def _refused(event: Event) -> Iterator[str]:
+    """Yield what was refused beside calls: at which server, of which kind, why, and from where it came."""
+    yield event.server_id
+    yield event.error_type
+    yield event.policy_reason
+    yield f"from {event.client_ip}" if event.client_ip else ""
 
 
 def _why(event: Event) -> str:
