@@ -4,33 +4,44 @@
 It reaches the record with the result of the call, treated like what a manifest says stands there: masked, cut, and
 shown as far as the class of the tool allows. It changes nothing of what the caller gets. A thread that a handler
 starts by its framework (`anyio.to_thread`, `asyncio.to_thread`) speaks of the same call.
+
+A handler that annotates may have acted already. So what cannot be taken of it is no error of its tool: the event says
+that something was not taken, and whoever runs the server is told why.
 """
 
+import json
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
 from threading import Lock
+from typing import ParamSpec
 
-import msgspec
-
-from onrecord.event.call import NOTHING, Json, Raw
+from onrecord.event.call import NOTHING, UNTAKEN, Json, Raw
 
 LARGEST = 16 * 1024  # bytes of all that is added to one call, as JSON
 MOST_EXT = 32  # fields of a product's own
 
 _FIELDS = ("resource", "before", "after", "rollback", "content")
 
+_P = ParamSpec("_P")
+
 
 class Notes:
     """What was added to one call so far. Threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, untaken: Callable[[str], None]) -> None:
+        """`untaken` is told why something could not be taken, without a value of it."""
         self._lock = Lock()
+        self._untaken = untaken
         self._said: dict[str, Json] = {}
         self._open = True
 
     def add(self, said: dict[str, Json]) -> bool:
-        """Add fields, and say whether they are on the record: after its end nothing is added to a call."""
+        """Add fields, and say whether they are on the record: after its end nothing is added to a call.
+
+        Raises ValueError where it is too much.
+        """
         with self._lock:
             if not self._open:
                 return False
@@ -40,6 +51,14 @@ class Notes:
             _check(merged)
             self._said = merged
             return True
+
+    def leave_out(self, why: str) -> bool:
+        """Note that something was not taken, and return that it is not on the record."""
+        with self._lock:
+            if self._open:
+                self._said = {**self._said, UNTAKEN: True}
+        self._untaken(why)
+        return False
 
     def told(self) -> Raw:
         """Take no more, and return what was added; nothing where nothing was."""
@@ -51,6 +70,24 @@ class Notes:
 _NOTES: ContextVar[Callable[[], Notes | None]] = ContextVar("onrecord_notes", default=lambda: None)
 
 
+def _sparing(add: Callable[_P, bool]) -> Callable[_P, bool]:
+    """Return `add` so that no call fails by it that is on the record."""
+
+    @wraps(add)
+    def added(*args: _P.args, **named: _P.kwargs) -> bool:
+        try:
+            return add(*args, **named)
+        except Exception as e:  # whatever it is, the tool may have acted
+            notes = _NOTES.get()()
+            if notes is None:
+                raise
+            ours = isinstance(e, TypeError | ValueError) and str(e).startswith("annotate")
+            return notes.leave_out(str(e) if ours else f"annotate: {type(e).__name__}")
+
+    return added
+
+
+@_sparing
 def annotate(
     *,
     resource: str = "",
@@ -66,21 +103,24 @@ def annotate(
     `content` a reference to content that another system governs, `ext` fields of your own. What is said twice is
     replaced. Outside of a recorded call this does nothing and returns False.
 
-    Raises TypeError for what is not JSON, and ValueError for more than 16 KiB or 32 fields of `ext`.
+    What is not JSON is a TypeError, and more than 16 KiB or 32 fields of `ext` a ValueError, but not within a recorded
+    call, which may have acted: there nothing is raised, False is returned, and the event says that something was not
+    taken.
     """
     given = (resource, before, after, rollback, content)
-    said: dict[str, Json] = {name: value for name, value in zip(_FIELDS, given, strict=True) if value not in ("", None)}
-    if ext:
-        said["ext"] = dict(ext)
+    said = dict(zip(_FIELDS, given, strict=True))
+    said = _as_json({name: value for name, value in said.items() if value is not None and value != ""})
+    if ext is not None:
+        said["ext"] = _as_json(dict(ext))
     _check(said)
     notes = _NOTES.get()()
     return notes is not None and notes.add(said)
 
 
 @contextmanager
-def notes_taken() -> Generator[Notes]:
-    """Take notes of the call that is handled inside of this."""
-    notes = Notes()
+def notes_taken(untaken: Callable[[str], None]) -> Generator[Notes]:
+    """Take notes of the call that is handled inside of this; see `Notes`."""
+    notes = Notes(untaken)
     with notes_of(lambda: notes):
         yield notes
 
@@ -95,19 +135,24 @@ def notes_of(call: Callable[[], Notes | None]) -> Generator[None]:
         _NOTES.reset(token)
 
 
+def _as_json(said: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a copy of `said` that nobody else changes. Raises TypeError for what is not JSON."""
+    try:
+        text = json.dumps(said, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as e:
+        raise TypeError("annotate: give texts, or what JSON can hold") from e
+    return json.loads(text)
+
+
 def _check(said: dict[str, Json]) -> None:
     for name in ("resource", "rollback", "content"):
         if not isinstance(said.get(name, ""), str):
             raise TypeError(f"annotate: {name} must be a text")
-    ext = _object(said.get("ext"))
-    if len(ext) > MOST_EXT:
+    if len(_object(said.get("ext"))) > MOST_EXT:
         raise ValueError(f"annotate: ext must have at most {MOST_EXT} fields")
-    try:
-        size = len(msgspec.json.encode(said))
-    except (TypeError, msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as e:
-        raise TypeError("annotate: give texts, or what JSON can hold") from e
-    if size > LARGEST:
-        raise ValueError(f"annotate: {size} bytes are more than {LARGEST} for one call")
+    if len(json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()) > LARGEST:
+        raise ValueError(f"annotate: at most {LARGEST} bytes for one call")
 
 
 def _object(value: Json) -> dict[str, Json]:

@@ -35,6 +35,7 @@ from onrecord.recorder import Recorder
 from onrecord.rules.canary import SERVER_ID as CANARY
 
 SWEEP_S = 0.5  # between two looks at calls that nobody answers
+MOST_REASONS = 20  # for which annotations were not taken, that the person at the terminal hears of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,7 @@ class Running:
         self._broken = ""
         self._refusals = Refusals(self.recorder, transport=transport)
         self._calls = 0
+        self._reasons: set[str] = set()
         guard = self.recorder.guard
         self.callers = Callers(server_id, transport, guard.new_id, self._definitions())
         self.here = self.conversation(local=True)
@@ -157,7 +159,7 @@ class Running:
         )
         with self._lock:
             self._relays.add(relay)
-        return Passage(relay, self._limiter, waits=self._built.waits)
+        return Passage(relay, self._limiter, waits=self._built.waits, untaken=self._untaken)
 
     def kept(self, connection: object) -> "Kept | None":
         """Return what is known of a connection that its SDK knows as `connection`."""
@@ -194,6 +196,15 @@ class Running:
     def turned_away(self, kind: str, why: str, what: str, address: str) -> None:
         """Record that `what`, which came from `address`, did not get as far as a handler."""
         self._refusals.answered(kind, why, what, self._server_id, address)
+
+    def _untaken(self, why: str) -> None:
+        """Tell the person at the terminal once why something that a handler added is not on the record."""
+        with self._lock:
+            new = why not in self._reasons and len(self._reasons) < MOST_REASONS
+            if new:
+                self._reasons.add(why)
+        if new:
+            self._say(f"{why}; it is not on the record, whose event says not_told: annotations")
 
     def _sweep(self) -> None:
         while not self._ended.wait(SWEEP_S):

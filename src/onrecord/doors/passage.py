@@ -50,9 +50,15 @@ _Item: TypeAlias = bytes | Ready
 class Passage:
     """The requests and notifications of one connection, both ways. Used in one event loop."""
 
-    def __init__(self, relay: Relay, limiter: anyio.CapacityLimiter, *, waits: bool) -> None:
-        """`waits` says that deciding on a request may take a while; `limiter` bounds the threads of all passages."""
+    def __init__(
+        self, relay: Relay, limiter: anyio.CapacityLimiter, *, waits: bool, untaken: Callable[[str], None]
+    ) -> None:
+        """`waits` says that deciding on a request may take a while; `limiter` bounds the threads of all passages.
+
+        `untaken` is told why something that a handler added to the record of its call could not be taken.
+        """
         self.relay = relay
+        self.untaken = untaken
         self._limiter = limiter
         self._waits = waits
         self._numbers = count()
@@ -172,7 +178,7 @@ class _Exchange:
     async def _made(self, line: bytes, forward: Forward) -> bytes:
         """Make the request, and return what its caller gets."""
         answer = None
-        with notes_taken() as notes, anyio.CancelScope() as self._running:
+        with notes_taken(self._passage.untaken) as notes, anyio.CancelScope() as self._running:
             answer = await forward(line)
         self._running = None
         kept: list[_Item] = []

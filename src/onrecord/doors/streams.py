@@ -129,7 +129,7 @@ class Between:
             request.scope.get(SEEN, []).append(True)
         passage, sender = await self._met(line, request)
         if is_request(item):
-            self._notes[item.message.root.id] = Notes()
+            self._notes[item.message.root.id] = Notes(passage.untaken)
         back, onward = _Way(self._to_client, _Back(item)), _Way(self._to_server, _Onward(item, line))
         await passage.hand_over(passage.relay.from_client, line, Route(back, onward, sender))
 

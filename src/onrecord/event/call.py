@@ -46,6 +46,8 @@ class Raw:
 
 NOTHING = Raw(None)
 
+UNTAKEN = "untaken"  # in what a handler added: that something of it could not be taken
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:

@@ -238,7 +238,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     before_summary: Annotated[str, _about("state before, as far as known")] = ""
     after_summary: Annotated[str, _about("state after, as far as known")] = ""
     rollback_reference: Annotated[str, _about("how to undo it")] = ""
-    not_told: Annotated[Texts, _about("of these, what the manifest names a place of and the result does not hold")] = ()
+    not_told: Annotated[
+        Texts, _about("of these, what the manifest names and the result does not hold; annotations, if not taken")
+    ] = ()
     idempotency_key: Annotated[str, _about("key that makes a retry harmless")] = ""
     fields_returned: Annotated[Texts, _about("names of the fields of the result")] = ()
     data_kinds: Annotated[Texts, _about("kinds of data in arguments or result, such as email")] = ()

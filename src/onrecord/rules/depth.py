@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from onrecord.event.call import Call, Json, Result
+from onrecord.event.call import UNTAKEN, Call, Json, Result
 from onrecord.rules import outcome, pointer, template
 from onrecord.rules.arguments import exceeded
 from onrecord.rules.classify import Treatment
@@ -150,8 +150,18 @@ class Depth:
         missing = tuple(field for field, text in fields.items() if not text)
         return {**said, "not_told": missing} if done and missing else said
 
-    def of_annotations(self, added: Json) -> dict[str, Any]:
-        """Return the fields that a handler has filled itself, which knows better than any manifest; of each tier."""
+    def annotated(self, said: dict[str, Any], added: Json) -> dict[str, Any]:
+        """Return the fields of a result with those that its handler has filled, which knows better; of each tier.
+
+        `not_told` names `annotations` where something of them could not be taken.
+        """
+        own = self._of_annotations(added)
+        missing = tuple(field for field in said.get("not_told", ()) if field not in own)
+        missing += (ADDED,) if isinstance(added, dict) and UNTAKEN in added else ()
+        both = {field: text for field, text in {**said, **own}.items() if field != "not_told"}
+        return {**both, "not_told": missing} if missing else both
+
+    def _of_annotations(self, added: Json) -> dict[str, Any]:
         given: dict[str, Json] = added if isinstance(added, dict) else {}
         fields = {
             field: self._as_allowed(self._one(given, (ADDED,), (key,)))

@@ -345,6 +345,7 @@ class Redactor:
             inspection.held[root, "content"] = UNPLACED
         shown = disclosed(treatment, schema_known=schema.known)
         depth = self._depth(treatment, shown, inspection, schema, base)
+        known = {} if failed else depth.of_result(body, told, done=result.status == "succeeded")
         if not secrets.complete or secrets.shut:
             shown = without_values(shown, keys=secrets.complete)
         if not shown.keys or (root, "structuredContent") in inspection.held or (root,) in inspection.held:
@@ -356,8 +357,7 @@ class Redactor:
             output_type=() if root == "error" else outcome.content_types(body),
             fields_returned=tuple(inspection.key(key) for key in keys),
             **self._noted(inspection, shown),
-            **({} if failed else depth.of_result(body, told, done=result.status == "succeeded")),
-            **depth.of_annotations(result.told.open()),
+            **depth.annotated(known, result.told.open()),
             error_summary=self._error(shown, body, root, inspection) if failed else "",
             output_summary="" if failed else self._output(shown, body, treatment, inspection),
         )
