@@ -15,12 +15,12 @@ from onrecord.doors.http_fields import is_host, is_kept_back, is_origin
 from onrecord.errors import ConfigError
 from onrecord.ledger.post import check_url, is_this_machine
 from onrecord.measures import BYTES, SECONDS, measure
-from onrecord.rules.canary import SERVER_ID as CANARY
+from onrecord.rules.server_id import fault_in
 
 OWN_PATHS = ("/.well-known", "/healthz", "/readyz")
 """What the gateway answers itself; nothing behind it can lie there."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of what every server may be called, what a path can be
 _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,200}")  # RFC 6749, 3.3
 _FIELD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, 5.6.2
@@ -166,8 +166,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Raise ConfigError, which says `where`, for what can't work; `tokens` are those of `[gateway]`."""
         if not _NAME.fullmatch(self.name):
             raise ConfigError(f"{where}: name: use up to 64 letters, digits and ._- that begin with a letter or digit")
-        if self.name == CANARY:
-            raise ConfigError(f"{where}: name: {CANARY} is kept for onrecord selftest")
+        if why := fault_in(self.name):
+            raise ConfigError(f"{where}: name: {why}")
         where = f"{where} ({self.name})"
         own = any(self.place == one or self.place.startswith(f"{one}/") for one in OWN_PATHS)
         if not _PATH.fullmatch(self.place) or own:

@@ -54,12 +54,14 @@ def instrument(
     1.30, or a `FastMCP` of the package of that name. `home` is the folder of keys and ledger, `config` the settings,
     `server_id` what the server is called on the record; each as for `onrecord run` where it is not given, and the name
     is that of the server. What returns can be stopped, which is only needed where the process goes on without the
-    server. A server that is instrumented already stays as it is. Raises ConfigError for settings that can't work, and
-    for what is no such server.
+    server. A server that is instrumented already stays as it is. Raises ConfigError for settings that can't work, for
+    what is no such server, and for one that is instrumented already with another home, config or server_id.
     """
+    known = _inside(server, "instrument takes a server of the MCP SDK or of FastMCP")
+    if known is not None:
+        _check_same(known, home, config, server_id)
     if _is_fastmcp(server):
         return _on_fastmcp(server, inside_of(home, config, server_id))
-    _check_sdk(server)
     if _line() == 1:
         return _on_older(server, inside_of(home, config, server_id))
     from onrecord.doors.sdk import Recording
@@ -103,7 +105,10 @@ def _on_older(server: Any, inside: Callable[[str], Inside]) -> "OlderRecording":
 def middleware(
     *, home: str | Path | None = None, config: str | Path | None = None, server_id: str = "server"
 ) -> "Recording":
-    """Return what `MCPServer(middleware=[…])` takes, for servers that are built with it; see `instrument`."""
+    """Return what `MCPServer(middleware=[…])` takes, for servers that are built with it; see `instrument`.
+
+    The server is not known here yet: where no `server_id` is given, it is called `server` on the record.
+    """
     if _line() == 1:
         raise ConfigError("mcp 1 has no middleware: use onrecord.instrument(server)")
     from onrecord.doors.sdk import Recording
@@ -120,30 +125,46 @@ def inside_of(
     """
     place = home_folder() if home is None else Home(Path(home).absolute())
     loaded = load(place, None if config is None else Path(config))
-    return lambda name: Inside(partial(_built, place, loaded), server_id or name, say)
+    build, settings = partial(_built, place, loaded), Path(config or place.config).resolve()
+    return lambda name: Inside(build, server_id or name, say, home=place.path.resolve(), config=settings)
+
+
+def _check_same(inside: Inside, home: str | Path | None, config: str | Path | None, server_id: str | None) -> None:
+    """Raise ConfigError where what is asked for is not how a server is recorded already."""
+    others = {
+        "home": home and Path(home).resolve() != inside.home,
+        "config": config and Path(config).resolve() != inside.config,
+        "server_id": server_id and server_id != inside.server_id,
+    }
+    for name, differs in others.items():
+        if differs:
+            raise ConfigError(f"this server is recorded already, with another {name}; say it where that is done first")
 
 
 def asgi(app: "App", server: Any) -> "App":
     """Return `app`, the ASGI application of an instrumented `server`, so that what it turns away is on the record too.
 
     What the server itself makes is so already, where it was instrumented before; this is for an application that was
-    made in another way. Raises ConfigError where the server is not recorded.
+    made in another way. Raises ConfigError where the server is not recorded, and for what is no application.
     """
     from onrecord.doors.asgi import Around
 
-    inside = _inside(server)
+    takes = "asgi takes an ASGI application and then the server that it is of, asgi(app, server)"
+    if not callable(app):
+        raise ConfigError(f"{takes}; the first is a {_kind(app)}")
+    inside = _inside(server, takes)
     if inside is None:
         raise ConfigError("asgi takes a server that is recorded: call onrecord.instrument(server) before")
     return Around(app, inside)
 
 
-def _inside(server: Any) -> Inside | None:
-    """Return what records `server`, None where nothing does."""
+def _inside(server: Any, takes: str) -> Inside | None:
+    """Return what records `server`, None where nothing does. Raises ConfigError, with what it `takes`."""
     if _is_fastmcp(server):
         from onrecord.doors.fastmcp import Recorded
 
         return next((one.recording(server).inside for one in server.middleware if isinstance(one, Recorded)), None)
-    _check_sdk(server)
+    _check_sdk(server, takes)
     if _line() == 1:
         known = getattr(getattr(server, "_mcp_server", server).run, "recording", None)
         return None if known is None else known.inside
@@ -204,7 +225,7 @@ def _is_fastmcp(server: object) -> bool:
     return isinstance(server, FastMCP)
 
 
-def _check_sdk(server: object) -> None:
+def _check_sdk(server: object, takes: str) -> None:
     """Raise ConfigError unless `server` is one of the official SDK, of a version that we know."""
     known = False
     if "mcp.server" in sys.modules:  # else nothing that exists can be a server of it
@@ -212,8 +233,11 @@ def _check_sdk(server: object) -> None:
         high = getattr(sys.modules.get(name), "FastMCP" if _line() == 1 else "MCPServer", ())
         known = isinstance(server, (high, sys.modules["mcp.server"].Server))
     if not known:
-        kind = f"{type(server).__module__}.{type(server).__qualname__}"
-        raise ConfigError(f"instrument takes a server of the MCP SDK or of FastMCP; this is a {kind}")
+        raise ConfigError(f"{takes}; this is a {_kind(server)}")
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _line() -> int:

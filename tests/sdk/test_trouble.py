@@ -170,6 +170,41 @@ def test_what_is_no_server_is_named(tmp_path):
         package.instrument({}, home=tmp_path)
 
 
+def test_an_application_and_its_server_in_the_wrong_order_are_told_apart(tmp_path):
+    server, _ = built()
+    package.instrument(server, home=tmp_path)
+    with pytest.raises(ConfigError, match=r"^asgi takes .* asgi\(app, server\); the first is a mcp\.server\."):
+        package.asgi(server, server.streamable_http_app())  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match=r"^asgi takes .*; this is a builtins\.function"):
+        package.asgi(server.streamable_http_app(), lambda: None)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_server_is_instrumented_once_and_what_differs_the_next_time_is_an_error(tmp_path, by_hand):
+    asked = {"home": tmp_path, "server_id": "orders"}
+    server = MCPServer("planned", middleware=[package.middleware(**asked)] if by_hand else None)
+    first = package.instrument(server, **asked)
+    assert package.instrument(server) is first
+    assert package.instrument(server, config=tmp_path / "onrecord.toml", **asked) is first
+    (tmp_path / "other.toml").write_text("")
+    for name, value in {"home": tmp_path / "a", "config": tmp_path / "other.toml", "server_id": "planned"}.items():
+        with pytest.raises(ConfigError, match=f"recorded already, with another {name};"):
+            package.instrument(server, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("two\nlines", "one line of text"), ("  ", "must not be empty"), ("x" * 257, "at most 256 characters")],
+)
+def test_what_no_server_can_be_called_is_the_same_for_each_door(tmp_path, name, why):
+    with pytest.raises(ConfigError, match=f"^a name .*{why}"):
+        package.middleware(home=tmp_path, server_id=name)
+    done = onrecord(tmp_path, "run", "--server-id", name, "--", sys.executable, "-c", "pass")
+    assert (done.returncode, why in done.stderr) == (2, True)
+    assert not (tmp_path / "ledger").exists()
+    package.middleware(home=tmp_path, server_id="io.example/my server é")
+
+
 def test_settings_that_cannot_work_are_an_error_where_the_server_is_instrumented(tmp_path):
     configured(tmp_path, "[run]\ncall_timeout = 'soon'\n")
     with pytest.raises(ConfigError, match=r"run\.call_timeout"):

@@ -18,6 +18,7 @@ from onrecord.ledger.whereabouts import way_of
 from onrecord.people import forget_tokens
 from onrecord.proving import WEBHOOK_KEY, attach_webhook
 from onrecord.rules.canary import SERVER_ID as CANARY
+from onrecord.rules.server_id import fault_in
 from onrecord.settings import Loaded, home_folder, load
 
 # Programs that start the server that their arguments name.
@@ -33,8 +34,8 @@ def run(options: Namespace) -> int:
     home = Home(options.home.absolute()) if options.home else home_folder()
     loaded = load(home, options.config)
     server_id = options.server_id or name_of(command)
-    if server_id == CANARY and command != canary.command():
-        raise CommandError(f"the name {CANARY} is kept for onrecord selftest; give another one with --server-id", 2)
+    if (why := fault_in(server_id)) and not (server_id == CANARY and command == canary.command()):
+        raise CommandError(f"{why}; give another one with --server-id", 2)
     _stop_unless_sound(home, loaded, despite=options.despite_verdict)
     try:
         recorder, actor = build_recorder(home, loaded, say, asked_over=0)

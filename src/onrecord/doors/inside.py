@@ -32,7 +32,7 @@ from onrecord.errors import ConfigError, NotRecorded
 from onrecord.event.call import Actor, Sender
 from onrecord.event.event import Transport
 from onrecord.recorder import Recorder
-from onrecord.rules.canary import SERVER_ID as CANARY
+from onrecord.rules.server_id import fault_in
 
 SWEEP_S = 0.5  # between two looks at calls that nobody answers
 MOST_REASONS = 20  # for which annotations were not taken, that the person at the terminal hears of
@@ -59,16 +59,30 @@ Build: TypeAlias = Callable[[], Built]
 class Inside:
     """One server, recorded in its own process. Threads may share it."""
 
-    def __init__(self, build: Build, server_id: str, say: Callable[[str], None], transport: Transport = "sdk") -> None:
-        """`build` makes a recorder, which has not started yet. `say` tells the person at the terminal."""
+    def __init__(
+        self,
+        build: Build,
+        server_id: str,
+        say: Callable[[str], None],
+        *,
+        home: Path,
+        config: Path,
+        transport: Transport = "sdk",
+    ) -> None:
+        """`build` makes a recorder, which has not started yet, of `home` and the settings `config`.
+
+        `say` tells the person at the terminal. Raises ConfigError for a name that no server can have.
+        """
         self._build = build
         self.say = say
         self._transport: Transport = transport
         self._lock = Lock()
         self._running: Running | None = None
-        if server_id == CANARY:
-            raise ConfigError(f"the name {CANARY} is kept for onrecord selftest; give another server_id")
+        if why := fault_in(server_id):
+            raise ConfigError(f"{why}; give another server_id")
         self.server_id = server_id
+        self.home = home
+        self.config = config
 
     async def running(self) -> "Running":
         """Return what records, started if need be. Raises OnRecordError where nothing can be recorded at all."""
