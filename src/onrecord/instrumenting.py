@@ -25,7 +25,7 @@ from onrecord.ledger.whereabouts import way_of
 from onrecord.people import build_sender
 from onrecord.proving import attach_webhook
 from onrecord.rules.neutral import neutral
-from onrecord.settings import Loaded, home_folder, load
+from onrecord.settings import RECORDED_BY, Loaded, home_folder, load
 
 if TYPE_CHECKING:
     from onrecord.doors.asgi import App
@@ -193,6 +193,8 @@ def say(text: str) -> None:
 
 def _built(home: Home, loaded: Loaded) -> Built:
     """Wire a recorder for the server of this process. Raises Unsound where its log contradicts what was signed."""
+    if os.environ.get(RECORDED_BY) == str(home.path.resolve()):
+        say("onrecord run, which started this, has the same record: what comes over stdio stands there twice; use one")
     elsewhere = way_of(home, named=loaded.settings.recorder.socket, environ=os.environ) is not None
     if not elsewhere and is_quick(home):
         _refuse_unsound(home)

@@ -292,6 +292,10 @@ class Loaded:
     digest: str
 
 
+RECORDED_BY = "ONRECORD_RECORDED_BY"
+"""The variable by which `onrecord run` hands its home down to what it starts."""
+
+
 def home_folder(environ: Mapping[str, str] = os.environ) -> Home:
     """Return the home that ONRECORD_HOME names, or the platform's data folder."""
     named = environ.get("ONRECORD_HOME")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong, and what has nothing to do with a connection in memory: a program of its own, settings, limits."""
 
+import json
 import os
 import signal
 import subprocess
@@ -23,12 +24,13 @@ from onrecord.errors import ConfigError
 from onrecord.instrumenting import instrument
 
 ROOT = Path(__file__).parents[2]
+SERVER = "tests.sdk.stdio_server"
 
 
 def program(home):
     """Return how a client starts the recorded server."""
     env = {**os.environ, "ONRECORD_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    return StdioServerParameters(command=sys.executable, args=["-m", "tests.sdk.stdio_server"], env=env, cwd=ROOT)
+    return StdioServerParameters(command=sys.executable, args=["-m", SERVER], env=env, cwd=ROOT)
 
 
 @pytest.mark.requirement("F2")
@@ -52,7 +54,7 @@ async def test_a_program_over_stdio_is_recorded_from_its_first_message_to_its_en
 @pytest.mark.requirement("D3")
 async def test_after_a_kill_the_next_start_closes_what_was_open(tmp_path):
     env = {**os.environ, "ONRECORD_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.sdk.stdio_server"]
+    command = [sys.executable, "-m", SERVER]
     child = subprocess.Popen(  # noqa: ASYNC220  # it only starts here
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT
     )
@@ -168,6 +170,28 @@ async def test_a_low_level_server_is_recorded_too_and_raises_as_it_did(tmp_path)
 def test_what_is_no_server_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"this is a builtins\.dict"):
         package.instrument({}, home=tmp_path)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_server_that_records_itself_and_is_wrapped_too_says_so_once(tmp_path, same):
+    home = tmp_path if same else tmp_path / "other"
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+    }
+    asked = [{"jsonrpc": "2.0", "id": i, "method": "tools/list", "params": {"_meta": meta}} for i in range(2)]
+    done = subprocess.run(
+        [sys.executable, "-m", "onrecord.cli.main", "run", "--home", home, "--", sys.executable, "-m", SERVER],
+        input="".join(json.dumps(one) + "\n" for one in asked),
+        env={**os.environ, "ONRECORD_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    told = " ".join(done.stderr.split())  # the SDK has logs wrapped for a terminal
+    assert told.count("there twice") == same, told
+    assert {e["transport"] for e in record(tmp_path) if "transport" in e} == ({"stdio", "sdk"} if same else {"sdk"})
 
 
 def test_an_application_and_its_server_in_the_wrong_order_are_told_apart(tmp_path):

@@ -19,7 +19,7 @@ from onrecord.people import forget_tokens
 from onrecord.proving import WEBHOOK_KEY, attach_webhook
 from onrecord.rules.canary import SERVER_ID as CANARY
 from onrecord.rules.server_id import fault_in
-from onrecord.settings import Loaded, home_folder, load
+from onrecord.settings import RECORDED_BY, Loaded, home_folder, load
 
 # Programs that start the server that their arguments name.
 _LAUNCHERS = frozenset({"npx", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn", "node", "bun", "deno", "env", "docker"})
@@ -42,6 +42,7 @@ def run(options: Namespace) -> int:
         attach_webhook(home, loaded, recorder, say)
         # the server inherits what is there, and a token is none of its business
         forget_tokens(loaded.settings.policy.spicedb.token_env, WEBHOOK_KEY)
+        os.environ[RECORDED_BY] = str(home.path.resolve())
         server = stdio.Server(command)
     except LedgerError as e:
         raise KeyFileError(f"the home {home.path} cannot be used: {e}") from e
