@@ -64,12 +64,12 @@ def instrument(
         return _on_fastmcp(server, inside_of(home, config, server_id))
     if _line() == 1:
         return _on_older(server, inside_of(home, config, server_id))
-    from onrecord.doors.sdk import Recording
+    from onrecord.doors.sdk import Recording, put_into
 
     recording = next((one for one in server.middleware if isinstance(one, Recording)), None)
     if recording is None:
         recording = middleware(home=home, config=config, server_id=server_id or server.name)
-        server.middleware.insert(0, recording)
+        put_into(server.middleware, recording)
     for name in ("streamable_http_app", "sse_app"):
         make = getattr(server, name, None)
         if make is not None and not hasattr(make, "__wrapped__"):

@@ -34,6 +34,7 @@ from onrecord.doors.relay import Relay
 from onrecord.doors.ways import Ready, Route
 from onrecord.doors.wire import Request
 from onrecord.event.call import RequestId, Sender
+from onrecord.event.event import Event
 
 THREADS = 64  # in which what has to wait waits: many that wait for the device are settled by one flush
 
@@ -75,9 +76,13 @@ class Passage:
         *,
         ask: Ask | None = None,
         sender: Sender | None = None,
+        decided: Callable[[Event], None] | None = None,
     ) -> bytes:
-        """Return the answer to a request of the client; `ask` is for questions of ours, while its request waits."""
-        exchange = _Exchange(self, request_id, self.relay.from_client, self.relay.from_server, sender)
+        """Return the answer to a request of the client; `ask` is for questions of ours, while its request waits.
+
+        `decided` gets the attempt of a call, see `Route`.
+        """
+        exchange = _Exchange(self, request_id, self.relay.from_client, self.relay.from_server, sender, decided)
         try:
             return await exchange.run(line, forward, ask)
         except anyio.get_cancelled_exc_class():
@@ -132,12 +137,14 @@ class _Exchange:
         take: Callable[[bytes, Route], None],
         give_back: Callable[[bytes, Route], None],
         sender: Sender | None,
+        decided: Callable[[Event], None] | None = None,
     ) -> None:
         self._passage = passage
         self._id = request_id
         self._take = take
         self._give_back = give_back
         self._sender = sender
+        self._decided = decided
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self._items: deque[tuple[_Kind, _Item]] = deque()
@@ -162,7 +169,7 @@ class _Exchange:
 
     async def run(self, line: bytes, forward: Forward, ask: Ask | None) -> bytes:
         back, onward = _Sending(self, back=True), _Sending(self, back=False)
-        await self._passage.hand_over(self._take, line, Route(back, onward, self._sender))
+        await self._passage.hand_over(self._take, line, Route(back, onward, self._sender, decided=self._decided))
         kind, item = await self._next(ask)
         if kind == "onward":
             going = await self._passage.settled(item)

@@ -200,6 +200,8 @@ class Relay:
     def _begun(self, given: _Begun, asked: Asked, ended_as: ResultStatus = "") -> None:
         """Go on with a call that was decided on; `ended_as` is what has come of it meanwhile."""
         elsewhere = self._guard.decides_elsewhere  # then nothing may wait here
+        if (tell := asked.route.decided) is not None and not isinstance(given, bytes):
+            tell(given.attempt)
         if isinstance(given, Permit) and ended_as:
             self._guard.drop(given, ended_as, "not_forwarded")
         elif isinstance(given, Held) and ended_as:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The official Python SDK, `mcp` 2.x: a middleware that puts what a server is asked on the record, and what it asks.
 
-The middleware sits outermost, so it sees each request and notification as it came and each result as it goes, in the
-form in which the SDK sends it (mcp/server/runner.py, `_serialize`). It does not see what the transport refuses: for
-that there is `asgi.py`. What a handler asks of its client by `ctx.session` passes through a session of ours, which is
-the SDK's own with its two ways out overridden.
+The middleware sits outermost, but for the one that opens the SDK's own spans, which so cover what is decided. It sees
+each request and notification as it came and each result as it goes, in the form in which the SDK sends it
+(mcp/server/runner.py, `_serialize`). It does not see what the transport refuses: for that there is `asgi.py`. What a
+handler asks of its client by `ctx.session` passes through a session of ours, which is the SDK's own with its two ways
+out overridden.
 
 Results are handed back as the very objects that came, and exceptions raised again as they were, unless a policy wants
 something else in their place.
@@ -16,7 +17,7 @@ there is none, as since 2026-07-28 over HTTP and in memory, each request stands 
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -43,8 +44,10 @@ from onrecord.doors.conversation import Conversation
 from onrecord.doors.framing import answer_line, notice_line, request_line
 from onrecord.doors.inside import Inside, Running
 from onrecord.doors.passage import Passage
+from onrecord.doors.spans import on_span
 from onrecord.errors import NotRecorded, OnRecordError
 from onrecord.event.call import Raw, Sender
+from onrecord.event.event import Event
 from onrecord.rules.principal import META_KEY
 
 AGAIN_S = 10.0  # between two times that a server is asked for its tools by us
@@ -81,7 +84,7 @@ class Recording:
                 return await _notice(passage, ctx, call_next)
             if ctx.method == "tools/call":
                 await self._learn(passage, conversation, ctx, call_next)
-            return await _Handled(passage, ctx, call_next).result(sender)
+            return await _Handled(passage, ctx, call_next).result(sender, on_span())
         finally:
             if alone:
                 running.done(passage)
@@ -108,6 +111,12 @@ class Recording:
             cursor = following
 
 
+def put_into(middlewares: list[Any], recording: Recording) -> None:
+    """Have `recording` come before all middlewares of a server but the SDK's own for spans, where that is the first."""
+    spans = bool(middlewares) and type(middlewares[0]).__name__ == "OpenTelemetryMiddleware"
+    middlewares.insert(1 if spans else 0, recording)
+
+
 class _Handled:
     """One request of a client, and what its handler has made of it."""
 
@@ -122,9 +131,11 @@ class _Handled:
         self._result: HandlerResult = None
         self._raised: Exception | None = None
 
-    async def result(self, sender: Sender | None) -> HandlerResult:
-        """Return what the caller gets. Raises what it is told instead."""
-        answer = await self._passage.request(self._line, self._id, self._forward, ask=self._ask, sender=sender)
+    async def result(self, sender: Sender | None, decided: Callable[[Event], None] | None = None) -> HandlerResult:
+        """Return what the caller gets. Raises what it is told instead. `decided` gets the attempt of a call."""
+        answer = await self._passage.request(
+            self._line, self._id, self._forward, ask=self._ask, sender=sender, decided=decided
+        )
         if answer is not self._answer:
             return _read(answer)
         if self._raised is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from onrecord.event.call import NOTHING, Raw, Sender
+from onrecord.event.event import Event
 
 Ready: TypeAlias = Callable[[], bytes | None]
 """Waits until a line may go, and returns it, or another in its place, or None to send nothing."""
@@ -25,6 +26,7 @@ class Route:
 
     `sender` is who sent it over a network, None where it came from this machine. `own`: it goes no further than here,
     and nobody but `onward` answers it. `told` is what a handler in this process adds to the record with its answer.
+    `decided` gets the attempt of a call once it was decided on, from whichever thread that is.
     """
 
     back: Way
@@ -32,3 +34,4 @@ class Route:
     sender: Sender | None = None
     own: bool = False
     told: Raw = NOTHING
+    decided: Callable[[Event], None] | None = None
