@@ -136,6 +136,6 @@ async def test_what_a_server_asks_of_a_person_is_on_the_record_within_its_call(t
 def test_a_server_is_instrumented_once(tmp_path):
     server, _ = built()
     first = instrument(server, home=tmp_path)
-    assert instrument(server, home=tmp_path / "other") is first
+    assert instrument(server, home=tmp_path) is first
     assert [one for one in server.middleware if one is first] == [first]
     assert list(tmp_path.iterdir()) == []  # nothing is written before there is a message
