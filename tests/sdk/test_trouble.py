@@ -129,7 +129,7 @@ async def test_a_server_whose_log_was_altered_takes_no_calls(tmp_path, caplog):
 def test_a_server_that_was_built_with_the_middleware_is_wrapped_all_the_same(tmp_path):
     recording = package.middleware(home=tmp_path, server_id="built")
     server = MCPServer("other", middleware=[recording])
-    assert instrument(server, home=tmp_path / "elsewhere") is instrument(server) is recording
+    assert instrument(server, home=tmp_path) is instrument(server) is recording
     assert server.middleware.count(recording) == 1
     assert [layer.cls for layer in server.streamable_http_app().user_middleware] == [Around]
 
