@@ -71,6 +71,12 @@ def test_a_line_of_the_timeline_says_where_of_which_kind_why_and_from_whom(gatew
     ]
 
 
+def test_a_call_is_on_the_record_with_the_address_that_it_came_from(gateway):
+    address = next(HOSTS)
+    assert exchanged(gateway, modern("/s", called()), address).status == 200
+    assert [e["phase"] for e in gateway.await_events(2, client_ip=address)] == ["attempt", "result"]
+
+
 @pytest.mark.parametrize("said", ["", ";", "; charset=utf-8", ';charset="UTF-8"', "; Charset=utf8 ;"])
 def test_what_says_that_it_is_utf_8_is_taken(gateway, said):
     assert exchanged(gateway, request("/s", called(meta=None), Content_Type=f"application/json{said}")).status == 200

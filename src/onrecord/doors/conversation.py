@@ -72,7 +72,7 @@ class Conversation:
             arguments=Raw(protocol.arguments_of(request.method, params)),
             meta=Raw(meta),
             request_id=request.id,
-            connection=replace(self.connection, actor=sender.actor) if sender else self.connection,
+            connection=self._as_of(sender) if sender else self.connection,
             size_bytes=size_bytes,
             rounded=request.rounded,
             direction=direction,
@@ -90,6 +90,10 @@ class Conversation:
             sent=Raw(protocol.signed_of(request.method, taken.sent.params)) if taken else None,
             without=PLACES if taken and not taken.confirmation.fault else (),
         )
+
+    def _as_of(self, sender: Sender) -> Connection:
+        """Return the connection as it is for a message of `sender`."""
+        return replace(self.connection, actor=sender.actor, client_ip=sender.address)
 
     def tool_names(self) -> list[str]:
         """Return the tools that the server has listed here; what it lists to others is not told."""

@@ -82,12 +82,13 @@ class Sender:
     """Who sent one message over a network, where nothing of this process says who that is.
 
     `actor` is who it is as far as the door knows. A `bearer` token that came with it must be meant for `audience`,
-    and says who it is for as long as it holds.
+    and says who it is for as long as it holds. `address` is the peer's, "" where it is not known.
     """
 
     actor: Actor
     bearer: Raw | None = None
     audience: str = ""
+    address: str = ""
 
     def __repr__(self) -> str:
         return "<sender>"
@@ -104,6 +105,7 @@ class Connection:
     server_id: str
     transport: Transport
     actor: Actor
+    client_ip: str = ""
     protocol_version: str = ""
     client_name: str = ""
     client_version: str = ""

@@ -67,10 +67,11 @@ _Fields: TypeAlias = dict[str, Any]
 _Part: TypeAlias = tuple[str, Json, list[Tokens]]  # under which root, what, and where it is marked
 
 # What of an attempt stands on each event of its call.
+_PLACE = ("session_id", "server_id", "transport", "client_ip")
 _SHARED = (
     *(name for name in NAMES if name != "error_type"),
-    *IDENTITY,
-    *("trace_id", "span_id", "session_id", "server_id", "transport", "direction", "tool_definition_hash"),
+    *(*IDENTITY, *_PLACE),
+    *("trace_id", "span_id", "direction", "tool_definition_hash"),
     *("risk_tier", "data_classification", "redaction_policy", "retention_class", "scope_required", *ASKED),
 )
 
@@ -226,9 +227,7 @@ class Redactor:
             base,
             **{name: getattr(base, name) or getattr(actor, name) for name in (*IDENTITY, *PROVEN)},
             forwarded_without=(PLACE, *call.without) if call.identity else call.without,
-            session_id=base.session_id or at.session_id,
-            server_id=base.server_id or at.server_id,
-            transport=base.transport or at.transport,
+            **{name: getattr(base, name) or getattr(at, name) for name in _PLACE},
             direction=call.direction,
             arguments_unfit=base.arguments_unfit if names_places(treatment) else (),
             risk_tier=treatment.tier,

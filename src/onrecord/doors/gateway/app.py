@@ -6,6 +6,7 @@ What is turned away is answered and put on the record here. Nothing is known her
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from onrecord.doors import wire
 from onrecord.doors.gateway.agreement import SESSION, check, value_of
@@ -160,7 +161,8 @@ class Gateway:
         message = await self._read(served, session, entry.sender, head, line, reply)
         if message is None:
             return
-        asked = Asked(message=message, line=line, fields=_onward(entry, fields), sender=entry.sender)
+        sender = replace(entry.sender, address=head.peer)
+        asked = Asked(message=message, line=line, fields=_onward(entry, fields), sender=sender)
         if session is not None:
             await self._exchange(served, session.talk, asked, reply, one_off=False)
             return
