@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from onrecord import compiled
+from onrecord.cli.behind import standing_of_gateway
 from onrecord.cli.configured import standing as standing_of_clients
 from onrecord.cli.terminal import print_json, put
 from onrecord.config import build_engine, build_redactor
@@ -268,6 +269,11 @@ def _check_clients(home: Home) -> Iterator[Finding]:
         yield Finding(state, "clients", text)
 
 
+def _check_gateway(home: Home) -> Iterator[Finding]:
+    for state, text in standing_of_gateway(load(home)):
+        yield Finding(state, "gateway", text)
+
+
 def _lines(folder: LogFolder) -> Iterator[Line]:
     if segment_files(folder):
         yield from lines_from(folder)
@@ -313,5 +319,6 @@ _CHECKS = (
     _check_approvals,
     _check_redaction,
     _check_clients,
+    _check_gateway,
     _check_ledger,
 )

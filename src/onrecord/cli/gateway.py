@@ -36,8 +36,8 @@ def gateway(options: Namespace) -> int:
     loaded = load(home, options.config)
     if not loaded.settings.upstream:
         raise ConfigError(f"{loaded.path or home.config}: no [[upstream]] says what is behind the gateway")
-    if missing := [name for name in ("h11", "httpcore2", "httpx2", "uvicorn") if find_spec(name) is None]:
-        raise CommandError(f"the gateway needs {missing[0]}: pip install 'onrecord[gateway]'", 2)
+    if away := missing():
+        raise CommandError(f"the gateway needs {away[0]}: pip install 'onrecord[gateway]'", 2)
     try:
         recorder, actor = build_recorder(home, loaded, say)
         attach_webhook(home, loaded, recorder, say)
@@ -48,6 +48,11 @@ def gateway(options: Namespace) -> int:
     gc.freeze()  # as in `run`
     gc.set_threshold(50_000)
     return asyncio.run(_serve(home, loaded, recorder, actor))
+
+
+def missing() -> list[str]:
+    """Return which packages that the gateway needs are not there."""
+    return [name for name in ("h11", "httpcore2", "httpx2", "uvicorn") if find_spec(name) is None]
 
 
 def _raise_limit(wanted: int) -> None:
