@@ -61,11 +61,15 @@ class Gateway:
     def await_said(self, pattern, within_s=20):
         """Return where standard error says `pattern`, once it does."""
         ends = time.monotonic() + within_s
-        while not (found := re.search(pattern, self.said)):
-            if not self._hearing.is_alive() or time.monotonic() > ends:
+        while True:
+            goes_on = self._hearing.is_alive() and time.monotonic() < ends  # before it is looked for
+            if found := re.search(pattern, self.said):
+                return found
+            if not goes_on:
+                self.child.kill()
+                self.child.wait()
                 raise RuntimeError(f"{pattern} was not said: {self.said}")
             time.sleep(0.01)
-        return found
 
     def url(self, name):
         return f"http://127.0.0.1:{self.port}/{name}"
