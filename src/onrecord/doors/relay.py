@@ -272,14 +272,12 @@ class Relay:
             self._hear_server(quiet, response)
             line = self._own.listed(quiet, response, line)
         if call is None:
-            if quiet is None and response.id is not None:
-                # who gets it would have to guess what it answers, and the record would not have it
-                if side is self._client:
-                    self.withhold(MessageRefused(_NOTHING_OPEN, wire.AMBIGUOUS), len(line), route)
-                else:
-                    self._drop(_NOTHING_OPEN, len(line))
-            else:
+            if quiet is not None or response.id is None:
                 route.onward.send(line, last=True)
+            elif side is self._client:  # who got it would guess what it answers, and the record would not have it
+                self.withhold(MessageRefused(_NOTHING_OPEN, wire.AMBIGUOUS), len(line), route)
+            else:
+                self._drop(_NOTHING_OPEN, len(line))
             return
         result = protocol.result_of(call.request, response, len(line), route.told)
         self._conversation.hear_questions(result)
