@@ -3,12 +3,13 @@
 
 import json
 import threading
+from typing import Any
 
 import pytest
 from tests.gateway.running import Gateway, Heard, called, exchanged, request
 from tests.gateway.scripted import Scripted, answered, echoing, result, streams
 
-from onrecord.doors.gateway.sessions import IDLE_S, MOST, Sessions
+from onrecord.doors.gateway.sessions import IDLE_S, MOST, MOST_OF_ONE, Sessions
 from onrecord.event.call import Actor
 
 HELLO = {
@@ -160,9 +161,18 @@ def test_a_session_is_its_openers_alone():
 def test_sessions_end_when_nobody_uses_them_and_when_there_are_too_many():
     now = [0.0]
     sessions = Sessions(lambda: now[0])
-    ended = [sessions.begin(str(number), object(), ADA) for number in range(MOST + 1)]  # pyright: ignore[reportArgumentType]
+    talk: Any = object()
+    sessions.begin("of-bob", talk, BOB)
+    ended = [sessions.begin(str(number), talk, ADA) for number in range(MOST_OF_ONE + 1)]
     assert [one and len(one) for one in ended[-2:]] == [[], 1]
-    assert sessions.of("0", ADA) is None
+    assert (sessions.of("0", ADA), sessions.of("of-bob", BOB) is not None) == (None, True)
+    oldest = sessions.of("1", ADA)
+    assert oldest is not None
+    oldest.open = 1
+    for number in range(MOST):
+        sessions.begin(f"other-{number}", talk, Actor(user_id=f"u{number}"))
+    assert (len(sessions.all()), oldest in sessions.all(), sessions.of("2", ADA)) == (MOST, True, None)
+    oldest.open = 0
     now[0] = IDLE_S
     used = sessions.of("1", ADA)
     assert used is not None

@@ -2,20 +2,20 @@
 """The sessions of one server, up to 2025-11-25: a relay each, by the id that the server has given out.
 
 A session belongs to whoever opened it; to anybody else it does not exist. One that nobody uses ends after a while, and
-where there are too many, the one that was not used for longest does. A session of an earlier process is not known
-here: its client is told so, and begins another, as the protocol has it.
+where one caller has too many, or all have, the least lately used of these does, unless something is open in it. A
+session of an earlier process is not known here: its client is told so, and begins another, as the protocol has it.
 """
 
 import re
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from onrecord.doors.gateway.talk import Talk
 from onrecord.event.call import Actor
 
-MOST = 10_000
+MOST, MOST_OF_ONE = 10_000, 1_000
 IDLE_S = 3600.0
 
 _ID = re.compile(r"[\x21-\x7E]{1,1024}")  # MCP 2025-11-25: visible ASCII
@@ -43,17 +43,26 @@ class Sessions:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: OrderedDict[str, Session] = OrderedDict()
+        self._many: Counter[tuple[str, ...]] = Counter()  # sessions, by owner
 
     def begin(self, session_id: str, talk: Talk, actor: Actor) -> list[Session] | None:
         """Keep a session that a server has given out; return what ends by that, None where it is no id of a session."""
         if not _ID.fullmatch(session_id):
             return None
-        left = self._known.pop(session_id, None)
-        self._known[session_id] = Session(talk, owner_of(actor), self._clock())
+        left, owner = self.end(session_id), owner_of(actor)
+        self._known[session_id] = Session(talk, owner, self._clock())
+        self._many[owner] += 1
         ended = [] if left is None else [left]
-        if len(self._known) > MOST:
-            ended.append(self._known.popitem(last=False)[1])
-        return ended
+        return [*ended, *self._crowded_out(owner)]
+
+    def _crowded_out(self, owner: tuple[str, ...]) -> list[Session]:
+        """Forget a session where there is one too many, and return it: one of `owner` where that is whose are."""
+        of_one = self._many[owner] > MOST_OF_ONE
+        if not of_one and len(self._known) <= MOST:
+            return []
+        names = [name for name, one in self._known.items() if one.owner == owner or not of_one]
+        gone = self.end(next((name for name in names if not self._known[name].open), names[0]))
+        return [] if gone is None else [gone]
 
     def of(self, session_id: str, actor: Actor) -> Session | None:
         """Return a session of `actor`, None where there is none of that id."""
@@ -66,13 +75,18 @@ class Sessions:
 
     def end(self, session_id: str) -> Session | None:
         """Forget a session, and return it."""
-        return self._known.pop(session_id, None)
+        gone = self._known.pop(session_id, None)
+        if gone is not None:
+            self._many[gone.owner] -= 1
+            if not self._many[gone.owner]:
+                del self._many[gone.owner]
+        return gone
 
     def idle(self) -> list[Session]:
         """Forget the sessions that nobody has used for long, and return them."""
         now = self._clock()
         over = [name for name, one in self._known.items() if not one.open and now - one.used_at > IDLE_S]
-        return [self._known.pop(name) for name in over]
+        return [one for one in map(self.end, over) if one is not None]
 
     def all(self) -> list[Session]:
         """Return all that are known."""
