@@ -84,8 +84,10 @@ def name_of(command: list[str]) -> str:
     program = words[0].removesuffix(".exe")
     if program.startswith("python") and "-m" in command[:-1]:
         return command[command.index("-m") + 1]
+    if program.startswith("python") and "-c" in command:  # the code is no name
+        return program
     if program in _LAUNCHERS or program.startswith("python"):
-        named = [word for word in command[1:] if word not in _LAUNCHER_WORDS and not word.startswith("-")]
+        named = [w for w in command[1:] if w.strip() and w not in _LAUNCHER_WORDS and not w.startswith("-")]
         if named:
             return _package(named[0])
     return program
