@@ -90,9 +90,9 @@ def test_what_is_there_is_found_once_and_a_profile_is_found_too(tmp_path):
         ("/home/ada/.cursor/mcp.json", "cursor", False),
         ("/elsewhere/.cursor/mcp.json", "cursor", True),
         ("/home/ada/.config/Code/User/profiles/7/mcp.json", "vscode", False),
-        ("/work/.vscode/mcp.json", "vscode", True),
-        ("/work/any.json", "generic", False),
-        ("/work/any.toml", "codex", False),
+        ("/elsewhere/.vscode/mcp.json", "vscode", True),
+        ("/elsewhere/any.json", "generic", False),
+        ("/elsewhere/any.toml", "codex", False),
     ],
 )
 def test_a_file_that_is_named_is_read_as_that_of_the_client_whose_place_it_is(path, name, shared):

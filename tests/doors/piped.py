@@ -24,13 +24,10 @@ class Piped:
         self.defects: list[Exception] = []
         about = Definitions(recorder.pins, "scripted")
         self.relay = Relay(
-            recorder.guard,
-            recorder.redactor,
+            recorder,
             Conversation(actor, "scripted", "stdio", recorder.guard.new_id, about),
             self.rounds,
-            declared=recorder.declared,
             call_timeout_s=call_timeout_s,
-            alarm=recorder.alarm,
             say=lambda text: None,
             failed=self.defects.append,
         )

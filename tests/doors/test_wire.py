@@ -50,6 +50,7 @@ AMBIGUOUS = {
     "an id that JavaScript rounds": CALL[:-1].replace(b'"id":1', b'"id":9007199254740993'),
     "a number past every float": CALL[:-1].replace(b'"a":1', b'"a":1e400'),
     "a request and a response at once": CALL[:-2] + b',"result":{}}',
+    "a response with params": b'{"jsonrpc":"2.0","id":1,"result":{},"params":{}}',
     "a result and an error at once": b'{"jsonrpc":"2.0","id":1,"result":{},"error":{}}',
     "neither method nor result": b'{"jsonrpc":"2.0","id":1}',
     "a request without an id": CALL[:-1].replace(b'"id":1,', b""),

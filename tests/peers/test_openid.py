@@ -8,6 +8,7 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
 
@@ -28,9 +29,15 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def issuer():
+    with provider("provider.mjs", "600") as url:
+        yield url
+
+
+@contextmanager
+def provider(script, given):
+    """Run a provider with a key of its own, and yield its URL."""
     key = {**RSAKey.generate_key(2048).as_dict(private=True), "kid": "k-1", "use": "sig", "alg": "RS256"}
-    script = HERE.parent / "openid" / "provider.mjs"
-    command = [str(NODE), str(script), str(PACKAGE), json.dumps({"keys": [key]}), "600"]
+    command = [str(NODE), str(HERE.parent / "openid" / script), str(PACKAGE), json.dumps({"keys": [key]}), given]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
         assert child.stdout is not None
         line = child.stdout.readline().strip()

@@ -5,19 +5,15 @@
 """
 
 import json
-import shutil
-import subprocess
 import time
-from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx2
 import pytest
-from joserfc.jwk import RSAKey
 from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
 from tests.doors.letting_in import FILES, opened
 from tests.doors.test_http_access import challenge, whole
-from tests.peers.test_openid import PACKAGE, Person
+from tests.peers.test_openid import NODE, PACKAGE, Person, provider
 
 from onrecord.errors import NoCredentials
 from onrecord.gateways import build_upstream_auth
@@ -25,7 +21,6 @@ from onrecord.identity.identity import ACCESS_TYPES
 from onrecord.identity.token import opened as verified
 from onrecord.ledger.post import get, post
 
-NODE = shutil.which("node")
 SECRET = "only for " + "tests: 100%"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 UPSTREAM = "https://files.example/mcp"
@@ -38,15 +33,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def issuer():
-    key = {**RSAKey.generate_key(2048).as_dict(private=True), "kid": "k-1", "use": "sig", "alg": "RS256"}
-    script = Path(__file__).parent / "openid" / "gateway.mjs"
-    command = [str(NODE), str(script), str(PACKAGE), json.dumps({"keys": [key]}), SECRET]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
-        assert child.stdout is not None
-        line = child.stdout.readline().strip()
-        assert line, "the provider did not start"
-        yield line
-        child.kill()
+    with provider("gateway.mjs", SECRET) as url:
+        yield url
 
 
 def door(tmp_path, issuer, *more, resource=UPSTREAM):

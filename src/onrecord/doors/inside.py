@@ -159,15 +159,11 @@ class Running:
 
     def passage(self, conversation: Conversation) -> Passage:
         """Return the passage of a connection, or of a request that is one by itself."""
-        guard = self.recorder.guard
         relay = Relay(
-            guard,
-            self.recorder.redactor,
+            self.recorder,
             conversation,
             self._rounds,
-            declared=self.recorder.declared,
             call_timeout_s=self._built.call_timeout_s,
-            alarm=self.recorder.alarm,
             say=self._say,
             failed=self._fail,
         )

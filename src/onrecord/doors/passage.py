@@ -31,7 +31,7 @@ import msgspec
 from onrecord.doors import framing, wire
 from onrecord.doors.annotations import notes_taken
 from onrecord.doors.relay import Relay
-from onrecord.doors.ways import Ready, Route
+from onrecord.doors.ways import Kept, Ready, Route
 from onrecord.doors.wire import Request
 from onrecord.event.call import RequestId, Sender
 from onrecord.event.event import Event
@@ -99,16 +99,16 @@ class Passage:
         except anyio.get_cancelled_exc_class():
             about = msgspec.json.encode({"requestId": request_id})
             gone = framing.notice_line("notifications/cancelled", about)
-            self.relay.from_server(gone, Route(_Kept([]), _Kept([])))
+            self.relay.from_server(gone, Route(Kept(), Kept()))
             exchange.end_cancelled()
             raise
 
     def notice(self, line: bytes, *, of_client: bool) -> bytes | None:
         """Return the notification that is to be handed on, None where none is."""
-        kept: list[_Item] = []
+        onward = Kept()
         take = self.relay.from_client if of_client else self.relay.from_server
-        take(line, Route(_Kept([]), _Kept(kept)))
-        return kept[0] if kept and isinstance(kept[0], bytes) else None
+        take(line, Route(Kept(), onward))
+        return next((one for one in onward.lines if isinstance(one, bytes)), None)
 
     async def settled(self, item: _Item) -> bytes | None:
         """Return the line that may go now, None where none may."""
@@ -188,15 +188,13 @@ class _Exchange:
         with notes_taken(self._passage.untaken) as notes, anyio.CancelScope() as self._running:
             answer = await forward(line)
         self._running = None
-        kept: list[_Item] = []
+        given = Kept()
         if answer is not None:
             self._open = False
             told = notes.told()
-            self._give_back(answer, Route(_Kept([]), _Kept(kept), told=told))
-        if not kept:
-            _, item = await self._next(None)
-            kept.append(item)
-        settled = await self._passage.settled(kept[0])
+            self._give_back(answer, Route(Kept(), given, told=told))
+        item = given.lines[0] if given.lines else (await self._next(None))[1]
+        settled = await self._passage.settled(item)
         assert settled is not None
         return settled
 
@@ -204,7 +202,7 @@ class _Exchange:
         """Record that the request has ended, where it was made: nobody waits for its answer."""
         if self._open or any(kind == "onward" for kind, _ in self._items):
             ended = wire.error_line(self._id, wire.SERVER_GONE, "cancelled")
-            self._give_back(ended, Route(_Kept([]), _Kept([])))
+            self._give_back(ended, Route(Kept(), Kept()))
 
     async def _next(self, ask: Ask | None) -> tuple[_Kind, _Item]:
         """Return what becomes of the request; a question of ours is asked meanwhile."""
@@ -227,7 +225,7 @@ class _Exchange:
 
     async def _asked(self, ask: Ask, question: bytes) -> None:
         answer = await ask(question)
-        self._passage.relay.from_client(answer, Route(_Kept([]), _Kept([]), self._sender))
+        self._passage.relay.from_client(answer, Route(Kept(), Kept(), self._sender))
 
 
 class _Sending:
@@ -242,16 +240,3 @@ class _Sending:
     def send(self, line: bytes | Ready, *, last: bool = False) -> None:
         """Send a line."""
         self._exchange.put("onward" if not self._back else "back" if last else "beside", line)
-
-
-class _Kept:
-    """A way that keeps what is sent."""
-
-    __slots__ = ("_lines",)
-
-    def __init__(self, lines: list[bytes | Ready]) -> None:
-        self._lines = lines
-
-    def send(self, line: bytes | Ready, *, last: bool = False) -> None:
-        """Keep a line."""
-        self._lines.append(line)

@@ -22,7 +22,6 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from onrecord.approving import Alarm
 from onrecord.doors import going, protocol, wire
 from onrecord.doors.asking import Asking
 from onrecord.doors.conversation import Conversation
@@ -37,11 +36,9 @@ from onrecord.doors.wire import Message, Notification, Request, Response
 from onrecord.errors import EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
 from onrecord.event.call import Call, Outcome, RequestId, Result
 from onrecord.event.event import ResultStatus
-from onrecord.guard import Guard
 from onrecord.permits import Held, Permit, Refusal
-from onrecord.recorder import Declared
+from onrecord.recorder import Recorder
 from onrecord.rules.definitions import Change
-from onrecord.rules.redact import Redactor
 
 _UNKNOWN_NOTICE = "a notification that MCP does not define cannot be decided on"
 _NOTHING_OPEN = "an answer to nothing that is open"
@@ -53,27 +50,24 @@ class Relay:
 
     def __init__(
         self,
-        guard: Guard,
-        redactor: Redactor,
+        recorder: Recorder,
         conversation: Conversation,
         rounds: Rounds,
         *,
-        declared: Declared,
         call_timeout_s: float,
-        alarm: Alarm,
         say: Callable[[str], None],
         failed: Callable[[Exception], None],
     ) -> None:
         """`say` tells the person at the terminal; it must never be given a value from a message.
 
-        `alarm` puts an event on the log `security`. `failed` is told of a defect of ours in a thread of this relay.
+        `failed` is told of a defect of ours in a thread of this relay.
         """
-        self._guard = guard
-        self._redactor = redactor
+        self._guard = guard = recorder.guard
+        self._redactor = recorder.redactor
+        self._alarm = recorder.alarm
         self._conversation = conversation
         self._asking = Asking(guard, rounds, os.urandom)
         self._call_timeout_s = call_timeout_s
-        self._alarm = alarm
         self._say = say
         self._lock = Lock()
         self._client = Side("client_to_server")
@@ -82,7 +76,7 @@ class Relay:
             guard, conversation, self._asking, make=self._make_approved, answer=self._answer, failed=failed
         )
         self._deciding = Deciding[_Begun](failed)
-        self._own = OwnResource(declared, guard, conversation, take=self.from_server, failed=failed)
+        self._own = OwnResource(recorder.declared, guard, conversation, take=self.from_server, failed=failed)
         self.calls = 0
 
     # client to server

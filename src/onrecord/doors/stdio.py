@@ -116,13 +116,10 @@ def run(
     recorder.start(conversation.base(), command)
     recorder.guard.note_identity(conversation.connection)
     relay = Relay(
-        recorder.guard,
-        recorder.redactor,
+        recorder,
         conversation,
         Rounds(os.urandom(SECRET)),
-        declared=recorder.declared,
         call_timeout_s=call_timeout_s,
-        alarm=recorder.alarm,
         say=say,
         failed=lambda e: _stop(e, server, say),
     )

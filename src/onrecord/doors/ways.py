@@ -20,6 +20,19 @@ class Way(Protocol):
         ...
 
 
+class Kept:
+    """A way that keeps what is sent."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self) -> None:
+        self.lines: list[bytes | Ready] = []
+
+    def send(self, line: bytes | Ready, *, last: bool = False) -> None:
+        """Keep a line."""
+        self.lines.append(line)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """The ways of one message: `back` to who sent it, `onward` to the other peer.

@@ -254,6 +254,8 @@ def _asking(value: Object) -> Request | Notification:
 def _answering(value: Object) -> Response:
     if ("result" in value) == ("error" in value):
         raise MessageRefused("a message must have a method, a result or an error, and only one of them", AMBIGUOUS)
+    if "params" in value:
+        raise MessageRefused("a message is a request and a response at once", AMBIGUOUS)
     if "id" not in value or not (is_id(value["id"]) or (value["id"] is None and "error" in value)):
         raise MessageRefused("a response must have the id of its request", AMBIGUOUS)
     error = value.get("error")

@@ -21,7 +21,7 @@ from onrecord.doors.gateway.upstream import Answered, UpstreamFailed
 from onrecord.doors.http_access import Document, Entry, Head, HttpAccess, TurnedAway
 from onrecord.doors.http_fields import Field, passed_on
 from onrecord.doors.http_telling import Refusals
-from onrecord.doors.ways import Route
+from onrecord.doors.ways import Kept, Route
 from onrecord.doors.wire import UNREADABLE_RESULT, Message, Request
 from onrecord.errors import MessageRefused
 from onrecord.event.call import Sender
@@ -183,7 +183,7 @@ class Gateway:
                 return False
             ended = served.keep(given, talk, asked.sender.actor)
             if ended is None:
-                told, why = _Told(), "it gave out a session whose id is none that can be used"
+                told, why = Kept(), "it gave out a session whose id is none that can be used"
                 refusal = MessageRefused(why, UNREADABLE_RESULT)
                 await self._pool.run(talk.relay.withhold, refusal, len(given), Route(told, told, asked.sender))
                 why = "the server's answer is withheld: the id of the session is none that can be used"
@@ -217,11 +217,12 @@ class Gateway:
             check(head.fields, message)
         except MessageRefused as e:
             talk = session.talk if session else served.talk(served.met(sender.actor, address=head.peer))
-            told = _Told()
+            told = Kept()
             await self._pool.run(talk.relay.refuse, e, len(line), Route(told, told, sender))
             if session is None:
                 served.done(talk)
-            await reply.whole(400, [(b"content-type", b"application/json")], told.line)
+            (said,) = (one for one in told.lines if isinstance(one, bytes))
+            await reply.whole(400, [(b"content-type", b"application/json")], said)
             return None
         return message
 
@@ -229,18 +230,6 @@ class Gateway:
 def _onward(entry: Entry, fields: Sequence[Field]) -> list[Field]:
     """Return which of a caller's fields go on to the server."""
     return passed_on(fields, entry.place.further)
-
-
-class _Told:
-    """The way of one answer of ours that waits for nothing."""
-
-    def __init__(self) -> None:
-        self.line = b""
-
-    def send(self, line: object, *, last: bool = False) -> None:
-        """Keep it."""
-        assert isinstance(line, bytes)
-        self.line = line
 
 
 def _talk_for(served: Served, message: Message, sender: Sender, peer: str) -> Talk:

@@ -73,7 +73,9 @@ class Exchange:
         self._opened = opened
         self._inbox = Inbox()
         self._route = Route(ToClient(self._inbox), ToServer(self._inbox), asked.sender)
-        self._telling = Telling(talk, upstream, self._inbox, asked.fields, asked.sender, longest)
+        self._telling = Telling(
+            *(talk, upstream, self._inbox, asked.fields, asked.sender), longest=longest, within_s=within_s
+        )
         self._longest = longest
         self._carrying: asyncio.Task[None] | None = None
         self._wants_answer = isinstance(asked.message, Request)

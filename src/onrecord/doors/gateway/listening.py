@@ -53,7 +53,11 @@ async def listen(
 
 
 async def _read(served: Served, talk: Talk, fields: list[Field], sender: Sender, reply: Reply, inbox: Inbox) -> None:
-    telling = Telling(talk, served.upstream, inbox, fields, sender, served.limits.max_message)
+    telling = Telling(
+        *(talk, served.upstream, inbox, fields, sender),
+        longest=served.limits.max_message,
+        within_s=served.limits.call_timeout_s,
+    )
     try:
         async with served.upstream.asked("GET", fields, sender) as answer:
             given = passed_back(answer.fields)

@@ -80,13 +80,10 @@ class Served:
     def talk(self, conversation: Conversation) -> Talk:
         """Return a relay that nobody else uses yet; `done` is owed for it unless it becomes that of a session."""
         relay = Relay(
-            self._recorder.guard,
-            self._recorder.redactor,
+            self._recorder,
             conversation,
             self._rounds,
-            declared=self._recorder.declared,
             call_timeout_s=self.limits.call_timeout_s,
-            alarm=self._recorder.alarm,
             say=self._say,
             failed=self._failed,
         )

@@ -22,12 +22,23 @@ class Telling:
     """Hears one connection of a server."""
 
     def __init__(
-        self, talk: Talk, upstream: Upstream, inbox: Inbox, fields: Sequence[Field], sender: Sender, longest: int
+        self,
+        talk: Talk,
+        upstream: Upstream,
+        inbox: Inbox,
+        fields: Sequence[Field],
+        sender: Sender,
+        *,
+        longest: int,
+        within_s: float,
     ) -> None:
-        """`fields` are those of the client's request, `longest` is how many bytes a message may take."""
+        """`fields` are those of the client's request, `longest` is how many bytes a message may take.
+
+        `within_s` is how long the server may take to take an answer of ours.
+        """
         self._talk = talk
         self._inbox = inbox
-        self._back = _Back(talk, upstream, fields, sender)
+        self._back = _Back(talk, upstream, fields, sender, within_s)
         self._longest = longest
 
     async def message(self, line: bytes, frame: Frame | None = None) -> None:
@@ -68,12 +79,15 @@ class Telling:
 class _Back:
     """The way back to a server that has asked something: a POST of its own for each answer of ours."""
 
-    def __init__(self, talk: Talk, upstream: Upstream, fields: Sequence[Field], sender: Sender) -> None:
+    def __init__(
+        self, talk: Talk, upstream: Upstream, fields: Sequence[Field], sender: Sender, within_s: float
+    ) -> None:
         self._talk = talk
         self._upstream = upstream
         self._fields = [(name, value) for name, value in fields if name in _NAMES]
         self._fields += [(b"content-type", b"application/json"), (b"accept", b"application/json, text/event-stream")]
         self._sender = sender
+        self._within_s = within_s
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,6 +103,9 @@ class _Back:
     async def _post(self, line: bytes | Ready) -> None:
         ready = line if isinstance(line, bytes) else await self._talk.pool.run(line)
         if ready is not None:
-            with suppress(UpstreamFailed):  # then the server goes on to wait for it, as it must
-                async with self._upstream.asked("POST", self._fields, self._sender, ready):
+            with suppress(UpstreamFailed, TimeoutError):  # then the server goes on to wait for it, as it must
+                async with (
+                    asyncio.timeout(self._within_s),
+                    self._upstream.asked("POST", self._fields, self._sender, ready),
+                ):
                     pass
