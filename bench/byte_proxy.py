@@ -41,7 +41,7 @@ async def hand_on(request: Request) -> StreamingResponse:
 
 @asynccontextmanager
 async def _client(app: Starlette) -> AsyncIterator[None]:
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=1_000)
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=1_000, keepalive_expiry=3)  # as the gateway
     async with httpx2.AsyncClient(limits=limits, timeout=None) as client:
         app.state.client = client
         yield

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 # A property's time says more about the machine than about the code. The rest is hypothesis's own choice,
-# which under CI is repeatable.
+# which where CI is set is repeatable.
 settings.register_profile("onrecord", deadline=None)
 settings.load_profile("onrecord")
 

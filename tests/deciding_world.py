@@ -314,7 +314,9 @@ class Scene:
         call = self.call(name="t0-other", arguments=Raw({}))
         self.asked.remove(str(call.request_id))
         call = replace(call, request_id=f"{call.request_id}-other")
-        permit = self.guard.begin(replace(call, connection=replace(call.connection, server_id="permits")))
+        somebody = replace(self.actor, user_id=f"u_other_{self.number}")  # in this session, and in no other scene
+        connection = replace(call.connection, server_id="permits", actor=somebody)
+        permit = self.guard.begin(replace(call, connection=connection))
         assert isinstance(permit, Permit)
         return permit
 

@@ -61,9 +61,14 @@ def refused(tmp_path, *parts):
         ('max_body = "0MiB"', "gateway.max_body"),
         ('max_body = "lots"', "gateway.max_body"),
         ("max_open = 0", "gateway.max_open: give a number"),
+        ("max_open = 10\nmax_open_of_one = 11", "gateway.max_open_of_one: give a number up to"),
+        ("max_open_of_one = -1", "gateway.max_open_of_one: give a number up to"),
+        ('max_bodies = "lots"', "gateway.max_bodies"),
+        ('max_bodies = "8MiB"', "gateway.max_bodies is less than gateway.max_body"),
         ('read_timeout = "30"', "gateway.read_timeout"),
+        ('write_timeout = "0s"', "gateway.write_timeout"),
         ('drain = "forever"', "gateway.drain"),
-        ('tokens = "maybe"', "invalid enum value"),
+        ('tokens = "maybe"', "gateway.tokens: use one of required, optional, off"),
         ("token = 1", "did you mean gateway.tokens?"),
     ],
 )
@@ -133,7 +138,7 @@ def test_what_is_behind_it_is_whole_or_refused(tmp_path, more, why):
         ([IDENTITY, FILES, FILES], "two of [[upstream]] have the same name"),
         ([IDENTITY, FILES, FILES.replace("files", "b", 1), 'path = "/files"'], "have the same path"),
         ([IDENTITY, "[gateway]\nmax_open = 5"], "no [[upstream]] says what is behind it"),
-        ([IDENTITY, '[[upstream]]\nname = "files"'], "missing required field `url`"),
+        ([IDENTITY, '[[upstream]]\nname = "files"'], "upstream 1: url is missing"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path, parts, why):

@@ -2,8 +2,9 @@
 """`python -m onrecord.canary`: the server of `onrecord selftest`, with one harmless tool, in both eras of the protocol.
 
 Its tool says by a digest what it was called with, and answers with dummy secrets of its own. It opens no file and no
-connection, and ends with its input. What it says of its tool is pinned in each home that a self-test has run in, so it
-stays as it is, word for word: another definition gets another name.
+connection, and ends with its input. `cli/canary_http.py` and `cli/canary_sdk.py` are the same over HTTP and on an SDK.
+What it says of its tool is pinned in each home that a self-test has run in, so it stays as it is, word for word:
+another definition gets another name.
 """
 
 import json
@@ -19,12 +20,14 @@ LEGACY, MODERN = "2025-11-25", "2026-07-28"
 _VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _UNKNOWN_METHOD = -32601
 _ABOUT = {"name": "onrecord-canary", "version": __version__}
-_TOOL = {
+OFFERED = {
     "name": TOOL,
     "description": "Says what it was called with. Changes nothing.",
     "inputSchema": {"type": "object"},
     "annotations": {"readOnlyHint": True},
 }
+"""The tool, as the server lists it."""
+
 _CACHED: dict[str, Any] = {"ttlMs": 0, "cacheScope": "private"}
 
 
@@ -38,9 +41,14 @@ def serve(lines: Iterable[bytes], out: IO[bytes]) -> None:
     for line in lines:
         request = json.loads(line)
         if "method" in request and "id" in request:
-            answer = _answer(request["method"], request.get("params") or {})
-            out.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], **answer}).encode() + b"\n")
+            out.write(answered(request) + b"\n")
             out.flush()
+
+
+def answered(request: dict[str, Any]) -> bytes:
+    """Return the answer to a request as a line, without its end."""
+    answer = _answer(request["method"], request.get("params") or {})
+    return json.dumps({"jsonrpc": "2.0", "id": request["id"], **answer}).encode()
 
 
 def _answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -51,9 +59,9 @@ def _answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     if method == "server/discover":
         result = {"supportedVersions": [MODERN], "capabilities": {"tools": {}}, "serverInfo": _ABOUT, **_CACHED}
     elif method == "tools/list":
-        result = {"tools": [_TOOL], **(_CACHED if modern else {})}
+        result = {"tools": [OFFERED], **(_CACHED if modern else {})}
     elif method == "tools/call" and params.get("name") == TOOL:
-        result = _echoed(params.get("arguments", {}), params.get("_meta", {}).get(NOTE))
+        result = echoed(params.get("arguments", {}), params.get("_meta", {}).get(NOTE))
     elif method == "ping":
         result = {}
     else:
@@ -61,7 +69,7 @@ def _answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     return {"result": {"resultType": "complete", **result} if modern else result}
 
 
-def _echoed(arguments: dict[str, Any], note: object) -> dict[str, Any]:
+def echoed(arguments: dict[str, Any], note: object) -> dict[str, Any]:
     """Return the result of a call: what came, by its digest, and secrets of the server's own where a run is named."""
     run = arguments.get("run")
     if not isinstance(run, str):

@@ -218,8 +218,8 @@ def build_pins(home: Home, loaded: Loaded, digest_key: bytes, redactor: Redactor
     return Pins(home, digest_key, redactor.text, flagger(), changed=said.changed, flagged=said.flagged)
 
 
-def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Mapping[str, str | list[str]]) -> None:
-    """Put one event of this process's person on a log, signed, for a verb that records nothing else.
+def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Mapping[str, str | list[str]]) -> str:
+    """Put one event of this process's person on a log, signed, for a verb that records nothing else; return its id.
 
     `outside` are values from outside that go with it, masked. Raises KeyFileError, LedgerError.
     """
@@ -238,6 +238,7 @@ def record_once(home: Home, loaded: Loaded, log: str, event: Event, outside: Map
     try:
         ledger.append(build_redactor(keys.digest_key, loaded).fact(event, outside))
         ledger.publish()
+        return event.event_id
     finally:
         ledger.close()
 

@@ -20,6 +20,7 @@ from onrecord.rules.server_id import fault_in
 OWN_PATHS = ("/.well-known", "/healthz", "/readyz")
 """What the gateway answers itself; nothing behind it can lie there."""
 
+_FEW = 4  # requests that one caller may have open, where half of a small number would be fewer
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of what every server may be called, what a path can be
 _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,200}")  # RFC 6749, 3.3
@@ -44,8 +45,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_body: str = "16MiB"
-    max_open: int = 1000
+    max_bodies: str = "256MiB"
+    max_open: int = 2000
+    max_open_of_one: int = 0  # 0 is half of max_open
     read_timeout: str = "30s"
+    write_timeout: str = "30s"
     drain: str = "30s"
 
     @property
@@ -62,8 +66,26 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return int(measure(self.max_body, BYTES, "gateway.max_body"))
 
     @property
+    def max_bodies_bytes(self) -> int:
+        return int(measure(self.max_bodies, BYTES, "gateway.max_bodies"))
+
+    @property
+    def bodies_of_one_bytes(self) -> int:
+        """What the bodies of one caller may take of `max_bodies`: one body in any case."""
+        return max(self.max_bodies_bytes // 2, self.max_body_bytes)
+
+    @property
+    def open_of_one(self) -> int:
+        """How many requests of one caller may be open."""
+        return self.max_open_of_one or max(self.max_open // 2, min(self.max_open, _FEW))
+
+    @property
     def read_timeout_s(self) -> float:
         return measure(self.read_timeout, SECONDS, "gateway.read_timeout")
+
+    @property
+    def write_timeout_s(self) -> float:
+        return measure(self.write_timeout, SECONDS, "gateway.write_timeout")
 
     @property
     def drain_s(self) -> float:
@@ -75,9 +97,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             if self != GatewaySettings():
                 raise ConfigError("[gateway] is set, but no [[upstream]] says what is behind it")
             return
-        _ = self.max_body_bytes, self.read_timeout_s, self.drain_s
+        _ = self.max_body_bytes, self.read_timeout_s, self.write_timeout_s, self.drain_s
         if not 1 <= self.max_open <= 100_000:
             raise ConfigError("gateway.max_open: give a number from 1 to 100000")
+        if not 0 <= self.max_open_of_one <= self.max_open:
+            raise ConfigError("gateway.max_open_of_one: give a number up to gateway.max_open; 0 is half of it")
+        if self.max_bodies_bytes < self.max_body_bytes:
+            raise ConfigError("gateway.max_bodies is less than gateway.max_body, which one body may take")
         self._check_place()
         self._check_names()
         if self.tokens != "off" and not issuer:

@@ -57,6 +57,7 @@ from onrecord.rules.classify import Manifest, Treatment, classify
 from onrecord.rules.confirmation import REFUSED, by_confirmation
 from onrecord.rules.definitions import by_definition
 from onrecord.rules.fitting import Fitting
+from onrecord.rules.memory import short
 from onrecord.rules.policy import DENIED, UNJUDGED, Policy, Verdict
 from onrecord.rules.question import question_of
 from onrecord.rules.redact import Redactor
@@ -234,8 +235,7 @@ class Guard:
         check_same(held.statement, again, self._redactor.binding(again))
         if self.treatment(again) != held.treatment:
             raise NotApproved("how risky this call is has changed since it was asked for", "approval_mismatch")
-        session = again.connection.session_id
-        before, tainted_by = ((), ()) if self._screen is None else self._screen.before(session)
+        before, tainted_by = ((), ()) if self._screen is None else self._screen.before(again.connection)
         actor = again.connection.actor
         base = _replaced(held.base, scope_present=actor.scopes, roles_present=actor.roles)
         base, same = self._earlier.compared(
@@ -351,7 +351,7 @@ class Guard:
     def treatment(self, call: Call) -> Treatment:
         """Return how to treat `call`, which depends on what is called and on nothing of the call itself."""
         said = (known := call.definition) and f"{known.digest} {known.standing} {known.destructive}"
-        about = (call.event_type, call.connection.server_id, call.name, said)
+        about = (call.event_type, call.connection.server_id, short(call.name), said)
         with self._lock:
             treatment = self._treatments.get(about)
             if treatment is None:
@@ -366,7 +366,7 @@ class Guard:
         places = self._earlier.places(call, event_id, self.new_id())
         screen = self._screen
         fit = self._fitting.of(call)
-        before, tainted_by = ((), ()) if screen is None else screen.before(call.connection.session_id)
+        before, tainted_by = ((), ()) if screen is None else screen.before(call.connection)
         return Event(
             event_id=event_id,
             event_type=call.event_type,

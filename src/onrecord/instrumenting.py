@@ -24,7 +24,9 @@ from onrecord.ledger.soundness import Unsound, check_sound, is_quick
 from onrecord.ledger.whereabouts import way_of
 from onrecord.people import build_sender
 from onrecord.proving import attach_webhook
+from onrecord.rules.canary import SERVER_ID as CANARY
 from onrecord.rules.neutral import neutral
+from onrecord.rules.server_id import fault_in
 from onrecord.settings import RECORDED_BY, Loaded, home_folder, load
 
 if TYPE_CHECKING:
@@ -60,15 +62,20 @@ def instrument(
     known = _inside(server, "instrument takes a server of the MCP SDK or of FastMCP")
     if known is not None:
         _check_same(known, home, config, server_id)
+    return put_on_record(server, partial(inside_of, home, config, server_id))
+
+
+def put_on_record(server: Any, inside: Callable[[], Callable[[str], Inside]]) -> OnRecord:
+    """Put `server`, one that `instrument` takes, on the record; `inside` reads settings, and gives what uses them."""
     if _is_fastmcp(server):
-        return _on_fastmcp(server, inside_of(home, config, server_id))
-    if _line() == 1:
-        return _on_older(server, inside_of(home, config, server_id))
+        return _on_fastmcp(server, inside())
+    if line_of_sdk() == 1:
+        return _on_older(server, inside())
     from onrecord.doors.sdk import Recording, put_into
 
     recording = next((one for one in server.middleware if isinstance(one, Recording)), None)
     if recording is None:
-        recording = middleware(home=home, config=config, server_id=server_id or server.name)
+        recording = Recording(inside()(server.name))
         put_into(server.middleware, recording)
     for name in ("streamable_http_app", "sse_app"):
         make = getattr(server, name, None)
@@ -109,7 +116,7 @@ def middleware(
 
     The server is not known here yet: where no `server_id` is given, it is called `server` on the record.
     """
-    if _line() == 1:
+    if line_of_sdk() == 1:
         raise ConfigError("mcp 1 has no middleware: use onrecord.instrument(server)")
     from onrecord.doors.sdk import Recording
 
@@ -121,12 +128,29 @@ def inside_of(
 ) -> Callable[[str], Inside]:
     """Return what makes the recorder of a server of that name, or of `server_id`. Reads settings, and writes nothing.
 
-    Raises ConfigError.
+    Raises ConfigError, and so does what is returned, for a name that no server can have.
     """
+    built = _inside_of(home, config)
+
+    def make(name: str) -> Inside:
+        if why := fault_in(server_id or name):
+            raise ConfigError(f"{why}; give another server_id")
+        return built(server_id or name)
+
+    return make
+
+
+def inside_of_canary(config: str | Path | None) -> Callable[[str], Inside]:
+    """Return what makes the recorder of the canary of `onrecord selftest`, whatever its server calls itself."""
+    built = _inside_of(None, config)
+    return lambda _name: built(CANARY)
+
+
+def _inside_of(home: str | Path | None, config: str | Path | None) -> Callable[[str], Inside]:
     place = home_folder() if home is None else Home(Path(home).absolute())
     loaded = load(place, None if config is None else Path(config))
     build, settings = partial(_built, place, loaded), Path(config or place.config).resolve()
-    return lambda name: Inside(build, server_id or name, say, home=place.path.resolve(), config=settings)
+    return lambda server_id: Inside(build, server_id, say, home=place.path.resolve(), config=settings)
 
 
 def _check_same(inside: Inside, home: str | Path | None, config: str | Path | None, server_id: str | None) -> None:
@@ -165,7 +189,7 @@ def _inside(server: Any, takes: str) -> Inside | None:
 
         return next((one.recording(server).inside for one in server.middleware if isinstance(one, Recorded)), None)
     _check_sdk(server, takes)
-    if _line() == 1:
+    if line_of_sdk() == 1:
         known = getattr(getattr(server, "_mcp_server", server).run, "recording", None)
         return None if known is None else known.inside
     from onrecord.doors.sdk import Recording
@@ -231,8 +255,8 @@ def _check_sdk(server: object, takes: str) -> None:
     """Raise ConfigError unless `server` is one of the official SDK, of a version that we know."""
     known = False
     if "mcp.server" in sys.modules:  # else nothing that exists can be a server of it
-        name = "mcp.server.fastmcp" if _line() == 1 else "mcp.server"
-        high = getattr(sys.modules.get(name), "FastMCP" if _line() == 1 else "MCPServer", ())
+        name = "mcp.server.fastmcp" if line_of_sdk() == 1 else "mcp.server"
+        high = getattr(sys.modules.get(name), "FastMCP" if line_of_sdk() == 1 else "MCPServer", ())
         known = isinstance(server, (high, sys.modules["mcp.server"].Server))
     if not known:
         raise ConfigError(f"{takes}; this is a {_kind(server)}")
@@ -242,7 +266,7 @@ def _kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def _line() -> int:
+def line_of_sdk() -> int:
     """Return which line of the SDK is installed: 1 or 2. Raises ConfigError for none, and for a version not known."""
     try:
         found = version("mcp")

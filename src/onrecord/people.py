@@ -177,8 +177,8 @@ def _blank(start: bytes) -> None:
         at += len(one) + 1
 
 
-def build_sender(home: Home, loaded: Loaded, digest_key: bytes) -> Callable[[Token | None], Sender]:
-    """Return what says who sent a message over HTTP to a server that verifies tokens itself.
+def build_sender(home: Home, loaded: Loaded, digest_key: bytes) -> Callable[[Token | None, str], Sender]:
+    """Return what says who sent a message over HTTP, by token and address, to a server that verifies tokens itself.
 
     Where an issuer is set, the token is verified here too. Without one there is the word of the server's own verifier:
     asserted, and never taken for a person that was verified.
@@ -195,11 +195,11 @@ def build_sender(home: Home, loaded: Loaded, digest_key: bytes) -> Callable[[Tok
             known[issuer, subject] = keystore.pseudonym(tenant=tenant, source=issuer or "oauth", subject=subject)
         return known[issuer, subject]
 
-    def sender_of(token: Token | None) -> Sender:
+    def sender_of(token: Token | None, address: str) -> Sender:
         if token is None:
-            return Sender(actor=nobody)
+            return Sender(actor=nobody, address=address)
         if settings.issuer:
-            return Sender(actor=nobody, bearer=token.bearer, audience=settings.meant_for)
+            return Sender(actor=nobody, bearer=token.bearer, audience=settings.meant_for, address=address)
         user = pseudonym(token.issuer, token.subject) if token.subject else ""
         actor = Actor(
             user_id=user,
@@ -209,7 +209,7 @@ def build_sender(home: Home, loaded: Loaded, digest_key: bytes) -> Callable[[Tok
             client_id=plain_name(token.client_id),
             scopes=token.scopes[:NAMES],
         )
-        return Sender(actor=actor)
+        return Sender(actor=actor, address=address)
 
     return sender_of
 

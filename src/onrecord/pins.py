@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from dataclasses import replace as changed_to
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
@@ -70,7 +71,8 @@ class Pins:
         self._changed = changed
         self._flagged = flagged
         self._lock = Lock()
-        self._books: dict[str, tuple[Stamp | None, Book]] = {}
+        self._books: dict[str, tuple[Path, Stamp | None, Book]] = {}
+        self._known_key = lru_cache(rules.TOOLS)(self.key_of)  # each call asks for that of its tool
 
     # of a connection
 
@@ -250,28 +252,27 @@ class Pins:
 
     def key_of(self, name: str) -> str:
         """Return the key of a tool by its name."""
-        return self._key_of(name)
+        return hmac.digest(self._key, b"name " + utf8(name), "sha256").hex()[:32]
+
+    def _key_of(self, name: str) -> str:
+        return self._known_key(name) if len(name) <= rules.NAME else self.key_of(name)
 
     # files
 
     def _path(self, server: str) -> Path:
         return self._folder / f"{hashlib.sha256(utf8(server)).hexdigest()[:32]}.json"
 
-    def _key_of(self, name: str) -> str:
-        return hmac.digest(self._key, b"name " + utf8(name), "sha256").hex()[:32]
-
     def _book(self, server: str) -> Book:
         """Return the book of a server, read again where the file is another one."""
-        path = self._path(server)
         with self._lock:
-            stamp, book = self._books.get(server, (None, None))
+            path, stamp, book = self._books.get(server) or (self._path(server), None, None)
             now = _stamp(path)
             if book is None or now != stamp:
                 try:
                     book = self._read(path) if _was_written(path) else Book(server=server)
                 except (NotVerified, OSError):
                     book = Book(server=server, doubtful=True)  # the next listing sets it aside, and says so
-                self._books[server] = now, book
+                self._books[server] = path, now, book
             return book
 
     @contextmanager

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, cast
+from typing import Annotated, Any, Literal, TypeGuard, cast
 
 import msgspec
 import platformdirs
@@ -27,12 +27,15 @@ from onrecord.ledger.post import check_url
 from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.ledger.witness import Witness
 from onrecord.measures import BYTES, SECONDS, measure
+from onrecord.misfits import told
 from onrecord.proof_settings import WebauthnSettings, WebhookSettings, check_channels
 from onrecord.rules.actions import check_actions, check_cut
 from onrecord.rules.approval import Terms
 from onrecord.rules.classify import Output, ToolRule
 from onrecord.rules.principal import ALGORITHMS
 from onrecord.rules.relations import Relations
+from onrecord.signal_settings import SignalSettings
+from onrecord.store_settings import FederationSettings, StoreSettings
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,6 +155,12 @@ class PolicyResourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     listed: bool = False
 
 
+class IndexSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[index]`: for how many days questions are answered from the hot index; 0 means for all."""
+
+    days: Annotated[int, msgspec.Meta(ge=0, le=36500)] = 0
+
+
 class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[identity]`: whose tokens say who is behind a call, and how they are read."""
 
@@ -256,6 +265,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     duplicates: DuplicateSettings = DuplicateSettings()
     trace: TraceSettings = TraceSettings()
     policy_resource: PolicyResourceSettings = PolicyResourceSettings()
+    index: IndexSettings = IndexSettings()
     identity: IdentitySettings = IdentitySettings()
     approvals: ApprovalSettings = ApprovalSettings()
     webauthn: WebauthnSettings = WebauthnSettings()
@@ -264,6 +274,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tool: tuple[ToolRule, ...] = ()
     witness: tuple[WitnessSettings, ...] = ()
     timestamp: TimestampSettings = TimestampSettings()
+    signals: SignalSettings = SignalSettings()
+    store: StoreSettings = StoreSettings()
+    federation: FederationSettings = FederationSettings()
     gateway: GatewaySettings = GatewaySettings()
     upstream: tuple[UpstreamSettings, ...] = ()
 
@@ -334,6 +347,9 @@ def read(text: bytes, file: Path) -> Loaded:
         settings.timestamp.check()
         settings.identity.check()
         _ = settings.terms()
+        settings.signals.check()
+        settings.store.check()
+        settings.federation.check()
         settings.webauthn.check()
         settings.webhook.check()
         check_channels(settings.approvals.channels, settings.webauthn, settings.webhook)
@@ -342,8 +358,10 @@ def read(text: bytes, file: Path) -> Loaded:
             approver.check(number)
         for number, witness in enumerate(settings.witness, 1):
             witness.built(f"witness {number}")
-    except (ConfigError, msgspec.ValidationError) as e:
-        raise ConfigError(f"{file}: {str(e)[:1].lower()}{str(e)[1:]}") from e
+    except msgspec.ValidationError as e:
+        raise ConfigError(f"{file}: {told(e, Settings)}") from e
+    except ConfigError as e:
+        raise ConfigError(f"{file}: {e}") from e
     return Loaded(settings, file, _digest(text))
 
 

@@ -4,14 +4,16 @@
 import json
 import socket
 
+import pytest
 from tests.doors.session import onrecord
 from tests.gateway.running import Gateway
 from tests.gateway.scripted import Scripted, answered
+from tests.without import without
 
 
-def looked(home):
+def looked(home, env=None):
     """Return what the doctor says of the gateway: states and words."""
-    said = onrecord(home, "doctor", "--json")
+    said = onrecord(home, "doctor", "--json", env=env)
     assert "Traceback" not in said.stderr
     found = [(one["state"], one["text"]) for one in json.loads(said.stdout) if one["about"] == "gateway"]
     assert said.returncode == int("fail" in [state for state, _ in found]), said.stdout
@@ -30,6 +32,17 @@ def fixed(status):
 def test_where_no_server_is_behind_a_gateway_nothing_is_said_of_one(tmp_path):
     (tmp_path / "onrecord.toml").write_text("")
     assert looked(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["h11", "httpcore2", "httpx2", "uvicorn"])
+def test_where_a_package_of_the_gateway_is_missing_the_way_to_get_it_is_told(tmp_path, name):
+    settled(tmp_path, 'name = "a"\nurl = "http://127.0.0.1:1/mcp"')
+    env = without(tmp_path / "more", name)
+    why = f"needs {name}: pip install 'onrecord[gateway]'"
+    assert looked(tmp_path, env) == [("fail", f"it {why}")]
+    started = onrecord(tmp_path, "gateway", env=env)
+    assert (started.returncode, started.stderr) == (2, f"onrecord: the gateway {why}\n")
+    assert not (tmp_path / "ledger").exists()
 
 
 def test_each_server_is_said_to_be_there_or_not(tmp_path):

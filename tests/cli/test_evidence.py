@@ -132,7 +132,7 @@ def test_export_says_what_it_cannot_do(home, here):
         (["out", "--type", "no-such-type"], "there is no event_type"),
         (["out", "--seq", "3-1"], "3-17,40"),
         (["out", "--seq", "rubbish"], "3-17,40"),
-        (["out", "--since", "yesterday"], "not a time"),
+        (["out", "--since", "some day"], "not a time"),
         (["out", "--user", "nobody-of-that-name"], "nobody"),
         (["out", "--seq", "999999"], "no entry is chosen"),
         (["mine", "--all"], "is there already"),

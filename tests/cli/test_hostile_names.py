@@ -2,6 +2,7 @@
 """Names of files, folders and logs are chosen by anybody: no verb prints one that acts on a terminal."""
 
 import ast
+import getpass
 import json
 import shutil
 from pathlib import Path
@@ -31,6 +32,24 @@ def home(tmp_path_factory):
 
 
 VERBS = [
+    ("query",),
+    ("query", "--user", HOSTILE),
+    ("query", "--tool", HOSTILE),
+    ("query", "--json"),
+    ("query", "--format", "csv"),
+    ("query", "--by", HOSTILE),
+    ("query", "--format", "ocsf"),
+    ("search", HOSTILE),
+    ("search", "a*", "--json"),
+    ("stats",),
+    ("stats", "--json"),
+    ("sql", "SELECT server_id, tool_name FROM audit_events"),
+    ("sql", f"SELECT '{HOSTILE}' FROM audit_events", "--json"),
+    ("sql", HOSTILE),
+    ("index",),
+    ("index", "--json"),
+    ("alerts",),
+    ("alerts", "show", HOSTILE),
     ("tail",),
     ("tail", "--user", HOSTILE),
     ("tail", "--json"),
@@ -93,6 +112,13 @@ VERBS = [
     ("login", "--status", "--json"),
     ("login", HOSTILE),
     ("logout", "--config", "{home}/" + HOSTILE + ".toml"),
+    ("incident", HOSTILE),
+    ("incident", HOSTILE, "--json"),
+    ("incident", "x", "--since", HOSTILE),
+    ("incident", "x", "--home", "{home}/nothing" + HOSTILE),
+    ("incident", "x", "--out", "{home}/" + HOSTILE + ".txt"),
+    ("incident", getpass.getuser(), "--home", "{home}"),
+    ("incident", getpass.getuser(), "--format", "html", "--out", "{home}/h" + HOSTILE),
     ("policy", "check", HOSTILE),
     ("policy", "check", "{home}/" + HOSTILE + ".txt"),
     ("policy", "replay", "--policy", "{home}/" + HOSTILE),

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What somebody tries who does not know the program yet, or whose terminal is not like ours."""
 
+import argparse
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.doors.session import ONRECORD, onrecord
 from tests.ledger.logs import PATIENCE_S, Log, entry, log_in
 
-from onrecord.cli.main import main
+from onrecord.cli.main import _parser, main
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.ledger import Ledger
@@ -137,3 +139,119 @@ def test_a_home_that_is_a_file_is_no_home(tmp_path: Path) -> None:
     home.write_text("")
     done = onrecord(home, "doctor")
     assert (done.returncode, f"FAIL  home        {home} is no folder" in done.stdout) == (1, True)
+
+
+def test_a_log_of_nothing_is_not_verified_and_the_way_to_begin_one_is_told(tmp_path: Path) -> None:
+    for options in ((), ("--log", "calls"), ("--json",)):
+        done = onrecord(tmp_path / "home", "verify", *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"there is no record in {tmp_path / 'home'} yet, and nothing to verify" in done.stderr
+        assert "begin with: onrecord run" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_copy_without_a_key_is_not_verified_and_what_is_missing_is_told(log: Log, tmp_path: Path) -> None:
+    done = onrecord(tmp_path / "other", "verify", str(log.home.log().path))
+    assert done.returncode == 2
+    assert f"there is no key of the log calls in {tmp_path / 'other' / 'keys'}" in done.stderr
+    assert "--key" in done.stderr
+
+
+def test_a_file_that_is_no_evidence_is_named(log: Log, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("nothing of ours")
+    done = onrecord(log.home.path, "verify", str(file))
+    assert done.returncode == 2
+    assert f"{file}: this is neither a proof nor an evidence bundle" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "verb"),
+    [
+        (("tail", "--nope"), "tail"),
+        (("verify", "--nope", "--log", "calls"), "verify"),
+        (("approvals", "list", "--nope"), "approvals list"),
+        (("keys", "rotate", "more"), "keys"),
+        (("recorder", "run", "--nope"), "recorder run"),
+    ],
+)
+def test_an_option_that_is_none_is_told_with_the_usage_of_its_verb(
+    words: tuple[str, ...], verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith(f"usage: onrecord {verb} [-h]")
+    assert f"onrecord {verb}: error: unrecognized arguments: " in said
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("quer",), "onrecord: error: argument VERB: invalid choice: 'quer'; did you mean query? (choose from"),
+        (("query", "--format", "ocfs"), "invalid choice: 'ocfs'; did you mean ocsf? (choose from 'table'"),
+        (("query", "--limit", "many"), "onrecord query: error: argument --limit: invalid int value: 'many'"),
+    ],
+)
+def test_a_mistyped_word_is_told_in_a_few_lines_with_the_one_that_may_be_meant(
+    words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr().err.splitlines()
+    assert (ended.value.code, len(said)) == (2, 2)
+    assert told in said[-1]
+
+
+HOMELESS = {"redact", "witness"}  # which know no home: a filter, and a service for the logs of others
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield the parsers of verbs that do something."""
+    inner = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]  # no public way
+    if not inner:
+        yield parser
+    for below in inner:
+        for one in below.choices.values():
+            yield from leaves(one)
+
+
+def test_each_verb_can_be_told_its_home() -> None:
+    takes = {parser.prog: "--home" in parser._option_string_actions for parser in leaves(_parser())}
+    assert len(takes) > 30
+    assert {prog.removeprefix("onrecord ") for prog, home in takes.items() if not home} == HOMELESS
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["tail", "show 0", "verify", "keys", "tag", "watch --once", "prove 0 -o -", "export OUT --all", "tools"],
+)
+def test_the_home_of_an_option_goes_before_that_of_the_environment(log: Log, tmp_path: Path, verb: str) -> None:
+    words = [str(tmp_path / "out") if word == "OUT" else word for word in verb.split()]
+    there = onrecord(log.home.path, *words)
+    here = onrecord(tmp_path / "empty", words[0], "--home", str(log.home.path), *words[1:])
+    if words[0] == "export":
+        assert "out" in here.stderr  # it is there, as the first has made it
+    else:
+        assert (here.returncode, here.stdout) == (there.returncode, there.stdout)
+    assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize("verb", [["keys"], ["run"], ["recorder", "install"]], ids=" ".join)
+def test_an_option_that_names_no_home_is_not_taken_for_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = onrecord(tmp_path / "other", *verb, "--home", "", "--", "true")
+    assert (done.returncode, "--home: it is empty" in done.stderr) == (2, True), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_home_of_an_option_holds_for_what_a_verb_starts(tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    done = onrecord(tmp_path / "other", "selftest", "--home", home, "--door", "stdio", "--calls", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{home}, private" in onrecord(tmp_path / "other", "doctor", "--home", home).stdout
+    assert (tmp_path / "home" / "ledger").is_dir()
+    assert not (tmp_path / "other").exists()

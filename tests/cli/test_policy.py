@@ -167,7 +167,7 @@ def test_a_replay_can_begin_at_a_moment(recorded):
 
     assert json.loads(onrecord(recorded, "policy", "replay", *told, "1h").stdout)["calls"] == 5
     assert json.loads(onrecord(recorded, "policy", "replay", *told, "2999-01-01").stdout)["calls"] == 0
-    assert "say how long" in onrecord(recorded, "policy", "replay", *told, "soon").stderr
+    assert "say how long ago" in onrecord(recorded, "policy", "replay", *told, "soon").stderr
 
 
 def test_an_attempt_from_the_record_can_be_asked_about(recorded, tmp_path):

@@ -29,6 +29,7 @@ class Verdict:
     """What a self-test of a home said."""
 
     def __init__(self, home, *options, env=None):
+        options = options if "--door" in options else ("--door", "stdio", *options)
         done = onrecord(home, "selftest", "--json", "--deadline", "2m", "--calls", "2", *options, env=env)
         assert "Traceback" not in done.stderr, done.stderr
         assert done.stdout, done.stderr
@@ -37,6 +38,14 @@ class Verdict:
         self.checks = self.said["checks"]
         assert self.said["holds"] == (self.code == 0)
         assert running(home) == []
+
+    @staticmethod
+    def of_all(home, env=None):
+        """Return what a self-test says that is told nothing of doors, where all holds."""
+        done = onrecord(home, "selftest", "--json", "--deadline", "2m", "--calls", "0", env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert running(home) == []
+        return json.loads(done.stdout)
 
     @property
     def failed(self):
@@ -56,7 +65,7 @@ def running(home):
             command, env = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
         except OSError:
             continue
-        if b"onrecord-selftest" in command or b"onrecord.canary" in command:
+        if any(name in command for name in (b"onrecord-selftest", b"onrecord.canary", b"onrecord.cli.canary")):
             found += [command] if f"ONRECORD_HOME={home}\0".encode() in env else []
     return found
 
@@ -83,11 +92,11 @@ def test_an_operator_sends_a_canary_through_the_real_door_and_sees_it_recorded_r
         session.end()
     assert tested.failed == {}
     assert tested.code == 0
-    about = ["door 2025", "door 2026", "recorded", "recorded", "redacted", "secrets", "verified", "latency"]
+    about = ["door 2025", "door 2026", "recorded", "recorded", "redacted", "indexed", "secrets", "verified", "latency"]
     assert tested.holds == about
     assert [check["about"] for check in tested.checks if check["state"] == "none"] == ["delivered"]
-    assert tested.said["latency"]["calls"] == 2
-    assert tested.said["latency"]["direct_us"] > 0
+    assert tested.said["latency"]["stdio"]["calls"] == 2
+    assert tested.said["latency"]["stdio"]["direct_us"] > 0
     assert count_living(Home(tmp_path)) == 0
 
     attempts, results = canaries(tmp_path, "attempt"), canaries(tmp_path, "result")
@@ -107,9 +116,11 @@ def test_people_read_a_line_for_each_thing_that_was_looked_at(tmp_path):
     done = onrecord(tmp_path, "selftest", "--calls", "0", "--deadline", "2m")
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
-    assert [line[:4] for line in lines] == ["ok  "] * 7 + ["--  "] * 2
-    assert "latency     no calls were asked for" in lines[-2]
-    assert "delivered   not looked at" in lines[-1]
+    of_a_door = ["ok  "] * 6 + ["--  "] + ["ok  "] * 2 + ["--  "]
+    assert [line[:4] for line in lines] == of_a_door * 3
+    assert [line.split()[1] for line in lines] == ["stdio"] * 10 + ["gateway"] * 10 + ["sdk"] * 10
+    assert "latency      no calls were asked for" in lines[-1]
+    assert "delivered    no store is set (store.url)" in lines[6]
 
 
 def test_no_rule_of_the_settings_makes_the_canary_fail_and_none_can_name_it(tmp_path):
@@ -162,7 +173,7 @@ def test_a_policy_that_denies_the_canary_is_told_and_its_denial_is_on_the_record
     assert tested.code == 1
     assert tested.failed.keys() == {"door 2025", "door 2026", "policy"}
     assert "denies the canary (team.cedar#no echo" in tested.failed["policy"]
-    assert {"redacted", "secrets", "verified"} <= set(tested.holds)
+    assert {"redacted", "indexed", "secrets", "verified"} <= set(tested.holds)
     assert [e["result_status"] for e in canaries(tmp_path, "result")] == ["blocked", "blocked"]
 
     configured(tmp_path, policy=ALLOWED)
@@ -246,7 +257,7 @@ def on_device(folder, code):
 mount -t tmpfs -o size=8m none {folder} && export ONRECORD_HOME={folder}/home || exit 99
 {sys.executable} -m onrecord.cli.main run -- true </dev/null
 {code}
-{sys.executable} -m onrecord.cli.main selftest --json --calls 0 --deadline 2m
+{sys.executable} -m onrecord.cli.main selftest --json --door stdio --calls 0 --deadline 2m
 """
     folder.mkdir()
     done = subprocess.run(["unshare", "-rm", "sh", "-c", command], capture_output=True, text=True)

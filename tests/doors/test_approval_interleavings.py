@@ -174,7 +174,7 @@ class World:
         self.relay.finish("the end")
         reached, heard = [], []
         deadline = time.monotonic() + 30
-        while self.relay._holding._waiting._thread is not None and time.monotonic() < deadline:
+        while self.relay._holding._waiting._watched and time.monotonic() < deadline:
             time.sleep(0.01)
         for piped in self.pipes:
             more_reached, more_heard = piped.end()

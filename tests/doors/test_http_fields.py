@@ -95,6 +95,19 @@ def test_what_concerns_us_alone_does_not_come_back():
     assert passed_back(came) == came[:3]
 
 
+@pytest.mark.parametrize(
+    ("given", "back"),
+    [
+        (b"application/json", b"application/json"),
+        (b"text/event-stream; charset=UTF-8", b"text/event-stream; charset=UTF-8"),
+        (b"application/json; charset=utf-7", b"application/json"),
+        (b"application/json; charset=utf-8; charset=utf-16", b"application/json"),
+    ],
+)
+def test_an_answer_is_read_in_the_charset_that_it_was_judged_in(given, back):
+    assert passed_back([(b"Content-Type", given)]) == [(b"Content-Type", back)]
+
+
 TOKENS: tuple[Tokens, ...] = ("off", "optional", "required")
 PLACE = Place(server_id="files", path="/files", resource="http://127.0.0.1:8300/files", audience="a")
 HERE = Names(hosts=frozenset({"127.0.0.1:8300", "localhost:8300"}), origins=frozenset({"http://localhost:8300"}))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server at a URL is asked for its tools: in either era, real ones and ill-mannered ones, and within limits."""
 
-import datetime as dt
-import ipaddress
 import subprocess
 import sys
 import threading
@@ -10,10 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from tests.doors.listing_http import TOKEN, Listing
+from tests.doors.self_signed import self_signed
 
 from onrecord.doors.listed import Listed
 from onrecord.doors.probe_http import Token, ask_url
@@ -178,22 +174,7 @@ def test_a_token_and_a_list_go_over_https_or_to_this_machine() -> None:
 
 @pytest.fixture
 def certificate(tmp_path):
-    """A certificate for 127.0.0.1 that no authority stands behind, with its key."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "listing")])
-    made = (
-        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (tmp_path / "pair.pem").write_bytes(key.private_bytes(pem, *plain) + made.public_bytes(pem))
-    return tmp_path / "pair.pem"
+    return self_signed(tmp_path)
 
 
 def test_a_certificate_that_does_not_hold_is_one_clear_error_that_says_what_to_do(certificate, monkeypatch) -> None:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -317,8 +318,9 @@ def test_a_client_that_does_not_read_cannot_keep_the_wrapper_from_ending(tmp_pat
     with Session(tmp_path) as session:
         for _ in range(5):
             session.begin("tools/call", name="size", arguments={"bytes": 200_000})
-        while "result" not in str(results(tmp_path, "size")):  # the first answer is stuck on its way to us
-            pass
+        while not results(tmp_path, "size"):  # the first answer is stuck on its way to us
+            assert session.child.poll() is None
+            time.sleep(0.02)
         session.child.send_signal(signal.SIGTERM)
         assert session.child.wait(15) == -signal.SIGTERM
 

@@ -31,13 +31,11 @@ classification = "low"
 """
 
 
-TOKEN = signed(claims(scope="mcp"), typ="at+jwt")
-
-
 def sent(message, **headers):
     """Return a POST of somebody who is known: of nobody else is an approval asked."""
     make = running.modern if "_meta" in message["params"] else running.request
-    return make("/s", message, Authorization=f"Bearer {TOKEN}", **headers)
+    token = signed(claims(scope="mcp"), typ="at+jwt")  # made when it is needed: a token lives ten minutes
+    return make("/s", message, Authorization=f"Bearer {token}", **headers)
 
 
 def opened(home, server, more=""):

@@ -14,6 +14,10 @@ from tests.doors.session import onrecord
 from tests.gateway.running import META, Gateway, Heard, called, exchanged, modern, request
 from tests.gateway.scripted import Scripted, answered, echoing, result, streams
 
+from onrecord.ledger.durable import FileLock
+from onrecord.ledger.ledger import DEADLINE_S
+from onrecord.ledger.place import Home
+
 SMALL = 'max_body = "4KiB"\nread_timeout = "1s"\nmax_open = 3\n'
 
 
@@ -65,6 +69,50 @@ def test_what_is_turned_away_is_answered_and_recorded(gateway, data, status, kin
     before = len(gateway.events(error_type=kind))
     assert exchanged(gateway, data, next(HOSTS)).status == status
     assert len(gateway.await_events(before + 1, error_type=kind)) == before + 1
+
+
+def test_a_ledger_that_another_process_keeps_holds_up_calls_and_nothing_else(tmp_path):
+    brief = '[[tool]]\ntool = "echo"\ntier = 1\n'
+    with Scripted(echoing) as server, Gateway(tmp_path, {"s": server.url}, settings=brief) as gateway:
+        for number in range(3):
+            assert b"result" in exchanged(gateway, modern("/s", called(number=number))).text
+        lock = FileLock(Home(tmp_path).log("calls").writer_lock)
+        lock.acquire(time.monotonic() + 10)
+        try:
+            assert b"result" in exchanged(gateway, modern("/s", called(number=3))).text
+            with gateway.connect() as waiting:
+                waiting.sendall(modern("/s", called(number=4)))
+                began = time.monotonic()
+                assert exchanged(gateway, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").status == 200
+                assert time.monotonic() - began < DEADLINE_S / 2
+                lock.release()
+                assert "result" in Heard(waiting).json()
+        finally:
+            lock.close()
+        gateway.await_events(5, phase="result")
+
+
+def test_all_others_wait_for_a_ledger_that_another_process_keeps_once_at_most(tmp_path):
+    brief = '[[tool]]\ntool = "echo"\ntier = 1\n'
+    with Scripted(echoing) as server, Gateway(tmp_path, {"s": server.url}, settings=brief) as gateway:
+        for number in range(3):
+            assert b"result" in exchanged(gateway, modern("/s", called(number=number))).text
+        lock = FileLock(Home(tmp_path).log("calls").writer_lock)
+        waits = []
+        lock.acquire(time.monotonic() + 10)
+        try:
+            with gateway.connect() as waiting:
+                waiting.sendall(modern("/s", called(number=3)))
+                until = time.monotonic() + 2.5 * DEADLINE_S
+                while time.monotonic() < until:
+                    began = time.monotonic()
+                    assert exchanged(gateway, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").status == 200
+                    waits.append(time.monotonic() - began)
+                    time.sleep(0.02)
+                assert "result" in Heard(waiting).json()
+        finally:
+            lock.close()
+    assert len([wait for wait in waits if wait > DEADLINE_S / 2]) <= 1
 
 
 def test_a_line_of_the_timeline_says_where_of_which_kind_why_and_from_whom(gateway):

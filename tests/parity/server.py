@@ -9,6 +9,7 @@ or `sse`, which print their port. Over HTTP the token `let-me-in` is asked for w
 
 import asyncio
 import base64
+import logging
 import os
 import socket
 import sys
@@ -19,6 +20,8 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 ISSUER = "https://issuer.example"
+REFUSED = 4711  # the server's own code of an error
+LARGE = 1_000_000  # characters
 
 
 def is_newer() -> bool:
@@ -36,7 +39,8 @@ def made(build: str) -> tuple[Any, Any, Any]:
         return kit.FastMCP("parity", log_level="ERROR", **guarded(build)), kit.Context, kit.Image
     if build == "v2":
         kit = import_module("mcp.server.mcpserver")
-        return kit.MCPServer("parity", log_level="ERROR", **guarded(build)), kit.Context, kit.Image
+        server = kit.MCPServer("parity", version="1.0", log_level="ERROR", **guarded(build))
+        return server, kit.Context, kit.Image
     kit = import_module("fastmcp")
     return (
         kit.FastMCP("parity", version="1.0", **guarded(build)),
@@ -83,8 +87,17 @@ def boom() -> str:
     raise ValueError("it broke")
 
 
-async def slow() -> str:
-    """Take long."""
+async def refuse() -> str:
+    """Fail by an error of the protocol, where the SDK lets a tool do that."""
+    if is_newer():
+        raise import_module("mcp").MCPError(REFUSED, "refused by the server", {"why": "it always is"})
+    error = import_module("mcp.types").ErrorData(code=REFUSED, message="refused by the server")
+    raise import_module("mcp").McpError(error)
+
+
+async def slow(ctx):
+    """Say that it has begun, and take long."""
+    await ctx.report_progress(1, 2, "begun")
     await asyncio.sleep(6)
     return "at last"
 
@@ -103,8 +116,25 @@ async def ask(ctx):
     class Who(BaseModel):
         name: str
 
+    if is_modern(ctx):
+        return asked_in_result(ctx)
     given = await ctx.elicit("who is it?", Who)
     return given.data.name if given.action == "accept" else given.action
+
+
+def is_modern(ctx):
+    """Say whether a call is of a revision in which nobody asks a client but by a result."""
+    return is_newer() and ctx.request_context.protocol_version == "2026-07-28"
+
+
+def asked_in_result(ctx):
+    """Ask who it is by a result, and go on when the call comes again."""
+    types = import_module("mcp_types")
+    if ctx.input_responses:
+        return ctx.input_responses["who"].content["name"]
+    form = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    params = types.ElicitRequestFormParams(message="who is it?", requested_schema=form)
+    return types.InputRequiredResult(input_requests={"who": types.ElicitRequest(params=params)})
 
 
 async def think(ctx):
@@ -117,7 +147,7 @@ async def think(ctx):
 
 def large() -> str:
     """Say much."""
-    return "x" * 300_000
+    return "x" * LARGE
 
 
 def erase(what: str) -> str:
@@ -125,9 +155,9 @@ def erase(what: str) -> str:
     return f"erased {what}"
 
 
-def pay(amount: int) -> str:
+def pay(amount: int) -> dict[str, int]:
     """Pay."""
-    return f"paid {amount}"
+    return {"paid": amount}
 
 
 def noted(name: str) -> str:
@@ -154,11 +184,11 @@ def equipped(build: str) -> Any:
     def picture():
         return image(data=PNG, format="png")
 
-    for tool in (steps, ask, think):
+    for tool in (slow, steps, ask, think):
         tool.__annotations__ = {"ctx": context, "return": str}
     if build != "fastmcp":  # which would take it for something structured
         picture.__annotations__ = {"return": image}
-    for tool in (hello, add, boom, slow, steps, ask, think, large, picture, erase, pay, noted):
+    for tool in (hello, add, boom, refuse, slow, steps, ask, think, large, picture, erase, pay, noted):
         server.tool()(tool)
     server.resource("note://one")(note)
     server.prompt()(greet)
@@ -182,9 +212,18 @@ def recorded(build: str, way: str) -> Any:
     return server
 
 
+def log_plainly() -> None:
+    """Have logs as plain lines: the SDKs' own ways to show a traceback take a second to get ready."""
+    logging.basicConfig(force=True, level=logging.ERROR)
+    logger = logging.getLogger("fastmcp")
+    logger.handlers.clear()
+    logger.propagate = True
+
+
 def main() -> None:
     build, way, transport = sys.argv[1:]
     server = recorded(build, way)
+    log_plainly()
     if transport == "stdio":
         server.run("stdio", **({"show_banner": False} if build == "fastmcp" else {}))
         return

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client that speaks raw lines to a server over standard input and output, and answers what that asks of it."""
+"""A client that speaks raw messages to a server, and answers what that asks of it."""
 
-import contextlib
 import json
-import queue
-import subprocess
-import threading
+from pathlib import Path
 from typing import Any
 
-LEGACY, MODERN = "2025-11-25", "2026-07-28"
+from tests.parity.wires import CANCELLED, LEGACY, MODERN, Wire
+
 CAPABILITIES = {"elicitation": {}, "sampling": {}}
 CLIENT = {"name": "parity-client", "version": "7"}
 
@@ -24,33 +22,19 @@ YES, NO = ({"action": "accept", "content": {"approve": given}} for given in (Tru
 
 
 class Talk:
-    """One connection to a server that is started for it."""
+    """One connection to a server. `home` is that of its record.
 
-    def __init__(self, command: list[str], env: dict[str, str], era: str) -> None:
+    `confirms` is what the person behind the client says where it is asked to approve a call; with None nobody is there:
+    up to 2025-11-25 nothing is answered, and later no form is said to be shown.
+    """
+
+    def __init__(self, wire: Wire, era: str, home: Path) -> None:
         self.era = era
-        self.confirms = YES
+        self.home = home
+        self.confirms: dict[str, Any] | None = YES
         self.heard: list[Any] = []
-        self._next = 0
-        self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
-        )
-        self._lines: queue.Queue[bytes] = queue.Queue()
-        self._errors: list[bytes] = []
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._read_errors)]
-        for thread in self._threads:
-            thread.start()
-
-    def _read(self) -> None:
-        assert self._child.stdout is not None
-        with self._child.stdout as lines:
-            for line in lines:
-                self._lines.put(line)
-        self._lines.put(b"")
-
-    def _read_errors(self) -> None:
-        assert self._child.stderr is not None
-        with self._child.stderr as lines:
-            self._errors.extend(lines)
+        self.asked = 0
+        self._wire = wire
 
     def open(self) -> None:
         """Say hello, as the era has it, and list the tools."""
@@ -61,28 +45,30 @@ class Talk:
 
     def send(self, line: bytes) -> None:
         """Send a line."""
-        assert self._child.stdin is not None
-        self._child.stdin.write(line + b"\n")
-        self._child.stdin.flush()
+        self._wire.send(line)
 
     def tell(self, method: str, **params: Any) -> None:
         """Send a notification."""
         self.send(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}).encode())
 
     def begin(self, method: str, **params: Any) -> int:
-        """Send a request, and return its id."""
-        self._next += 1
-        if self.era == MODERN:
-            about = {"protocolVersion": MODERN, "clientCapabilities": CAPABILITIES, "clientInfo": CLIENT}
-            named = {f"io.modelcontextprotocol/{name}": value for name, value in about.items()}
-            params = {**params, "_meta": {**named, **params.get("_meta", {})}}
-        message = {"jsonrpc": "2.0", "id": self._next, "method": method, "params": params}
+        """Send a request, and return its id, which is the number of requests so far."""
+        self.asked += 1
+        message = {"jsonrpc": "2.0", "id": self.asked, "method": method, "params": self._about(params)}
         self.send(json.dumps(message).encode())
-        return self._next
+        return self.asked
+
+    def _about(self, params: dict[str, Any]) -> dict[str, Any]:
+        if self.era != MODERN:
+            return params
+        shown = CAPABILITIES if self.confirms is not None else {"sampling": {}}
+        about = {"protocolVersion": MODERN, "clientCapabilities": shown, "clientInfo": CLIENT}
+        named = {f"io.modelcontextprotocol/{name}": value for name, value in about.items()}
+        return {**params, "_meta": {**named, **params.get("_meta", {})}}
 
     def receive(self) -> Any:
         """Return the next message, None where no more comes."""
-        line = self._lines.get(timeout=120)
+        line = self._wire.receive()
         return json.loads(line) if line else None
 
     def answer_to(self, request_id: int | None) -> Any:
@@ -91,9 +77,17 @@ class Talk:
             self.heard.append(message)
             if message.get("id") == request_id and "method" not in message:
                 return message
-            if "method" in message and "id" in message:
-                self.send(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": self._said(message)}).encode())
-        raise AssertionError(self.errors)
+            if "method" in message and "id" in message and (said := self._said(message)) is not None:
+                self.send(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": said}).encode())
+        raise AssertionError(f"request {request_id} was not answered: {self.errors}")
+
+    def hear_of(self, method: str) -> None:
+        """Wait for a notification, which is kept in `heard`."""
+        while (message := self.receive()) is not None:
+            self.heard.append(message)
+            if message.get("method") == method:
+                return
+        raise AssertionError(f"{method} was not heard: {self.errors}")
 
     def _said(self, message: Any) -> Any:
         if str(message["params"].get("message", "")).startswith("OnRecord asks"):
@@ -110,9 +104,16 @@ class Talk:
         result = answer.get("result", {})
         if result.get("resultType") != "input_required":
             return answer
-        back = {name: self._said(question) for name, question in result["inputRequests"].items()}
-        again = {"inputResponses": back, "requestState": result["requestState"]}
+        again: dict[str, Any] = {
+            "inputResponses": {name: self._said(question) for name, question in result["inputRequests"].items()}
+        }
+        if "requestState" in result:
+            again["requestState"] = result["requestState"]
         return self.ask("tools/call", name=tool, arguments=arguments, **again)
+
+    def give_up(self, request_id: int, reason: str) -> None:
+        """Say that a request needs no answer."""
+        self.tell(CANCELLED, requestId=request_id, reason=reason)
 
     def taken(self) -> list[Any]:
         """Return what was heard since this was last asked."""
@@ -120,32 +121,17 @@ class Talk:
         return heard
 
     def end(self) -> list[Any]:
-        """Close the connection, wait until the server has ended, and return what was heard since `taken`."""
-        assert self._child.stdin is not None
-        self._child.stdin.close()
-        try:
-            self._child.wait(60)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
+        """Close the connection, wait until the server has said all, and return what was heard since `taken`."""
+        self._wire.close()
         while (message := self.receive()) is not None:
             self.heard.append(message)
-        for thread in self._threads:
-            thread.join(10)
         return self.taken()
 
     @property
     def errors(self) -> str:
         """What the server wrote to standard error."""
-        return b"".join(self._errors).decode()
+        return self._wire.errors
 
     def kill(self) -> None:
-        """End the server at once."""
-        if self._child.poll() is None:
-            self._child.kill()
-            self._child.wait()
-        if self._child.stdin is not None and not self._child.stdin.closed:
-            with contextlib.suppress(BrokenPipeError):
-                self._child.stdin.close()
-        for thread in self._threads:
-            thread.join(10)
+        """End the connection at once, and the server where it was started for it."""
+        self._wire.kill()

@@ -6,16 +6,15 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from tests.doors.session import record
 from tests.identity.issuing import AUDIENCE, ISSUER, call_token, shown
-from tests.parity.doors import KINDS, Kind, configured, from_inside
-from tests.parity.scenes import ENFORCED
-from tests.parity.talk import CAPABILITIES, CLIENT, LEGACY, Talk
+from tests.parity.doors import KINDS, Kind, configured, from_inside, listening, started
+from tests.parity.scenes import ENFORCED, UNISSUED
+from tests.parity.talk import CAPABILITIES, CLIENT, Talk
+from tests.parity.wires import LEGACY
 
 EACH = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 FASTMCP = pytest.mark.parametrize("kind", [KINDS["fastmcp3"], KINDS["fastmcp4"]], ids=["fastmcp3", "fastmcp4"])
@@ -32,7 +31,7 @@ def results(home: Any, **about: str) -> list[dict[str, Any]]:
 def test_what_a_handler_adds_is_on_the_record_of_its_own_call(tmp_path, likeness, kind: Kind):
     home = tmp_path / "home"
     configured(home, ENFORCED, likeness)
-    talk = Talk(from_inside(kind, kind.ways[-1]), {**os.environ, "ONRECORD_HOME": str(home)}, LEGACY)
+    talk = Talk(started(from_inside(kind, kind.ways[-1]), home), LEGACY, home)
     try:
         talk.open()
         both = [talk.begin("tools/call", name="noted", arguments={"name": name}) for name in ("one", "two")]
@@ -55,7 +54,7 @@ def test_a_signed_call_is_of_whom_its_token_names_and_one_without_is_refused(tmp
     (tmp_path / "onrecord.toml").write_text(f"[identity]\n{about}")
     said = {"name": "ada"}
     signed = {"io.onrecord/identity": call_token("hello", said, aud="parity")}
-    talk = Talk(from_inside(kind, kind.ways[-1]), {**os.environ, "ONRECORD_HOME": str(tmp_path)}, LEGACY)
+    talk = Talk(started(from_inside(kind, kind.ways[-1]), tmp_path), LEGACY, tmp_path)
     try:
         talk.open()
         done = talk.ask("tools/call", name="hello", arguments=said, _meta=signed)
@@ -140,27 +139,6 @@ def test_each_call_is_recorded_once_with_a_wire_and_without_one(tmp_path, likene
     ]
 
 
-@contextmanager
-def served(kind: Kind, home: Any, transport: str, **env: str) -> Iterator[str]:
-    """Serve over HTTP; yield the URL of the server."""
-    child = subprocess.Popen(
-        from_inside(kind, kind.ways[-1], transport),
-        env={**os.environ, "ONRECORD_HOME": str(home), **env},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout is not None
-    try:
-        port = int(child.stdout.readline())
-        yield f"http://127.0.0.1:{port}/mcp"
-        child.terminate()
-        child.wait(20)
-    finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
-
-
 def post(url: str, message: Any, **headers: str) -> tuple[int, str, Any]:
     """Post a message; return the status, the session, and the answer if there is one."""
     fixed = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
@@ -179,12 +157,12 @@ def post(url: str, message: Any, **headers: str) -> tuple[int, str, Any]:
 @pytest.mark.requirement("C3")
 def test_over_http_the_record_says_whose_token_came_and_that_a_bad_one_was_turned_away(tmp_path, likeness, kind: Kind):
     home = tmp_path / "home"
-    configured(home, ENFORCED, likeness)
+    configured(home, UNISSUED, likeness)
     hello = {"protocolVersion": LEGACY, "capabilities": CAPABILITIES, "clientInfo": CLIENT}
     first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
     call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "hello", "arguments": {"name": "a"}}}
     good = {"authorization": "Bearer let-me-in"}
-    with served(kind, home, "http", ONRECORD_PARITY_TOKEN="1") as url:
+    with listening(from_inside(kind, kind.ways[-1], "http"), home, ONRECORD_PARITY_TOKEN="1") as url:
         assert post(url, first, authorization="Bearer guessed")[0] == 401
         status, session, _ = post(url, first, **good)
         assert status == 200
@@ -197,6 +175,7 @@ def test_over_http_the_record_says_whose_token_came_and_that_a_bad_one_was_turne
     (done,) = results(home, tool_name="hello")
     assert done["identity_source"] == "oauth"
     assert done["client_id"] == "client-1"
+    assert done["client_ip"] == "127.0.0.1"
     refused = [e for e in record(home) if e["event_type"] == "authentication"]
     assert [(e["error_type"], e["client_ip"]) for e in refused] == [("not_authenticated", "127.0.0.1")]
     assert [e["error_type"] for e in record(home) if e["event_type"] == "security"] == ["http_400"]

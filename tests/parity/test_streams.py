@@ -6,9 +6,11 @@ import subprocess
 
 import pytest
 from tests.doors.session import record
-from tests.parity.doors import KINDS, configured, from_inside
+from tests.identity.issuing import AUDIENCE, ISSUER, shown
+from tests.parity.doors import KINDS, configured, from_inside, started
 from tests.parity.scenes import ENFORCED
-from tests.parity.talk import CAPABILITIES, CLIENT, LEGACY, Talk
+from tests.parity.talk import CAPABILITIES, CLIENT, Talk
+from tests.parity.wires import LEGACY
 
 V1 = KINDS["v1"]
 
@@ -90,6 +92,45 @@ async def main():
 anyio.run(main)
 """
 
+WRITES_FIRST = """
+import anyio, onrecord
+from mcp.server.lowlevel import Server
+from mcp.shared.message import SessionMessage
+from mcp.types import JSONRPCMessage
+
+server = Server("low")
+
+def message(text):
+    return SessionMessage(JSONRPCMessage.model_validate_json(text))
+
+async def run(read, write, options, raise_exceptions=False, stateless=False):
+    async for item in read:
+        await write.send(message('{"jsonrpc":"2.0","id":%d,"result":{}}' % item.message.root.id))
+        await write.send(message('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'))
+    await write.aclose()
+
+server.run = run
+onrecord.instrument(server, server_id="parity")
+
+async def main():
+    outer, read = anyio.create_memory_object_stream(0)
+    write, heard = anyio.create_memory_object_stream(0)
+
+    async def ask():
+        async with outer:
+            for number in range(500):
+                await outer.send(message('{"jsonrpc":"2.0","id":%d,"method":"ping"}' % number))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.run, read, write, None)
+            tasks.start_soon(ask)
+            async with heard:
+                print(len([one async for one in heard]))
+
+anyio.run(main)
+"""
+
 
 def run(home, program):
     env = {**os.environ, "ONRECORD_HOME": str(home)}
@@ -117,11 +158,20 @@ def test_a_message_that_passes_is_the_very_object_that_came(tmp_path):
     assert ran.stdout.splitlines() == ["[True, True, True] [True, True]"], ran.stderr
 
 
+@pytest.mark.requirement("F2")
+def test_a_server_that_reads_on_only_once_it_is_heard_gets_all_that_its_client_says(tmp_path):
+    (tmp_path / "keys.json").write_bytes(shown())
+    known = f'[identity]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "keys.json"\n'
+    (tmp_path / "onrecord.toml").write_text(known)  # so that each message is judged in a thread
+    ran = run(tmp_path, WRITES_FIRST)
+    assert ran.stdout.split() == ["1000"], ran.stderr
+
+
 @pytest.mark.requirement("A3")
 def test_what_is_no_message_is_on_the_record_and_the_server_goes_on(tmp_path, likeness):
     home = tmp_path / "home"
     configured(home, ENFORCED, likeness)
-    talk = Talk(from_inside(V1, "instrument"), {**os.environ, "ONRECORD_HOME": str(home)}, LEGACY)
+    talk = Talk(started(from_inside(V1, "instrument"), home), LEGACY, home)
     try:
         talk.open()
         talk.send(b'{"jsonrpc": "2.0", "id": 9, planted-in-a-broken-line')
@@ -140,7 +190,7 @@ def test_what_is_no_message_is_on_the_record_and_the_server_goes_on(tmp_path, li
 @pytest.mark.requirement("D3")
 def test_where_nothing_can_be_recorded_the_client_is_told_and_nothing_runs(tmp_path):
     (tmp_path / "keys").write_text("no folder")
-    talk = Talk(from_inside(V1, "instrument"), {**os.environ, "ONRECORD_HOME": str(tmp_path)}, LEGACY)
+    talk = Talk(started(from_inside(V1, "instrument"), tmp_path), LEGACY, tmp_path)
     try:
         hello = {"protocolVersion": LEGACY, "capabilities": CAPABILITIES, "clientInfo": CLIENT}
         assert talk.ask("initialize", **hello)["error"]["code"] == -31001

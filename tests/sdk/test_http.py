@@ -43,6 +43,7 @@ async def test_calls_over_http_are_on_the_record_and_the_recorder_ends_with_the_
     assert [e["arguments_valid"] for e in calls(tmp_path, "echo") if e["phase"] == "attempt"] == ["valid"]
     assert events[-1]["event_type"] == "recorder_stop"
     assert len({e["session_id"] for e in calls(tmp_path)}) == 1
+    assert {e["client_ip"] for e in calls(tmp_path)} == {"127.0.0.1"}
 
 
 async def test_a_person_is_asked_within_a_call_over_http(tmp_path):
@@ -224,6 +225,7 @@ async def test_where_an_issuer_is_set_the_token_is_verified_here_too(tmp_path, m
     assert attempt["identity_issuer"] == ISSUER
     (event,) = [e for e in record(tmp_path) if e["event_type"] == "authentication"]
     assert event["policy_reason"] == "the token is for another audience"
+    assert {event["client_ip"], attempt["client_ip"]} == {"127.0.0.1"}
     assert "another audience" in str(refused.value) or refused.value.args
 
 

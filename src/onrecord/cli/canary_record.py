@@ -1,29 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the canaries of a self-test left behind: their lines on the record, and no secret in any file.
+"""What the canaries of a self-test left on the record, and whether that is redacted and proven.
 
 Looks at what is new since the self-test began, so a long log takes no longer than a short one. The lines are found by
 the trace that the client began, and proven one by one against the newest signed checkpoint; whether all the rest of the
-log is what was signed is for `onrecord verify`. Nothing is written.
+log is what was signed is for `onrecord verify`. Files are searched in `canary_files.py`. Nothing is written.
 """
 
 import os
-import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
+from onrecord.cli.canary_checks import Check, Spoken
+from onrecord.cli.canary_files import Files, said
+from onrecord.cli.canary_index import indexed
+from onrecord.cli.canary_store import delivered
 from onrecord.errors import NotVerified, OnRecordError
-from onrecord.event.call import Json
 from onrecord.event.event import Event
 from onrecord.event.schema import read_event
-from onrecord.ledger import frames
 from onrecord.ledger.evidence import newest_signed, tiles_of
 from onrecord.ledger.keys import own_verifiers
-from onrecord.ledger.lines import is_compressed, last_seq, lines_from, segment_files
+from onrecord.ledger.lines import last_seq, lines_from, segment_files
 from onrecord.ledger.merkle import inclusion_path, leaf_hash
 from onrecord.ledger.note import Checkpoint, VerifierKey
 from onrecord.ledger.place import Home, LogFolder
@@ -32,46 +31,11 @@ from onrecord.ledger.tiles import reader_over_tiles
 from onrecord.ledger.tree import read_guard
 from onrecord.ledger.verify import SIGNING_S
 from onrecord.ledger.whereabouts import own_socket, read_moved, way_of
-from onrecord.rules.canary import ANSWERED, ASKED, SERVER_ID, TOOL, disguises, planted
+from onrecord.rules.canary import ANSWERED, ASKED, SERVER_ID, TOOL
 from onrecord.settings import Loaded
 
-State: TypeAlias = Literal["ok", "fail", "none"]
-
-CHUNK = 4 << 20  # bytes that are searched at once
-OVERLAP = 1 << 10  # bytes; no disguise of a secret is longer
-_LARGE = 1 << 20  # bytes; a larger file that grew where it lies is read from where it ended
 _TRIES = 5  # at a tree that others go on writing
-_SHOWN = 3  # places of a leak
 _UNPINNED = ""  # in place of a trace
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at. `none`: it could not be, and why."""
-
-    state: State
-    about: str
-    text: str
-
-
-@dataclass(slots=True, kw_only=True)
-class Spoken:
-    """One conversation with the door: what was sent, and what came of it.
-
-    `sent` says that the secrets were. `refusal` is why the tool did not answer, `fault` why the door did not, `code`
-    how the door ended, `told` its last words on standard error, fit for a terminal.
-    """
-
-    era: str
-    run: str
-    trace_id: str
-    sent: bool = False
-    answer: Json = None
-    refusal: str = ""
-    fault: str = ""
-    code: int = 0
-    errors: bytes = b""
-    told: str = ""
 
 
 Entry: TypeAlias = tuple[bytes, Event]
@@ -86,13 +50,13 @@ class Before:
         moved = read_moved(home)
         self.kept_by = "" if moved is None else moved.account
         self.kept_in = home if moved is None else Home(Path(moved.home))
-        self.files = dict(_files({home.path, self.kept_in.path}))
+        self.files = Files({home.path, self.kept_in.path})
         self.fault = ""
         self.next_seq = 0
         try:
             self.next_seq = last_seq(self.folder) + 1 if segment_files(self.folder) else 0
         except (OnRecordError, OSError) as e:
-            self.fault = _said(e)
+            self.fault = said(e)
 
     @property
     def folder(self) -> LogFolder:
@@ -106,12 +70,15 @@ def examine(before: Before, spoken: Sequence[Spoken], ends: float) -> Iterator[C
         found = _found(before, {one.trace_id for one in spoken})
     except (OnRecordError, OSError) as e:
         found = {}
-        yield Check("fail", "recorded", f"the record cannot be read: {_said(e)}{_elsewhere(before)}")
+        yield Check("fail", "recorded", f"the record cannot be read: {said(e)}{_elsewhere(before)}")
     else:
         for one in spoken:
             yield _recorded(before, one, found.get(one.trace_id, []))
     yield _masked(found)
-    yield _searched(before, spoken, ends)
+    events = [event for _, event in _of_calls(found)]
+    yield indexed(before.kept_in, before.next_seq, events)
+    yield delivered(before.kept_in, before.loaded, events, ends)
+    yield before.files.searched(spoken, ends)
     yield _verified(before, found, ends)
 
 
@@ -169,11 +136,32 @@ def _recorded(before: Before, one: Spoken, entries: Sequence[Entry]) -> Check:
         return Check("fail", about, f"{where}: it ended {last.result_status} ({last.error_type})")
     if last.result_status != "succeeded":
         return Check("fail", about, f"{where}: the tool answered, and the result says {last.result_status}")
-    return Check("ok", about, f"{where}, in order, {_latency(last)}")
+    if one.token and first.identity_source != "oauth":
+        return Check("fail", about, f"{where}: the caller's token held, and the record does not name it as the source")
+    how = f"{last.policy_decision or 'allow'}, tier {last.risk_tier}, {last.data_classification}"
+    return Check("ok", about, f"{where}, in order, {how}, {_known(first)}")
 
 
-def _latency(event: Event) -> str:
-    return f"{event.policy_decision or 'allow'}, tier {event.risk_tier}, {event.data_classification}"
+def _known(event: Event) -> str:
+    """Return by what the record knows who called, so that nobody takes a claim for a proof."""
+    if event.identity_source in ("", "none"):
+        return "caller not known"
+    return f"caller known by {event.identity_source} ({event.identity_assurance})"
+
+
+def turned_away(before: Before) -> Check:
+    """Say whether a request without a token is on the record as one that was turned away."""
+    about = "turned away"
+    try:
+        lines = lines_from(before.folder, before.next_seq) if segment_files(before.folder) else ()
+        for line in lines:
+            if f'"{SERVER_ID}"'.encode() in line.data:
+                event = read_event(line.data)
+                if event.event_type == "authentication" and event.action == "refuse":
+                    return Check("ok", about, f"who comes without a token: {event.error_type}, entry {event.seq}")
+    except (OnRecordError, OSError) as e:
+        return Check("fail", about, f"the record cannot be read: {said(e)}{_elsewhere(before)}")
+    return Check("fail", about, f"who came without a token is not on the record{_elsewhere(before)}")
 
 
 def _elsewhere(before: Before) -> str:
@@ -215,79 +203,6 @@ def _masked(found: dict[str, list[Entry]]) -> Check:
     return Check("ok", about, f"withheld: {', '.join(kinds)}; by {events[0].redaction_policy}")
 
 
-def _searched(before: Before, spoken: Sequence[Spoken], ends: float) -> Check:
-    """Say whether a secret of the canaries, in any disguise, is in a file that changed, or in what the door said."""
-    about = "secrets"
-    if not any(one.sent for one in spoken):
-        return Check("none", about, "none were sent")
-    sought = {
-        form: f"{place} of {one.era}"
-        for one in spoken
-        for place in (*ASKED, *ANSWERED)
-        for form in disguises(planted(one.run, place))
-    }
-    leaks = [f"{sought[form]} in what the door said" for one in spoken for form in sought if form in one.errors]
-    count = 0
-    try:
-        for path in _changed(before):
-            count += 1
-            for block in _blocks(path, before.files.get(path)):
-                leaks += [f"{sought[form]} in {path}" for form in sought if form in block]
-                if time.monotonic() > ends:
-                    return Check("fail", about, f"not all files were searched in time; {count} were{_some(leaks)}")
-    except (OnRecordError, OSError) as e:
-        return Check("fail", about, f"a file that changed cannot be searched: {_said(e)}{_some(leaks)}")
-    if leaks:
-        return Check("fail", about, f"a planted secret got out{_some(leaks)}")
-    places = len(ASKED) + len(ANSWERED)
-    return Check(
-        "ok", about, f"{places} planted in each call, none in the {count} files that changed, or in what the door said"
-    )
-
-
-def _some(leaks: Sequence[str]) -> str:
-    different = list(dict.fromkeys(leaks))
-    more = f", and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
-    return f": {'; '.join(different[:_SHOWN])}{more}" if different else ""
-
-
-def _files(folders: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int, int]]]:
-    """Yield each regular file below `folders`, with what tells whether it has changed."""
-    for at, _, names in chain.from_iterable(map(os.walk, folders)):
-        for name in names:
-            with suppress(OSError):  # gone meanwhile
-                about = os.lstat(path := Path(at, name))
-                if stat.S_ISREG(about.st_mode):
-                    yield path, (about.st_ino, about.st_size, about.st_mtime_ns)
-
-
-def _changed(before: Before) -> Iterator[Path]:
-    for path, about in _files({before.home.path, before.kept_in.path}):
-        if before.files.get(path) != about:
-            yield path
-
-
-def _blocks(path: Path, known: tuple[int, int, int] | None) -> Iterator[bytes]:
-    """Yield what is new in a file, opened where it is compressed; a block begins with the end of the one before."""
-    try:
-        about = path.lstat()
-    except FileNotFoundError:
-        return
-    grew = known is not None and known[0] == about.st_ino and _LARGE < known[1] <= about.st_size
-    rest = b""
-    # one that is being compressed cannot be opened yet, and its plain one is still there
-    if path.name.endswith(".zst") and is_compressed(path) and not path.name.startswith("."):
-        for part in frames.chunks(path):
-            yield rest + part
-            rest = part[-OVERLAP:]
-        return
-    with path.open("rb") as file:
-        file.seek(known[1] - OVERLAP if grew and known is not None else 0)
-        while part := file.read(CHUNK):
-            yield rest + part
-            rest = part[-OVERLAP:]
-
-
 # verified
 
 
@@ -305,7 +220,7 @@ def _verified(before: Before, found: dict[str, list[Entry]], ends: float) -> Che
             text = f"the checkpoint covers {checkpoint.size} entries, and {guard.size} had been there"
             return Check("fail", about, f"{text}; run: onrecord verify")
     except (OnRecordError, OSError) as e:
-        return Check("fail", about, _said(e))
+        return Check("fail", about, said(e))
     text = f"{len(lines)} lines are in the tree of {checkpoint.size} entries that {checkpoint.origin} has signed"
     return Check("ok", about, text)
 
@@ -330,9 +245,3 @@ def _proven(
             if not left:  # until then a recorder may have replaced a tile of that tree by a larger one
                 raise NotVerified(f"the canary's lines are not proven: {e}; run: onrecord verify") from e
     raise AssertionError
-
-
-def _said(error: OnRecordError | OSError) -> str:
-    if isinstance(error, OSError):
-        return f"cannot read {error.filename}: {os.strerror(error.errno or 0).lower()}"
-    return str(error)

@@ -4,13 +4,13 @@
 import re
 from argparse import Namespace
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import get_args
 
 from onrecord.cli.accessed import accessed
 from onrecord.cli.prove import unreadable
 from onrecord.cli.read import pseudonym
 from onrecord.cli.terminal import print_json, put, say
+from onrecord.cli.times import instant_us
 from onrecord.errors import OnRecordError
 from onrecord.event.event import EventType
 from onrecord.ledger.clock import TimeText
@@ -68,8 +68,8 @@ def _selection(options: Namespace, home: Home) -> Selection:
         user_id=pseudonym(home, options.user) if options.user else "",
         tool_name=options.tool or "",
         event_type=_event_type(options.type) if options.type else "",
-        since=_time(options.since) if options.since else "",
-        until=_time(options.until) if options.until else "",
+        since=_stamp(options.since, "--since"),
+        until=_stamp(options.until, "--until"),
     )
 
 
@@ -90,12 +90,6 @@ def _event_type(name: str) -> str:
     return name
 
 
-def _time(text: str) -> str:
-    """Return a time as the log writes times; one that names no zone is in UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise OnRecordError(f"{text} is not a time such as 2026-07-28 or 2026-07-28T09:30:00Z") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return TimeText().of(round(moment.timestamp() * 1_000_000))
+def _stamp(text: str | None, option: str) -> str:
+    """Return a time as the log writes times."""
+    return "" if text is None else TimeText().of(instant_us(text, option))

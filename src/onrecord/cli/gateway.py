@@ -6,6 +6,7 @@ import gc
 import hmac
 import traceback
 from argparse import Namespace
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,11 @@ _DESCRIPTORS = 4096  # for the ledger, for idle connections, and for clients tha
 def gateway(options: Namespace) -> int:
     """Serve until a signal says to end."""
     home = home_folder()
-    loaded = load(home, options.config)
+    return serve(home, load(home, options.config), told=_told)
+
+
+def serve(home: Home, loaded: Loaded, *, told: Callable[[dict[str, str]], None]) -> int:
+    """Serve until a signal says to end; `told` gets the URL of each server by its name, once it can be called."""
     if not loaded.settings.upstream:
         raise ConfigError(f"{loaded.path or home.config}: no [[upstream]] says what is behind the gateway")
     if away := missing():
@@ -47,7 +52,12 @@ def gateway(options: Namespace) -> int:
     _raise_limit(_DESCRIPTORS + 2 * loaded.settings.gateway.max_open)  # a call has a connection on either side
     gc.freeze()  # as in `run`
     gc.set_threshold(50_000)
-    return asyncio.run(_serve(home, loaded, recorder, actor))
+    return asyncio.run(_serve(home, loaded, recorder, actor, told))
+
+
+def _told(urls: dict[str, str]) -> None:
+    for name, url in urls.items():
+        say(f"{name} is at {url}")
 
 
 def missing() -> list[str]:
@@ -67,8 +77,11 @@ def _raise_limit(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _serve(home: Home, loaded: Loaded, recorder: Recorder, actor: Actor) -> int:
+async def _serve(
+    home: Home, loaded: Loaded, recorder: Recorder, actor: Actor, told: Callable[[dict[str, str]], None]
+) -> int:
     from onrecord.doors.gateway.app import Gateway
+    from onrecord.doors.gateway.room import Most
     from onrecord.doors.gateway.served import base_of
     from onrecord.doors.gateway.serving import Serving, listening_at
     from onrecord.doors.gateway.talk import Pool
@@ -79,13 +92,19 @@ async def _serve(home: Home, loaded: Loaded, recorder: Recorder, actor: Actor) -
     served = _served(home, loaded, recorder, pool, refused)
     listening = listening_at(*settings.address)
     host, port = listening.getsockname()[:2]
+    most = Most(
+        requests=settings.max_open,
+        requests_of_one=settings.open_of_one,
+        body_bytes=settings.max_bodies_bytes,
+        body_bytes_of_one=settings.bodies_of_one_bytes,
+    )
     gateway = Gateway(
         served,
         build_access(loaded, recorder.guard, port=port),
         refused,
         pool,
         max_body=settings.max_body_bytes,
-        max_open=settings.max_open,
+        most=most,
         read_timeout_s=settings.read_timeout_s,
         ready=recorder.unready,
         failed=_failed,
@@ -97,12 +116,13 @@ async def _serve(home: Home, loaded: Loaded, recorder: Recorder, actor: Actor) -
         pool,
         max_open=settings.max_open,
         read_timeout_s=settings.read_timeout_s,
+        write_timeout_s=settings.write_timeout_s,
         drain_s=settings.drain_s,
+        failed=_failed,
     )
     recorder.start(base_of(recorder, actor), ["onrecord", "gateway"])
     say(f"listening at {f'[{host}]' if ':' in host else host}:{port}")
-    for name, url in called_at(loaded.settings, port).items():
-        say(f"{name} is at {url}")
+    told(called_at(loaded.settings, port))
     try:
         await serving.run(listening)
     finally:
@@ -113,17 +133,20 @@ async def _serve(home: Home, loaded: Loaded, recorder: Recorder, actor: Actor) -
 
 def _failed(error: Exception) -> None:
     """Say where a defect of ours is; what it met has failed, and everything else goes on."""
-    place = traceback.extract_tb(error.__traceback__)[-1]  # without the message, which may hold values
-    say(f"internal error: {type(error).__name__} in {Path(place.filename).name}:{place.lineno}")
+    places = traceback.extract_tb(error.__traceback__)  # without the message, which may hold values
+    where = f" in {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
+    say(f"internal error: {type(error).__name__}{where}")
 
 
 def _served(home: Home, loaded: Loaded, recorder: Recorder, pool: "Pool", refused: "Refusals") -> dict[str, "Served"]:
     """Return what is behind each path, by name; secrets for it are no longer in the environment then."""
     from onrecord.doors.gateway.served import Limits, Served
     from onrecord.doors.gateway.upstream import Upstream
+    from onrecord.doors.threads import of_many
 
     run = loaded.settings.run
     limits = Limits(max_message=run.max_message_bytes, call_timeout_s=run.call_timeout_s)
+    threads = of_many()
     auth, key = build_upstream_auth(loaded, refused=refused), open_digest_key(home)
     forget_secrets(loaded.settings.upstream)
     forget_tokens(loaded.settings.policy.spicedb.token_env, WEBHOOK_KEY)
@@ -135,6 +158,7 @@ def _served(home: Home, loaded: Loaded, recorder: Recorder, pool: "Pool", refuse
             pool,
             limits,
             hmac.digest(key, b"onrecord gateway rounds " + one.name.encode(), "sha256"),
+            threads,
             say=say,
             failed=_failed,
         )

@@ -19,10 +19,11 @@ from onrecord.cli.approvals_options import add_approvals
 from onrecord.cli.authenticators_options import add_authenticators
 from onrecord.cli.install_options import add_install
 from onrecord.cli.policy_options import add_policy
+from onrecord.cli.query_options import add_query
 from onrecord.cli.terminal import Parser, say
 from onrecord.cli.tools_options import add_options
 from onrecord.cli.verbs import Verbs as _Verbs
-from onrecord.cli.verbs import add_gateway, add_init, add_login, add_logout, add_readiness, add_selftest
+from onrecord.cli.verbs import add_gateway, add_init, add_login, add_logout, add_readiness, add_selftest, folder
 from onrecord.cli.verbs import verb as _verb
 from onrecord.errors import CommandError, OnRecordError
 from onrecord.ledger.place import LOGS
@@ -91,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="onrecord",
         description="The audit layer for MCP: every call on the record, redacted, chained, signed.",
-        epilog="ONRECORD_HOME names the folder of ledger and keys (default: the platform's data folder), "
-        "ONRECORD_CACHE that of compiled rules (default: its cache folder).",
+        epilog="ONRECORD_HOME, or --home of a verb, names the folder of ledger and keys (default: the platform's data "
+        "folder), ONRECORD_CACHE that of compiled rules (default: its cache folder).",
     )
     parser.add_argument("--version", action="version", version=f"onrecord {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_tools,
     ):
         add(verbs)
+    add_query(verbs)
     add_policy(verbs, _verb)
     add_approvals(verbs)
     add_authenticators(verbs)
@@ -138,10 +140,10 @@ def _add_despite(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run")
+    parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run", home=False)
     parser.usage = "onrecord run [--server-id ID] [--home DIR] [--config FILE] [--despite-verdict] -- COMMAND…"
     parser.add_argument("--server-id", metavar="ID", help="name of the server on the record (default: its command)")
-    parser.add_argument("--home", type=Path, metavar="DIR", help="the home (default: that of ONRECORD_HOME)")
+    parser.add_argument("--home", type=folder, metavar="DIR", help="the home (default: that of ONRECORD_HOME)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
     _add_despite(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the server to start")
@@ -216,7 +218,7 @@ def _add_verify(verbs: _Verbs) -> None:
 
 
 def _duration(text: str) -> int:
-    from onrecord.cli.verify import duration_s
+    from onrecord.cli.times import duration_s
 
     return duration_s(text)
 
@@ -224,9 +226,9 @@ def _duration(text: str) -> int:
 def _add_watch(verbs: _Verbs) -> None:
     parser = _verb(verbs, "watch", "verify the logs of this home again and again, and raise the alarm", "watch")
     parser.description = (
-        "An alarm is printed, recorded in the security log, and given to the command of --exec as JSON. Also records "
-        "the daily review of who looked at the record, and anchors the logs where the settings name witnesses or "
-        "timestamp authorities. Exit code 1: there was an alarm."
+        "An alarm, or a finding (see alerts), is printed, recorded in the security log, and given to the command of "
+        "--exec as JSON. Also records the daily review of who looked at the record, and anchors the logs where the "
+        "settings name witnesses or timestamp authorities. Exit code 1: there was an alarm."
     )
     parser.add_argument("--every", metavar="TIME", type=_duration, default=5, help="between two looks (default: 5s)")
     parser.add_argument(
@@ -283,14 +285,14 @@ def _add_recorder(verbs: _Verbs) -> None:
     run.add_argument("--shared", action="store_true", help="let the group of this account connect too")
     run.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
     install = _verb(
-        actions, "install", "move ledger and key to an account that wrapped servers can't write", "recorder"
+        actions, "install", "move ledger and key to an account that wrapped servers can't write", "recorder", home=False
     )
     install.description = (
         "As root. Moves the ledger and the signing keys of a home to an account of their own, and sets up a systemd "
         "service that keeps them. Pseudonyms and the key for digests stay. Without it the account of the wrapped "
         "servers can write the ledger, and every verdict says so."
     )
-    install.add_argument("--home", type=Path, metavar="DIR", help="whose ledger it is (default: that of ONRECORD_HOME)")
+    install.add_argument("--home", type=folder, metavar="DIR", help="whose ledger (default: that of ONRECORD_HOME)")
     install.add_argument("--account", default="onrecord", metavar="NAME", help="made if missing (default: onrecord)")
     install.add_argument("--state", type=Path, default=Path("/var/lib/onrecord"), metavar="DIR", help="the new place")
     install.add_argument(
@@ -337,7 +339,9 @@ def _add_anchor(verbs: _Verbs) -> None:
 
 
 def _add_witness(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "witness", "be a witness: cosign the checkpoints of logs that only grow", "witness")
+    parser = _verb(
+        verbs, "witness", "be a witness: cosign the checkpoints of logs that only grow", "witness", home=False
+    )
     parser.add_argument("--listen", default="127.0.0.1:8474", metavar="HOST:PORT", help="(default: 127.0.0.1:8474)")
     parser.add_argument("--state", required=True, type=Path, metavar="DIR", help="its key and what it has seen")
     parser.add_argument(
@@ -351,7 +355,7 @@ def _add_witness(verbs: _Verbs) -> None:
 
 
 def _add_redact(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "redact", "mask secrets and personal data in text, as the record would", "redact")
+    parser = _verb(verbs, "redact", "mask secrets and personal data in text, as the record would", "redact", home=False)
     parser.description = (
         "A filter: text comes in, and goes out with a label in place of each finding, line for line. Exit code 2: a "
         "line or a file could not be read, and the message says which; what came before it was written."

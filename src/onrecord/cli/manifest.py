@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 from onrecord.cli.run import name_of
 from onrecord.cli.terminal import print_json, put, say
+from onrecord.cli.tokens import token_of
 from onrecord.doors.listed import Listed
 from onrecord.doors.probe import ask
-from onrecord.doors.probe_http import MAX_TOKEN, Token, ask_url
+from onrecord.doors.probe_http import ask_url
 from onrecord.errors import CommandError, ConfigError, NotSupported
 from onrecord.ledger.durable import make_folder, replace_file
 from onrecord.ledger.post import check_url
-from onrecord.ledger.smallfile import NotSmall, read_small
 from onrecord.people import forget_tokens
 from onrecord.rules.classify import Manifest
 from onrecord.rules.neutral import neutral
@@ -89,30 +89,9 @@ def _asked(options: Namespace) -> tuple[str, Callable[[], Listed]]:
         check_url(url, plain=options.allow_http)
     except ConfigError as e:
         raise ConfigError(f"{e}; --allow-http goes elsewhere" if url.startswith("http:") else str(e)) from e
-    token = _token(options)
+    token = token_of(options)
     server = options.server_id or urlsplit(url).netloc.lower()
     return server, lambda: ask_url(url, timeout_s=options.timeout, token=token, plain=options.allow_http)
-
-
-def _token(options: Namespace) -> Token | None:
-    """Return the token that the options name a place of. Raises ConfigError."""
-    name, file = options.token_env, options.token_file
-    if name and file:
-        raise ConfigError("a token is named twice: say --token-env or --token-file")
-    if name:
-        if not os.environ.get(name):
-            raise ConfigError(f"the environment variable {name} is not set, or empty")
-        return Token(os.environ[name], f"the environment variable {name}")
-    if file is None:
-        return None
-    try:
-        if os.name != "nt" and file.stat().st_mode & 0o077:
-            raise ConfigError(f"{file}: can be read by other accounts; chmod 600 mends that")
-        return Token(read_small(file, MAX_TOKEN).decode("ascii").strip(), str(file))
-    except OSError as e:
-        raise ConfigError(f"{file}: cannot be read: {os.strerror(e.errno or 0).lower()}") from e
-    except (NotSmall, UnicodeDecodeError) as e:
-        raise ConfigError(f"{file}: holds no token") from e
 
 
 def _server(options: Namespace) -> tuple[str, list[str]]:

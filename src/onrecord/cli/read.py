@@ -81,7 +81,7 @@ def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:
         return
     if not which:
         return  # what belongs to no call has an empty one
-    needle = which.encode()
+    needle = which.encode(errors="surrogateescape")
     for line in lines_from(folder):
         if needle in line.data:
             event = _event(line, folder)
@@ -93,6 +93,8 @@ def log_of(home: Home, log: str) -> LogFolder:
     """Return the folder of a log of `home`. Raises OnRecordError where nothing was put on it yet."""
     folder = home.log(log)
     if not segment_files(folder):
+        if home.path.exists() and not home.path.is_dir():
+            raise OnRecordError(f"{home.path} is no folder; ONRECORD_HOME or --home names that of ledger and keys")
         if log != "calls":
             raise OnRecordError(f"there is no {log} log in {home.path} yet: nothing was put on it")
         raise OnRecordError(f"there is no record in {folder.path} yet; begin with: onrecord run -- COMMAND…")
@@ -133,12 +135,19 @@ def _print(line: Line, event: Event, *, as_json: bool) -> None:
 
 
 def pseudonym(home: Home, name: str) -> str:
-    """Return the pseudonym of an account of this host; a pseudonym stands for itself."""
+    """Return the pseudonym of a person by the name of their account, or in tokens; a pseudonym stands for itself."""
     if name.startswith("u_"):
         return name
-    keystore, tenant = Keystore(home, read_keys(home).digest_key), load(home).settings.tenant
-    found = keystore.find(tenant=tenant, source="os_account", subject=name)
-    if found is None:
-        whose = f" of the tenant {tenant}" if tenant else ""
+    keystore, settings = Keystore(home, read_keys(home).digest_key), load(home).settings
+    issuers = filter(None, (settings.identity.issuer, settings.identity.call_issuer))
+    found = {
+        found
+        for source in ("os_account", *issuers)
+        if (found := keystore.find(tenant=settings.tenant, source=source, subject=name))
+    }
+    if not found:
+        whose = f" of the tenant {settings.tenant}" if settings.tenant else ""
         raise KeyFileError(f"nobody called {name}{whose} is on this record")
-    return found
+    if len(found) > 1:
+        raise KeyFileError(f"{name} is an account and somebody in tokens; say which: {' or '.join(sorted(found))}")
+    return found.pop()

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`onrecord policy replay`: what other policies, or another manifest, would have decided on the calls of the record."""
 
-import re
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace as replaced
 
@@ -15,17 +13,17 @@ from onrecord.cli.accessed import accessed
 from onrecord.cli.policy import engine_of, policy_of
 from onrecord.cli.read import events_of, log_of
 from onrecord.cli.terminal import print_json, put, say
+from onrecord.cli.times import instant_us
 from onrecord.config import build_engine
 from onrecord.errors import ConfigError, OnRecordError
 from onrecord.event.event import Event
+from onrecord.ledger.clock import TimeText
 from onrecord.rules.asked_again import is_asked, question_again
 from onrecord.rules.classify import Manifest
 from onrecord.rules.policy import Policy
 from onrecord.rules.treated_again import Again, treated_again
 from onrecord.settings import Loaded, home_folder, load
 
-_SINCE = re.compile(r"(\d{1,6})\s*([dhm])")
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _NOT_BY_POLICY = ("duplicates", "definitions")
 _UNKNOWN = {
     "annotations": "what the tool's annotations said",
@@ -172,15 +170,4 @@ def _print_replay(policy: Policy, found: _Replayed, *, as_json: bool) -> None:
 
 def _moment(since: str) -> str:
     """Return the time stamp from which on calls count. Raises OnRecordError."""
-    if not since:
-        return ""
-    match = _SINCE.fullmatch(since)
-    if match:
-        moment = datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    else:
-        try:
-            moment = datetime.fromisoformat(since)
-        except ValueError as e:
-            raise OnRecordError(f"--since {since[:40]!r}: say how long, as 30d, 12h or 45m, or a date") from e
-        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return TimeText().of(instant_us(since, "--since")) if since else ""

@@ -20,6 +20,7 @@ from onrecord.proving import WEBHOOK_KEY, attach_webhook
 from onrecord.rules.canary import SERVER_ID as CANARY
 from onrecord.rules.server_id import fault_in
 from onrecord.settings import RECORDED_BY, Loaded, home_folder, load
+from onrecord.views.stores.address import PASSWORD
 
 # Programs that start the server that their arguments name.
 _LAUNCHERS = frozenset({"npx", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn", "node", "bun", "deno", "env", "docker"})
@@ -41,7 +42,7 @@ def run(options: Namespace) -> int:
         recorder, actor = build_recorder(home, loaded, say, asked_over=0)
         attach_webhook(home, loaded, recorder, say)
         # the server inherits what is there, and a token is none of its business
-        forget_tokens(loaded.settings.policy.spicedb.token_env, WEBHOOK_KEY)
+        forget_tokens(loaded.settings.policy.spicedb.token_env, WEBHOOK_KEY, PASSWORD)
         os.environ[RECORDED_BY] = str(home.path.resolve())
         server = stdio.Server(command)
     except LedgerError as e:

@@ -7,7 +7,7 @@ come from outside as often as events do.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -17,6 +17,7 @@ from onrecord.rules.neutral import neutral
 from onrecord.rules.rendering import json_text
 
 _WIDTH = 240  # characters of a timeline's line; `show` has the rest
+_MOST_USAGE = 5  # lines of it that stand above an error; --help has the rest
 
 
 def say(text: str) -> None:
@@ -27,6 +28,11 @@ def say(text: str) -> None:
 def put(text: str, *, flush: bool = False) -> None:
     """Print one line on standard output."""
     print(neutral(text), flush=flush)
+
+
+def write(text: str) -> None:
+    """Print a part of a table or of JSON that `rules.rendering` has made neutral."""
+    sys.stdout.write(text)
 
 
 def ask(text: str) -> str:
@@ -43,9 +49,33 @@ def print_json(value: object) -> None:
 class Parser(argparse.ArgumentParser):
     """Reads a command line, and repeats nothing of it that could act."""
 
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Read the command line of a verb, and leave nothing of it to be complained of by who knows no verb."""
+        options, left = super().parse_known_args(args, namespace or argparse.Namespace())
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return options, left
+
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the command line, and end."""
-        super().error(neutral(message))
+        """Say what is wrong with the command line, under a usage of a few lines, and end."""
+        usage = self.format_usage()
+        if usage.count("\n") > _MOST_USAGE:
+            usage = f"usage: {self.prog} [-h] …; what it takes: {self.prog} --help\n"
+        self.exit(2, f"{usage}{self.prog}: error: {neutral(message)}\n")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Refuse what is no choice, and name the choice that it is nearly."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as e:
+            from difflib import get_close_matches  # takes its time, and few need it
+
+            near = get_close_matches(str(value), [str(choice) for choice in action.choices or ()], n=1)
+            said, listed, choices = e.message.rpartition(" (choose from")
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise argparse.ArgumentError(action, f"{said}{meant}{listed}{choices}") from None
 
 
 def print_line(data: bytes) -> None:

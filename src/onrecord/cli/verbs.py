@@ -2,6 +2,7 @@
 """How a verb is added to the command line, the two that ask a server for its tools, and those of people."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -17,17 +18,32 @@ class Verbs(Protocol):  # what `add_subparsers` returns has no public name
 _MOST_CALLS = 1000  # that a self-test times
 
 
-def verb(verbs: Verbs, name: str, about: str, module: str) -> argparse.ArgumentParser:
-    """Add a verb whose function is `name` in `onrecord.cli.<module>`, imported only when it is used."""
+def verb(verbs: Verbs, name: str, about: str, module: str, *, home: bool = True) -> argparse.ArgumentParser:
+    """Add a verb whose function is `name` in `onrecord.cli.<module>`, imported only when it is used.
+
+    It takes `--home`, which goes before ONRECORD_HOME for all that it does and starts, unless it has no `home`, or an
+    option of its own for that.
+    """
 
     def run(options: argparse.Namespace) -> int:
         from importlib import import_module
 
+        if home and options.home is not None:
+            os.environ["ONRECORD_HOME"] = str(options.home.absolute())
         return int(getattr(import_module(f"onrecord.cli.{module}"), name)(options))
 
     parser = verbs.add_parser(name, help=about, description=about)
     parser.set_defaults(verb=run)
+    if home:
+        parser.add_argument("--home", type=folder, metavar="DIR", help="the home (default: that of ONRECORD_HOME)")
     return parser
+
+
+def folder(text: str) -> Path:
+    """Return the folder that an option names. An empty text, as of a variable that is not set, would be this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a folder")
+    return Path(text)
 
 
 def add_gateway(verbs: Verbs) -> None:
@@ -94,16 +110,19 @@ def add_logout(verbs: Verbs) -> None:
 
 def add_selftest(verbs: Verbs) -> None:
     """Add `onrecord selftest`."""
-    parser = verb(verbs, "selftest", "send a canary with planted secrets through the real door", "selftest")
+    parser = verb(verbs, "selftest", "send a canary with planted secrets through each real door", "selftest")
     parser.description = (
-        "Starts onrecord run around a server of our own, calls its tool in both eras of the protocol, and looks "
-        "whether the calls are on the record, redacted and verified, and what that cost. They stay there, under the "
-        "name onrecord-selftest. Exit code 0: all of it holds. 1: something does not, or could not be looked at. 2: "
-        "the self-test could not be run."
+        "Starts onrecord run, the gateway and a server on the SDK with a tool of our own behind them, calls it in both "
+        "eras of the protocol, and looks whether the calls are on the record, redacted and verified, and what that "
+        "cost. They stay there, under the name onrecord-selftest. Exit code 0: all of it holds. 1: something does not, "
+        "or could not be looked at. 2: the self-test could not be run."
     )
+    about = "only this one; can be said again (default: all that can be tried here)"
+    parser.add_argument("--door", action="append", choices=["stdio", "gateway", "sdk"], help=about)
     parser.add_argument(
-        "--deadline", metavar="TIME", type=_duration, default=30, help="for all answers together (default: 30s)"
+        "--deadline", metavar="TIME", type=_duration, default=30, help="for all answers of a door (default: 30s)"
     )
+    _add_token(parser, "for the gateway")
     parser.add_argument(
         "--calls", metavar="N", type=_count, default=10, help="calls that are timed; each is recorded (default: 10)"
     )
@@ -128,15 +147,20 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", metavar="TIME", type=_duration, default=60, help="for the server to answer in (default: 1m)"
     )
-    parser.add_argument("--token-env", metavar="NAME", help="environment variable with a bearer token for the URL")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file of your own with one")
+    _add_token(parser, "for the URL")
     parser.add_argument("--allow-http", action="store_true", help="ask another host over http, in the clear")
     about = "a server that speaks Streamable HTTP, or the one to start"
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="URL | -- COMMAND…", help=about)
     parser.set_defaults(again=parser.parse_args)  # for what stands after a URL
 
 
+def _add_token(parser: argparse.ArgumentParser, what_for: str) -> None:
+    about = f"environment variable with a bearer token {what_for}"
+    parser.add_argument("--token-env", metavar="NAME", help=about)
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file of your own with one")
+
+
 def _duration(text: str) -> int:
-    from onrecord.cli.verify import duration_s
+    from onrecord.cli.times import duration_s
 
     return duration_s(text)

@@ -4,7 +4,7 @@
 import os
 import re
 import time
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,8 +32,6 @@ from onrecord.settings import home_folder
 
 PARTIAL = 3  # the exit code for a proof or a bundle of which all holds
 
-_LONGEST_S = 100 * 366 * 86400
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ORIGIN = re.compile(r"onrecord/[0-9a-f]{12}/(.+)")
 
 
@@ -62,17 +60,6 @@ def verify(options: Namespace) -> int:
         excused = options.allow_unanchored and report.verdict == "unanchored"
         good = good and not stale and (report.verdict == "intact" or excused)
     return 0 if good else 1
-
-
-def duration_s(text: str) -> int:
-    """Return the seconds that `text` spells: a number and s, m, h or d. Raises ArgumentTypeError."""
-    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
-    if match is None:
-        raise ArgumentTypeError(f"{text[:20]!r} is no duration; give a number and a unit: 90s, 15m, 1h, 2d")
-    seconds = int(match[1]) * _UNITS_S[match[2]]
-    if seconds > _LONGEST_S:
-        raise ArgumentTypeError(f"{text[:20]!r} is longer than a hundred years")
-    return seconds
 
 
 # what is verified
@@ -119,8 +106,14 @@ def _subject(folder: LogFolder, log: str, options: Namespace, home: Home, *, nam
 
 
 def _in_place(options: Namespace, home: Home) -> list[_Subject]:
-    """Return the logs of this home."""
-    logs = [options.log] if options.log else _logs_of(home) or ["calls"]
+    """Return the logs of this home. Raises OnRecordError where there is none, and none is asked for by its key."""
+    found = _logs_of(home)
+    if not found and not options.key:
+        raise OnRecordError(
+            f"there is no record in {home.path} yet, and nothing to verify; begin with: onrecord run -- COMMAND…; what "
+            "lies elsewhere takes its path, and the public key of who recorded it: onrecord verify PATH --key VKEY"
+        )
+    logs = [options.log] if options.log else found or ["calls"]
     return _meant(
         [_Subject(log=log, folder=home.log(log), keys=_keys(options.key, home, log), in_place=True) for log in logs]
     )
@@ -172,7 +165,10 @@ def _keys(given: list[str], home: Home, log: str) -> list[VerifierKey]:
         return [key for text in given for key in read_verifiers(text)]
     file = verifier_file(home, log)
     if not file.is_file():
-        raise KeyFileError("no key to verify with; give the recorder's public key with --key (onrecord keys shows it)")
+        raise KeyFileError(
+            f"there is no key of the log {log} in {home.keys}; give that of who recorded it with --key (onrecord keys "
+            "shows it there)"
+        )
     return read_verifiers(str(file))
 
 

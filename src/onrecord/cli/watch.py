@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`onrecord watch`: verifies the logs of this home again and again, and raises the alarm."""
 
+import math
 import shlex
 import signal
 import subprocess
@@ -8,11 +9,12 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
+from onrecord.cli.findings import Signals, summary_of
 from onrecord.cli.terminal import print_json, put, say
 from onrecord.config import build_anchor_plan, record_once, review_when_due
 from onrecord.errors import Contradicted, OnRecordError
@@ -66,9 +68,17 @@ def watch(options: Namespace) -> int:
         if options.exec:
             _run(options.exec, alert)
 
+    def tell_finding(said: Mapping[str, object]) -> None:
+        print_json(said) if options.json else put(summary_of(said))
+        sys.stdout.flush()
+        if options.exec:
+            _run(options.exec, said)
+
+    signals = Signals(home, loaded, tell_finding, within_s=math.inf if options.once else options.every)
     if options.once:
         stop.set()
-    keep_watch(home, loaded, stop, tell, every_s=options.every, whole_s=options.whole, anchor_s=options.anchor)
+    times = {"every_s": options.every, "whole_s": options.whole, "anchor_s": options.anchor}
+    keep_watch(home, loaded, stop, tell, **times, signals=signals)
     return int(raised)
 
 
@@ -93,10 +103,12 @@ def keep_watch(
     every_s: float,
     whole_s: float,
     anchor_s: float | None = None,
+    signals: Signals | None = None,
 ) -> None:
     """Look at the logs of `home`, at least once and until `stop` is set; each alarm is recorded and told.
 
-    Also records the daily review, and gets views from outside every `anchor_s`, where the settings name any.
+    Also records the daily review, gets views from outside every `anchor_s`, where the settings name any, and has
+    `signals` look at what is new.
     """
     watching = _Watching(home, loaded, whole_s=whole_s)
     plan = build_anchor_plan(loaded) if anchor_s else AnchorPlan()
@@ -108,10 +120,14 @@ def keep_watch(
             alerts += _anchor(home, plan)
         for alert in alerts:
             tell(alert)
-            _record(alert, home, loaded)
+            recorded = _record(alert, home, loaded)
+            if signals is not None and recorded:
+                signals.told.add(recorded)
         if (today := datetime.now(UTC).date()) != reviewed:
             reviewed = today
             review_when_due(home, loaded, say)
+        if signals is not None:
+            signals.look()
         if stop.wait(every_s):
             return
 
@@ -186,23 +202,24 @@ class _Watching:
         return Alert("calls", "silent", (f"a recorder runs, and nothing was recorded since {newest}",))
 
 
-def _record(alert: Alert, home: Home, loaded: Loaded) -> None:
-    """Put an alarm on the security log, unless it is about that one."""
+def _record(alert: Alert, home: Home, loaded: Loaded) -> str:
+    """Put an alarm on the security log, unless it is about that one; return its id, "" where it is not there."""
     if alert.log == "security":
-        return
+        return ""
     event = Event(
         event_type="security",
         action="ledger_alarm",
         detail={"log": alert.log, "verdict": alert.verdict, "seqs": list(alert.seqs)},
     )
     try:
-        record_once(home, loaded, "security", event, {"reason": "; ".join(alert.reasons)})
+        return record_once(home, loaded, "security", event, {"reason": "; ".join(alert.reasons)})
     except OnRecordError as e:
         say(f"the alarm is not on the record: {e}")
+        return ""
 
 
-def _run(command: str, alert: Alert) -> None:
-    """Give an alarm to the command that wants to know."""
+def _run(command: str, alert: Alert | Mapping[str, object]) -> None:
+    """Give an alarm or a finding to the command that wants to know."""
     try:
         subprocess.run(shlex.split(command), input=msgspec.json.encode(alert), timeout=_COMMAND_S, check=True)
     except (OSError, ValueError, subprocess.SubprocessError) as e:

@@ -9,7 +9,7 @@ what the SDK's middleware has seen is recorded there.
 The end of the application's lifespan is that of the recorder: some servers end their process by a signal after it.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -39,6 +39,11 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Return where a request comes from, "" where its server does not say."""
+    return (scope.get("client") or ("",))[0]
 
 
 class Around:
@@ -110,9 +115,8 @@ class _Request:
         return any(name in (b"mcp-session-id", b"mcp-protocol-version") for name, _ in self._scope["headers"])
 
     async def _tell(self, kind: str, why: str) -> None:
-        address = (self._scope.get("client") or ("",))[0]
         what = f"{self._scope['method']} {self._scope['path']}"
-        tell = partial(self._inside.turned_away, kind, why, what, address)
+        tell = partial(self._inside.turned_away, kind, why, what, address_of(self._scope))
         try:
             await anyio.to_thread.run_sync(tell)
         except OnRecordError as e:

@@ -10,11 +10,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeAlias
 
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.definitions import Definitions
 from onrecord.event.call import Actor, Raw
 from onrecord.event.event import Transport
+
+Caller: TypeAlias = tuple[str, ...]
+"""A person and their agent, else an address."""
 
 REMEMBERED = 10_000  # callers; of more, those that have not called for longest are met anew
 
@@ -33,6 +37,12 @@ class Token:
         return "<token>"
 
 
+def caller(actor: Actor, address: str) -> Caller:
+    """Return who calls: `actor`, or where nobody is known, an address."""
+    who = (actor.tenant_id, actor.identity_issuer, actor.user_id, actor.agent_id, actor.client_id, *actor.act_chain)
+    return ("who", *who) if any(who[2:]) else ("address", address)
+
+
 class Callers:
     """Those who call one server. Threads may share it."""
 
@@ -45,12 +55,11 @@ class Callers:
         self._new_id = new_id
         self._definitions = definitions
         self._lock = Lock()
-        self._known: OrderedDict[tuple[str, ...], Conversation] = OrderedDict()
+        self._known: OrderedDict[Caller, Conversation] = OrderedDict()
 
     def of(self, actor: Actor, *, address: str) -> Conversation:
         """Return the conversation with `actor`; where nobody is known, that of an address."""
-        who = (actor.tenant_id, actor.identity_issuer, actor.user_id, actor.agent_id, actor.client_id, *actor.act_chain)
-        key = ("who", *who) if any(who[2:]) else ("address", address)
+        key = caller(actor, address)
         with self._lock:
             known = self._known.get(key)
             if known is None:

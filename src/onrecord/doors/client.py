@@ -34,11 +34,11 @@ class Late(Exception):
     """No answer in time."""
 
 
-class Client:
-    """One process, from its start to its end."""
+class Process:
+    """One process, from its start to its end, and what it says."""
 
     def __init__(self, command: Sequence[str], ends: float) -> None:
-        """Start `command`; no answer is waited for past `ends`, of the monotonic clock. Raises CommandError."""
+        """Start `command`; nothing is waited for past `ends`, of the monotonic clock. Raises CommandError."""
         pipe = subprocess.PIPE
         try:
             self._child = subprocess.Popen(
@@ -51,31 +51,28 @@ class Client:
         assert self._child.stderr is not None
         self._stdin, self._stdout, self._stderr = self._child.stdin, self._child.stdout, self._child.stderr
         self._ends = ends
-        self._asked = 0
         self._said = b""
         self.errors = b""
         self._heard = selectors.DefaultSelector()
         for source in (self._stdout, self._stderr):
             self._heard.register(source, selectors.EVENT_READ)
 
-    def __enter__(self) -> "Client":
-        return self
+    def write(self, line: bytes) -> None:
+        """Send a line. Raises Gone."""
+        try:
+            self._stdin.write(line + b"\n")
+        except OSError:
+            raise Gone from None
 
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def ask(self, method: str, params: Json) -> wire.Response:
-        """Return the answer to a request. Raises Gone, Late."""
-        self._asked += 1
-        self._send({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params})
-        while True:
-            message = self._next()
-            if isinstance(message, wire.Response) and message.id == self._asked:
-                return message
-
-    def tell(self, method: str) -> None:
-        """Send a notification. Raises Gone."""
-        self._send({"jsonrpc": "2.0", "method": method})
+    def line(self) -> bytes:
+        """Return the next line of its output. Raises Gone, Late."""
+        while b"\n" not in self._said:
+            if time.monotonic() >= self._ends:
+                raise Late
+            if len(self._said) > LONGEST or not self._hear(self._ends):
+                raise Gone
+        line, _, self._said = self._said.partition(b"\n")
+        return line
 
     def end(self) -> int:
         """Close the input of the process, wait for its end, or make it; return its exit code. Can be called again."""
@@ -98,25 +95,6 @@ class Client:
         """Return what the process said last on its standard error, fit for a terminal."""
         lines = [line for line in map(bytes.strip, self.errors.splitlines()) if line]
         return "; ".join(neutral(line.decode(errors="replace"), limit=300) for line in lines[-_TOLD:])
-
-    def _send(self, message: dict[str, Json]) -> None:
-        try:
-            self._stdin.write(json.dumps(message).encode() + b"\n")
-        except OSError:
-            raise Gone from None
-
-    def _next(self) -> wire.Message | None:
-        """Return the next message; None for a line that is none. Raises Gone, Late."""
-        while b"\n" not in self._said:
-            if time.monotonic() >= self._ends:
-                raise Late
-            if len(self._said) > LONGEST or not self._hear(self._ends):
-                raise Gone
-        line, _, self._said = self._said.partition(b"\n")
-        try:
-            return wire.decode(line)
-        except MessageRefused:
-            return None
 
     def _hear(self, ends: float) -> bool:
         """Read what is there, waiting for it until `ends`, and say whether its output is still open."""
@@ -145,3 +123,39 @@ class Client:
     def _signal(self, number: int) -> None:
         with suppress(OSError):
             os.killpg(self._child.pid, number)
+
+
+class Client(Process):
+    """A process that speaks MCP on its standard input and output, and its client."""
+
+    def __init__(self, command: Sequence[str], ends: float) -> None:
+        """Start `command`; no answer is waited for past `ends`, of the monotonic clock. Raises CommandError."""
+        super().__init__(command, ends)
+        self._asked = 0
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def ask(self, method: str, params: dict[str, Json]) -> wire.Response:
+        """Return the answer to a request. Raises Gone, Late."""
+        self._asked += 1
+        self.write(json.dumps({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params}).encode())
+        while True:
+            message = _read(self.line())
+            if isinstance(message, wire.Response) and message.id == self._asked:
+                return message
+
+    def tell(self, method: str) -> None:
+        """Send a notification. Raises Gone."""
+        self.write(json.dumps({"jsonrpc": "2.0", "method": method}).encode())
+
+
+def _read(line: bytes) -> wire.Message | None:
+    """Return a message; None for a line that is none."""
+    try:
+        return wire.decode(line)
+    except MessageRefused:
+        return None

@@ -2,21 +2,19 @@
 """Calls that are being decided on by somebody elsewhere, beside the thread that reads, so that others go on meanwhile.
 
 Calls may overtake each other here, which the protocol lets them. What belongs to one call stays in order: what comes
-while it is decided on wins over the decision. Few threads, started when they are needed; they end when nothing is left
-to decide on.
+while it is decided on wins over the decision. In which threads, `threads.py` says.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Condition, Thread
+from threading import Condition
 from typing import Generic, TypeAlias, TypeVar
 
+from onrecord.doors.threads import Workers
 from onrecord.event.call import Direction, RequestId
 from onrecord.event.event import ResultStatus
 
-THREADS = 8
 DRAIN_S = 10.0  # a decision and its record each have a shorter deadline of their own
 
 Key: TypeAlias = tuple[Direction, RequestId]
@@ -35,13 +33,12 @@ class _Work(Generic[_T]):
 class Deciding(Generic[_T]):
     """The calls of one connection that are being decided on."""
 
-    def __init__(self, failed: Callable[[Exception], None]) -> None:
-        """`failed` is told of a defect of ours in one of the threads."""
+    def __init__(self, workers: Workers, failed: Callable[[Exception], None]) -> None:
+        """`workers` decide; `failed` is told of a defect of ours in one of the threads."""
+        self._workers = workers
         self._failed = failed
         self._cond = Condition()
         self._works: dict[Key, _Work[_T]] = {}
-        self._queue: deque[_Work[_T]] = deque()
-        self._threads = 0
 
     def __contains__(self, key: Key) -> bool:
         return key in self._works
@@ -58,10 +55,7 @@ class Deciding(Generic[_T]):
         work = _Work(key, decide, then)
         with self._cond:
             self._works[key] = work
-            self._queue.append(work)
-            if self._threads < min(THREADS, len(self._works)):
-                self._threads += 1
-                Thread(target=self._work_on, name="onrecord-deciding", daemon=True).start()
+        self._workers.run(lambda: self._decide(work))
 
     def cancel(self, direction: Direction, request_id: RequestId, status: ResultStatus) -> bool:
         """End a call as `status`, and say whether it is being decided on."""
@@ -79,19 +73,13 @@ class Deciding(Generic[_T]):
                 work.ended_as = work.ended_as or status
             self._cond.wait_for(lambda: not self._works, max(0.0, deadline - time.monotonic()))
 
-    def _work_on(self) -> None:
-        while True:
+    def _decide(self, work: _Work[_T]) -> None:
+        try:
+            given = work.decide()
             with self._cond:
-                if not self._queue:
-                    self._threads -= 1
-                    return
-                work = self._queue.popleft()
-            try:
-                given = work.decide()
-                with self._cond:
-                    if self._works.get(work.key) is work:
-                        del self._works[work.key]
-                    self._cond.notify_all()
-                    work.then(given, work.ended_as)
-            except Exception as e:  # noqa: BLE001  # the top of a thread
-                self._failed(e)
+                if self._works.get(work.key) is work:
+                    del self._works[work.key]
+                self._cond.notify_all()
+                work.then(given, work.ended_as)
+        except Exception as e:  # noqa: BLE001  # the top of what a thread does
+            self._failed(e)

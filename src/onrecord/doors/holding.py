@@ -13,6 +13,7 @@ from onrecord.doors import going, wire
 from onrecord.doors.asking import Asking
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.sides import Asked
+from onrecord.doors.threads import Looker
 from onrecord.doors.waiting import Wait, Waiting
 from onrecord.errors import NotRecorded
 from onrecord.event.call import Direction, Outcome, RequestId
@@ -28,21 +29,22 @@ class Holding:
         guard: Guard,
         conversation: Conversation,
         asking: Asking,
-        *,
+        looker: Looker,
         make: Callable[[Permit, Asked], None],
         answer: Callable[[Refusal, Asked], None],
+        *,
         failed: Callable[[Exception], None],
     ) -> None:
         """`make` forwards a call without waiting for anything; `answer` answers one that is not made.
 
-        `failed` is told of a defect of ours; then nothing that waits is made.
+        `looker` looks at what waits. `failed` is told of a defect of ours; then nothing that waits is made.
         """
         self._guard = guard
         self._conversation = conversation
         self._asking = asking
         self._make = make
         self._answer = answer
-        self._waiting = Waiting[Asked](self, failed)
+        self._waiting = Waiting[Asked](self, looker, failed)
 
     def __contains__(self, key: tuple[Direction, RequestId]) -> bool:
         return key in self._waiting

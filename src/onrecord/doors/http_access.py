@@ -37,6 +37,7 @@ WELL_KNOWN = "/.well-known/oauth-protected-resource"  # RFC 9728, 3.1: between h
 METHODS = ("POST", "GET", "DELETE")
 
 _JSON: Field = (b"content-type", b"application/json")
+_CLOSE: Field = (b"connection", b"close")  # where a request ends somebody before us may have read otherwise
 _FRESH: Field = (b"cache-control", b"no-store")
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")  # RFC 6750, 2.1
 _SCHEME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -190,13 +191,13 @@ class HttpAccess:
         path = head.path.decode("latin-1")
         if (document := self._documents.get(path)) is not None:
             if head.method not in ("GET", "HEAD"):
-                return _no_method("GET, HEAD")
+                return no_method("GET, HEAD")
             return Document(body=document)
         place = self._places.get(path)
         if place is None:
             return TurnedAway(status=404, error_type="unknown_path", reason="nothing is at that path")
         if head.method not in METHODS:
-            return _no_method(", ".join(METHODS), place.server_id)
+            return no_method(", ".join(METHODS), place.server_id)
         if self._tokens == "off":
             return Entry(place=place, sender=Sender(actor=self._anybody))
         return self._token(place, head.fields)
@@ -209,7 +210,7 @@ class HttpAccess:
         if not why and values(head.fields, b"upgrade"):
             why = "no other protocol is spoken here"
         if why:
-            return TurnedAway(status=400, error_type="malformed_request", reason=why)
+            return TurnedAway(status=400, error_type="malformed_request", reason=why, more=(_CLOSE,))
         if _has_token(head.query):
             why = "a token must not stand in the URL, where logs would keep it; send it in the field Authorization"
             return TurnedAway(status=400, error_type="token_in_url", reason=why)
@@ -306,7 +307,8 @@ class HttpAccess:
         return json.dumps({**said, "scopes_supported": list(place.scopes)} if place.scopes else said).encode()
 
 
-def _no_method(allowed: str, server_id: str = "") -> TurnedAway:
+def no_method(allowed: str, server_id: str = "") -> TurnedAway:
+    """Turn away a request whose method is none of those that are `allowed`, as they stand in the field Allow."""
     why = "the method is none that is answered there"
     more = ((b"allow", allowed.encode()),)
     return TurnedAway(status=405, error_type="wrong_method", reason=why, server_id=server_id, more=more)

@@ -2,7 +2,8 @@
 """Header fields of HTTP: which have one reading, which go on to a server, and which come back from it.
 
 What goes on is named here; all else stays. So no credential of a caller's reaches a server by a name that nobody has
-thought of, and no claim of where a request comes from either. Where a field goes on, it goes on as it came.
+thought of, and no claim of where a request comes from either. Where a field goes on, it goes on as it came;
+where one comes back, too, but for a content type of another charset than was judged.
 """
 
 import re
@@ -11,6 +12,8 @@ from typing import TypeAlias
 
 Field: TypeAlias = tuple[bytes, bytes]
 """A header field as a server of ASGI has it: its name, and its value without blanks around it."""
+
+_UTF8 = re.compile(r'\s*(charset=("?)utf-?8\2)?\s*;?\s*', re.IGNORECASE)  # what may follow a content type
 
 # What counts by its one value: of two, one side may read the first and the other the last.
 ONCE = frozenset(
@@ -92,8 +95,24 @@ def passed_on(fields: Sequence[Field], further: Collection[bytes] = ()) -> list[
 
 
 def passed_back(fields: Sequence[Field]) -> list[Field]:
-    """Return which of a server's `fields` go back to its caller."""
-    return [(name, value) for name, value in fields if (key := name.lower()) in _BACK or key.startswith(_ON_START)]
+    """Return which of a server's `fields` go back to its caller.
+
+    What was judged is UTF-8, so a content type that says another charset goes back without it.
+    """
+    return [
+        (name, _in_utf8(value) if key == b"content-type" else value)
+        for name, value in fields
+        if (key := name.lower()) in _BACK or key.startswith(_ON_START)
+    ]
+
+
+def _in_utf8(value: bytes) -> bytes:
+    return value if is_utf8(value.decode("latin-1")) else value.partition(b";")[0].strip()
+
+
+def is_utf8(content_type: str) -> bool:
+    """Say whether nobody can take a body of that type for a text in another charset than UTF-8."""
+    return _UTF8.fullmatch(content_type.partition(";")[2]) is not None
 
 
 def goes_on(name: bytes) -> bool:

@@ -20,6 +20,7 @@ Kind: TypeAlias = Literal[
     "no_session",
     "not_authenticated",
     "nothing_acceptable",
+    "pipelined",
     "token_in_url",
     "too_long",
     "too_slow",

@@ -28,11 +28,11 @@ from onrecord.doors.http_telling import Refusals
 from onrecord.doors.passage import THREADS, Passage
 from onrecord.doors.relay import Relay
 from onrecord.doors.rounds import SECRET, Rounds
-from onrecord.errors import ConfigError, NotRecorded
+from onrecord.doors.threads import of_many
+from onrecord.errors import NotRecorded
 from onrecord.event.call import Actor, Sender
 from onrecord.event.event import Transport
 from onrecord.recorder import Recorder
-from onrecord.rules.server_id import fault_in
 
 SWEEP_S = 0.5  # between two looks at calls that nobody answers
 MOST_REASONS = 20  # for which annotations were not taken, that the person at the terminal hears of
@@ -43,14 +43,14 @@ class Built:
     """What records in this process.
 
     `waits` says that deciding on a call may take a while. `sender_of` says who sent a message over a network, by the
-    token that came with it, if one did.
+    token that came with it, if one did, and the address that it came from.
     """
 
     recorder: Recorder
     actor: Actor
     call_timeout_s: float
     waits: bool
-    sender_of: Callable[[Token | None], Sender]
+    sender_of: Callable[[Token | None, str], Sender]
 
 
 Build: TypeAlias = Callable[[], Built]
@@ -71,15 +71,13 @@ class Inside:
     ) -> None:
         """`build` makes a recorder, which has not started yet, of `home` and the settings `config`.
 
-        `say` tells the person at the terminal. Raises ConfigError for a name that no server can have.
+        `say` tells the person at the terminal.
         """
         self._build = build
         self.say = say
         self._transport: Transport = transport
         self._lock = Lock()
         self._running: Running | None = None
-        if why := fault_in(server_id):
-            raise ConfigError(f"{why}; give another server_id")
         self.server_id = server_id
         self.home = home
         self.config = config
@@ -128,6 +126,7 @@ class Running:
         self._server_id = server_id
         self._transport: Transport = transport
         self._rounds = Rounds(os.urandom(SECRET))
+        self._threads = of_many()
         self._limiter = anyio.CapacityLimiter(THREADS)
         self._kept: WeakKeyDictionary[object, Kept] = WeakKeyDictionary()
         self._relays: WeakSet[Relay] = WeakSet()
@@ -166,6 +165,7 @@ class Running:
             call_timeout_s=self._built.call_timeout_s,
             say=self._say,
             failed=self._fail,
+            threads=self._threads,
         )
         with self._lock:
             self._relays.add(relay)

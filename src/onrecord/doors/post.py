@@ -58,6 +58,10 @@ class Post(Generic[T]):
         """Send what waits for nothing; then wait until there is room for more."""
         while self._queue and not self._busy and self._queue[0][1] is None:
             await self._send()
+        await self.room()
+
+    async def room(self) -> None:
+        """Wait until there is room for more."""
         while len(self._queue) > QUEUED:
             if self._room.is_set():
                 self._room = anyio.Event()

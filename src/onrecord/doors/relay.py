@@ -31,6 +31,7 @@ from onrecord.doors.holding import Holding
 from onrecord.doors.own_resource import OwnResource
 from onrecord.doors.rounds import Rounds
 from onrecord.doors.sides import Asked, Open, Side
+from onrecord.doors.threads import Threads
 from onrecord.doors.ways import Route, Way
 from onrecord.doors.wire import Message, Notification, Request, Response
 from onrecord.errors import EndNotRecorded, MessageRefused, NotAuthenticated, NotRecorded
@@ -57,11 +58,13 @@ class Relay:
         call_timeout_s: float,
         say: Callable[[str], None],
         failed: Callable[[Exception], None],
+        threads: Threads | None = None,
     ) -> None:
         """`say` tells the person at the terminal; it must never be given a value from a message.
 
-        `failed` is told of a defect of ours in a thread of this relay.
+        `failed` is told of a defect of ours in a thread of this relay. Without `threads` it has its own.
         """
+        threads = threads or Threads()
         self._guard = guard = recorder.guard
         self._redactor = recorder.redactor
         self._alarm = recorder.alarm
@@ -73,9 +76,9 @@ class Relay:
         self._client = Side("client_to_server")
         self._server = Side("server_to_client")
         self._holding = Holding(
-            guard, conversation, self._asking, make=self._make_approved, answer=self._answer, failed=failed
+            guard, conversation, self._asking, threads.looking, self._make_approved, self._answer, failed=failed
         )
-        self._deciding = Deciding[_Begun](failed)
+        self._deciding = Deciding[_Begun](threads.deciding, failed)
         self._own = OwnResource(recorder.declared, guard, conversation, take=self.from_server, failed=failed)
         self.calls = 0
 

@@ -38,7 +38,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from onrecord.doors import wire
-from onrecord.doors.asgi import SEEN
+from onrecord.doors.asgi import SEEN, address_of
 from onrecord.doors.callers import Token
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.framing import answer_line, notice_line, request_line
@@ -257,7 +257,7 @@ def _sender(running: Running, ctx: _Context) -> Sender | None:
     if ctx.request is None:
         return None
     token = get_access_token()
-    return running.sender_of(None if token is None else _token(token))
+    return running.sender_of(None if token is None else _token(token), address_of(ctx.request.scope))
 
 
 def _token(token: AccessToken) -> Token:
@@ -284,8 +284,7 @@ def _passage(running: Running, ctx: _Context, sender: Sender | None) -> tuple[Pa
         return known.passage, known.conversation, False
     conversation = running.here
     if sender is not None:
-        address = getattr(getattr(ctx.request, "client", None), "host", "") or ""
-        conversation = running.callers.of(sender.actor, address=address)
+        conversation = running.callers.of(sender.actor, address=sender.address)
     return running.passage(conversation), conversation, True
 
 

@@ -12,6 +12,7 @@ twice, the last. What could not be parsed is on the record as that, and is hande
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -21,7 +22,7 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from onrecord.doors import wire
 from onrecord.doors.annotations import Notes, notes_of
-from onrecord.doors.asgi import SEEN
+from onrecord.doors.asgi import SEEN, address_of
 from onrecord.doors.callers import Token
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.inside import Inside, Running
@@ -105,13 +106,14 @@ class Between:
 
     async def _up(self) -> None:
         """Carry what the client says, until it is gone."""
-        async for item in self._read:
-            try:
-                await self._from_client(item)
-            except OnRecordError as e:
-                self._turn_away(item, e)
-            await self._to_server.pass_on()
-            await self._to_client.pass_on()
+        with suppress(anyio.ClosedResourceError):  # a transport may end a session by closing what we read
+            async for item in self._read:
+                try:
+                    await self._from_client(item)
+                except OnRecordError as e:
+                    self._turn_away(item, e)
+                await self._to_server.pass_on()
+                await self._to_client.room()
         if self._passage is not None:
             await anyio.to_thread.run_sync(self._passage.relay.client_gone)
         self._to_server.close()
@@ -140,7 +142,10 @@ class Between:
             self._to_client.put(_Back(item)(wire.error_line(item.message.root.id, wire.NOT_RECORDED, why)))
 
     async def _down(self) -> None:
-        """Carry what the server says, until it has ended."""
+        """Carry what the server says, until it has ended.
+
+        Nothing waits here for the server to read: it may do so only once what it says is taken.
+        """
         async for item in self._out_of:
             line = line_of(item)
             back, onward = _Way(self._to_server, _Back(item)), _Way(self._to_client, _Onward(item, line))
@@ -150,7 +155,6 @@ class Between:
             except OnRecordError:
                 continue  # a server that speaks first, and nothing can be recorded
             await self._to_client.pass_on()
-            await self._to_server.pass_on()
 
     async def _met(self, line: bytes, request: Any) -> tuple[Passage, Sender | None]:
         """Return the passage of this connection, and who sent a message with an HTTP request, None where with none.
@@ -160,9 +164,9 @@ class Between:
         running = self._running or await self._inside.running()
         running.check()
         self._running = running
-        sender = None if request is None else running.sender_of(_token(request))
+        sender = None if request is None else running.sender_of(_token(request), address_of(request.scope))
         if self._passage is None:
-            self._passage = running.passage(self._conversation(running, request, sender))
+            self._passage = running.passage(self._conversation(running, sender))
         return self._passage, sender
 
     def _notes_taken(self) -> Notes | None:
@@ -178,10 +182,10 @@ class Between:
         notes = None if hasattr(root, "method") else self._notes.pop(root.id, None)
         return NOTHING if notes is None else notes.told()
 
-    def _conversation(self, running: Running, request: Any, sender: Sender | None) -> Conversation:
+    def _conversation(self, running: Running, sender: Sender | None) -> Conversation:
         if sender is None or not self._stateless:
             return running.conversation(local=sender is None)
-        return running.callers.of(sender.actor, address=getattr(request.client, "host", ""))
+        return running.callers.of(sender.actor, address=sender.address)
 
     def _end(self) -> None:
         """Close what is open. Waits for decisions that are being made."""

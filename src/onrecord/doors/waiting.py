@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls that wait for an approval, each without a thread of its own; one thread looks at how their requests stand.
 
-It runs while something waits and ends with the last of it. A wait is over once, by what comes first: the decision,
+It may be that of many connections (`threads.py`). A wait is over once, by what comes first: the decision,
 the end of its time, a cancellation, the end of the connection. What comes while a call is being decided on again
 wins over that decision: the approval is used up then, and the call is not made.
 """
@@ -9,15 +9,15 @@ wins over that decision: the approval is used up then, and the call is not made.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Condition, Thread
+from threading import Condition
 from typing import Generic, Protocol, TypeVar
 
 from onrecord.approving import Look
+from onrecord.doors.threads import Looker
 from onrecord.event.call import Direction, RequestId
 from onrecord.event.event import ResultStatus
 from onrecord.permits import Held, Permit, Refusal
 
-POLL_S = 0.2  # between two looks
 SETTLE_S = 10.0  # a decision and its record each have a shorter deadline of their own
 
 _GOES_ON: frozenset[Look] = frozenset({"pending", "escalated"})
@@ -69,13 +69,14 @@ class Door(Protocol[_T]):
 class Waiting(Generic[_T]):
     """The calls of one connection that wait."""
 
-    def __init__(self, door: Door[_T], failed: Callable[[Exception], None]) -> None:
-        """`failed` is told of a defect of ours; then nothing that waits is made."""
+    def __init__(self, door: Door[_T], looker: Looker, failed: Callable[[Exception], None]) -> None:
+        """`looker` looks; `failed` is told of a defect of ours; then nothing that waits is made."""
         self._door = door
+        self._looker = looker
         self._failed = failed
         self._cond = Condition()
         self._waits: dict[tuple[Direction, RequestId], Wait[_T]] = {}
-        self._thread: Thread | None = None
+        self._watched = False
         self._closed = False
         self._deciding = 0
 
@@ -91,10 +92,9 @@ class Waiting(Generic[_T]):
             if self._closed:
                 return False
             self._waits[wait.direction, wait.request_id] = wait
-            if self._thread is None:
-                self._thread = Thread(target=self._look_on, name="onrecord-approvals", daemon=True)
-                self._thread.start()
-            self._cond.notify_all()
+            if not self._watched:
+                self._watched = True
+                self._looker.watch(self._look_on)
         return True
 
     def take(self, direction: Direction, request_id: RequestId, status: ResultStatus) -> tuple[bool, Wait[_T] | None]:
@@ -117,8 +117,7 @@ class Waiting(Generic[_T]):
 
     def wake(self) -> None:
         """Look at once: something was decided."""
-        with self._cond:
-            self._cond.notify_all()
+        self._looker.wake()
 
     def look(self) -> None:
         """Look once at how each request stands."""
@@ -171,15 +170,13 @@ class Waiting(Generic[_T]):
                 del self._waits[wait.direction, wait.request_id]
             return here
 
-    def _look_on(self) -> None:
-        while True:
-            try:
-                self.look()
-            except Exception as e:  # noqa: BLE001  # the top of a thread
-                self._failed(e)
-                return
-            with self._cond:
-                if not self._waits:
-                    self._thread = None
-                    return
-                self._cond.wait(POLL_S)
+    def _look_on(self) -> bool:
+        """Look once, and say whether something waits on; after a defect nothing is looked at any more."""
+        try:
+            self.look()
+        except Exception as e:  # noqa: BLE001  # the top of what a thread does
+            self._failed(e)
+            return False
+        with self._cond:
+            self._watched = bool(self._waits)
+            return self._watched

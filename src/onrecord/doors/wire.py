@@ -19,7 +19,6 @@ servers that cut text in the middle of a character send them. What a message mea
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -27,6 +26,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from onrecord.errors import MessageRefused
 from onrecord.event.call import Json, RequestId
+from onrecord.rules.pattern import Pattern
 
 MAX_MESSAGE = 64 * 1024 * 1024  # bytes; six times the largest message that servers are known to send
 MAX_DEPTH = 128  # levels; past this readers differ in whether they give up
@@ -49,8 +49,8 @@ DENIED: Final = -31007  # decided, and on the record: it must not run
 Object: TypeAlias = dict[str, Any]
 
 
-def _by_case(*names: str) -> Mapping[str, str]:
-    return {name.casefold(): name for name in names}
+def _by_case(*names: str) -> tuple[frozenset[str], Mapping[str, str]]:
+    return frozenset(names), {name.casefold(): name for name in names}
 
 
 _ENVELOPE = _by_case("jsonrpc", "id", "method", "params", "result", "error")
@@ -117,7 +117,7 @@ def _is_rounded(body: bytes) -> bool:
 
     Up to 15 digits are always kept, where the number is not too small; so most messages are not read twice.
     """
-    if not _MANY_DIGITS.search(body):
+    if not _MANY_DIGITS.occurs(body):
         return False
     found: list[str] = []
     json.loads(body, parse_float=lambda text: found.append(text) if _differs(text) else None)
@@ -133,7 +133,7 @@ def _differs(text: str) -> bool:
 
 def _parse(body: bytes) -> Any:
     try:
-        return _STRICT.decode(body.decode())
+        return _whole(body.decode().strip(_BLANKS))
     except UnicodeDecodeError as e:
         raise MessageRefused("a message must be UTF-8", PARSE_ERROR) from e
     except RecursionError as e:
@@ -142,6 +142,14 @@ def _parse(body: bytes) -> Any:
         raise MessageRefused("a message must be JSON", PARSE_ERROR) from e
     except MessageRefused as e:
         raise MessageRefused(e.reason, e.code, _lone_id(body)) from e
+
+
+def _whole(text: str) -> Any:
+    """Return the value that all of `text` is. Raises ValueError. As `decode`, without its own look for blanks."""
+    value, end = _STRICT.raw_decode(text)
+    if end != len(text):
+        raise ValueError
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Object:
@@ -162,7 +170,8 @@ def _float(text: str) -> float:
     return value
 
 
-_MANY_DIGITS = re.compile(rb"[0-9.]{16}|[eE]-[0-9]{3}")
+_BLANKS = " \t\r\n"
+_MANY_DIGITS = Pattern("[0-9.]{16}|[eE]-[0-9]{3}")
 _STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float)
 
 
@@ -227,8 +236,9 @@ def _message(value: Object) -> Message:
     return _answering(value)
 
 
-def _check_case(value: Object, names: Mapping[str, str]) -> None:
-    for key in value:
+def _check_case(value: Object, known: tuple[frozenset[str], Mapping[str, str]]) -> None:
+    exact, names = known
+    for key in () if exact.issuperset(value) else value:
         if names.get(key.casefold(), key) != key:
             raise MessageRefused(f"a key is spelled almost like {names[key.casefold()]!r}", AMBIGUOUS)
 

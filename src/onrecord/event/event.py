@@ -227,9 +227,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     output_sanitised: Annotated[bool | None, _about("whether it was changed before the model saw it")] = None
     suspicious_signals: Annotated[Texts, _about("what looked like an attack in it; flags, never proof")] = ()
     suspicious_before: Annotated[
-        Texts, _about("calls of this session, the latest, whose output was flagged before")
+        Texts, _about("calls of this session, the latest, whose output was flagged before; also of the person's others")
     ] = ()
-    tainted_by: Annotated[Texts, _about("all that was flagged before in this session, by kind")] = ()
+    tainted_by: Annotated[
+        Texts, _about("all that was flagged before in this session or the person's others, by kind")
+    ] = ()
     late: Annotated[bool, _about("the answer came after the call was closed")] = False
     repeats: Annotated[str, _about("first identical call, of the same person and a short while before")] = ""
 

@@ -40,7 +40,7 @@ def of_refusal(base: Event, call: Call, why: str) -> tuple[Event, dict[str, str]
 
 
 def _where(connection: Connection) -> dict[str, str]:
-    return {name: getattr(connection, name) for name in ("session_id", "server_id", "transport")}
+    return {name: getattr(connection, name) for name in ("session_id", "server_id", "transport", "client_ip")}
 
 
 def _fields(actor: Actor) -> dict[str, object]:

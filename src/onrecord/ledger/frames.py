@@ -115,6 +115,24 @@ def chunks(path: Path, offset: int = 0) -> Iterator[bytes]:
         _check_table(path, starts, plain)
 
 
+def read_frame(path: Path, table: SeekTable, number: int) -> bytes:
+    """Return the plain bytes of one frame. Raises NotVerified where they are not as the table says, and OSError."""
+    start, end = table.starts[number : number + 2]
+    length = table.plain[number + 1] - table.plain[number]
+    if length > 1 << _WINDOW_LOG:
+        raise NotVerified(f"frame {number} of {path} is longer than a frame of ours")
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        data = file.read(end - start)
+    try:
+        plain = zstd.ZstdDecompressor(options=_PARAMETERS).decompress(data, length)
+    except (zstd.ZstdError, EOFError) as e:
+        raise NotVerified(f"{path} is not whole zstd: {e}") from e
+    if len(plain) != length:
+        raise NotVerified(f"frame {number} of {path} is not as long as its seek table says")
+    return plain
+
+
 def _check_table(path: Path, starts: list[int], plain: list[int]) -> None:
     """Raise NotVerified unless the frames that were read are those of the table, and then the table itself."""
     table = read_table(path)

@@ -117,27 +117,34 @@ def leaf_of(line: bytes) -> bytes:
 def segment_files(folder: LogFolder) -> list[Path]:
     """Return the segments of a log, oldest first; where one is there twice, it is the plain one that counts."""
     found: dict[int, Path] = {}
-    for name in sorted(_names(folder.segments)):  # a compressed one sorts behind its plain one
+    segments = folder.segments
+    listed = _entries(segments)
+    for name in sorted(listed):  # a compressed one sorts behind its plain one
         match = _SEGMENT.fullmatch(name)
-        if match and not _has_no_end(folder.segments / name):
-            found.setdefault(int(match[1]), folder.segments / name)
+        if match and not _has_no_end(listed[name]):
+            found.setdefault(int(match[1]), segments / name)
     return list(found.values())
 
 
-def _names(segments: Path) -> set[str]:
-    """Return what lies in a folder, looked at twice where there is more than one file.
+def _entries(segments: Path) -> dict[str, "os.DirEntry[str]"]:
+    """Return what lies in a folder, by name, looked at twice where there is more than one file.
 
     A segment that is compressed during one look can escape it under either name. It is compressed
     once, so it does not escape the other.
     """
     try:
-        first = set(os.listdir(segments))
+        first = _look(segments)
         if len(first) < 2:
             return first
-        second = set(os.listdir(segments))
+        second = _look(segments)
     except (FileNotFoundError, NotADirectoryError):
-        return set()
-    return second | {name for name in first - second if name + _COMPRESSED not in second}
+        return {}
+    return {name: entry for name, entry in first.items() if name + _COMPRESSED not in second} | second
+
+
+def _look(segments: Path) -> dict[str, "os.DirEntry[str]"]:
+    with os.scandir(segments) as entries:
+        return {entry.name: entry for entry in entries}
 
 
 def length_of(path: Path) -> int:
@@ -148,8 +155,11 @@ def length_of(path: Path) -> int:
         return 0
 
 
-def _has_no_end(path: Path) -> bool:
+def _has_no_end(entry: "os.DirEntry[str]") -> bool:
     """Say whether a reader could wait or read for ever: there is no line of ours in a pipe or a device."""
+    if entry.is_file(follow_symlinks=False):  # which the folder itself tells
+        return False
+    path = Path(entry.path)
     return path.is_fifo() or path.is_char_device()
 
 

@@ -16,6 +16,7 @@
       pins/<id>.json                    the definitions that the tools of one server had when they were first used
       login/                            what a log-in left: the refresh token, and the ID token
       approvals/<id>.json               calls that wait for somebody to approve them, and what was said so far
+      signals/                          how far signals were looked for, and what that remembers
       clients/<id>/                     what an install did to one client's configuration, and the file without it
       keys/                             signing key, its public half, the key for digests, pseudonyms
 

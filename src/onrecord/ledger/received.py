@@ -78,7 +78,7 @@ def verify_file(
         seen = (sightings or Sightings()).judge_kept(keys)
         return _verify_proof(path, keys, [*outside, *seen.views], seen.refused)
     if not zipfile.is_zipfile(path):
-        raise NotVerified("this is neither a proof nor an evidence bundle")
+        raise NotVerified(f"{path}: this is neither a proof nor an evidence bundle")
     with unpacked(path) as folder:
         return verify_bundle(folder, keys, outside=outside, sightings=sightings, progress=progress)
 

@@ -101,7 +101,7 @@ class Writer:
             return []
         ledger = self._usable()
         try:
-            if self._spool and not urgent:
+            if not urgent and self._spool:
                 self._note_appended(ledger, self._spool.drain(ledger, deadline_s=self.deadline_s))
             entries = [entry for entry, _ in asked]
             receipts = ledger.append_all(entries, deadline_s=self.deadline_s, urgent=urgent, hand=hand)

@@ -19,6 +19,7 @@ _LONGEST = 64  # characters of a column's name
 # Under which keys a value stands that is named beside it, as it is (AWS writes `Value`) and in small letters.
 _VALUES = ("value", "Value", "VALUE", "val", "ParameterValue", "parameterValue")
 _TYPED = ("text", "inputText", "input_text")
+_VALUED = frozenset(_VALUES)
 _HOLD = frozenset((*_VALUES, *_TYPED))
 _NAMES = ("name", "key", "field", "id", "label", "variable", "parameter", "param", "attribute")  # or end so
 _PLACES = listed("element selector locator xpath css placeholder field fieldname field_name accessibilityid")
@@ -30,6 +31,7 @@ _OF_FORM = listed("input field box textbox text the of for form edit")
 
 _HEADS = listed("columns headers header fields columnNames column_names keys names cols")
 _NUMBERS = listed("password pin one-time-code card-code ssn")  # may be numbers; what is called tokens is counted
+TELLING = _HOLD | _HEADS  # an object without any of these keys says no more than they say one by one
 _ROWS = ("rows", "data", "values", "records", "results", "datarows")
 
 
@@ -44,9 +46,11 @@ def told(node: dict[str, Json]) -> tuple[str, str]:
         return "", ""
     if "text" in node and isinstance(node.get("value"), str) and ("by" in node or "using" in node):
         return "text", _of_place(str(node["value"]))  # {"by": "id", "value": "password", "text": …}: Selenium
-    for key in _VALUES:
+    for key in () if _VALUED.isdisjoint(node) else _VALUES:
         if key in node:
             return key, _name_beside(node, key)
+    if _PLACES.isdisjoint(map(str.lower, node)):
+        return "", ""
     key = next(key for key in _TYPED if key in node)
     place = next((text for name, text in _strings(node) if name.lower() in _PLACES), "")
     name = _of_place(place) if place and isinstance(node[key], str) else ""

@@ -9,14 +9,13 @@ import hmac
 import json
 
 import msgspec
-import re2
 
 from onrecord.event.call import Json
-from onrecord.rules.pattern import utf8
+from onrecord.rules.pattern import Pattern, utf8
 
 TAG = 8  # hex digits of a tag: among 10,000 secrets, one in 400,000 new ones bears the tag of another
 
-_MAYBE_WHOLE = re2.compile(rb"[0-9](?:\.0|e)")  # in the encoding of any float that is a whole number
+_MAYBE_WHOLE = Pattern(r"[0-9](?:\.0|e)")  # in the encoding of any float that is a whole number
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -48,7 +47,7 @@ class Digests:
     def _digest(self, value: Json, label: bytes, *, exact: bool) -> str:
         try:
             encoded = b"1" + _encode_sorted(value)
-            if not exact and _MAYBE_WHOLE.search(encoded):
+            if not exact and _MAYBE_WHOLE.occurs(encoded):
                 encoded = b"1" + _encode_sorted(value := _whole(value))
         except (ValueError, OverflowError, RecursionError, TypeError):  # lone surrogates, very large integers
             try:

@@ -26,6 +26,7 @@ from onrecord.event.call import Call, Json
 from onrecord.event.event import Event
 from onrecord.rules import pointer
 from onrecord.rules.classify import Treatment
+from onrecord.rules.memory import short
 from onrecord.rules.policy import Verdict
 
 REMEMBERED = 10_000  # calls of tier 4, and as many of the others
@@ -115,7 +116,7 @@ def asked(call: Call, call_id: str, treatment: Treatment, digest: str) -> Asked 
     if call.direction != "client_to_server" or not (risky or call.event_type in _ASKED):
         return None
     at = call.connection
-    about = (*at.owner, at.server_id, call.method, call.name)
+    about = (*at.owner, at.server_id, short(call.method), short(call.name))
     named = idempotency_key(call, treatment)
     return Asked(
         call_id=call_id,

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from onrecord.event.call import Json
 from onrecord.rules import names
 from onrecord.rules.argv import secret_words, words_of
-from onrecord.rules.beside import cells, told
+from onrecord.rules.beside import TELLING, cells, told
 from onrecord.rules.outcome import is_binary
 from onrecord.rules.pointer import Tokens
 
@@ -32,6 +32,7 @@ Run: TypeAlias = list[tuple[Tokens, str]]  # texts of blocks that follow each ot
 _PIECE = 8  # least characters of the longer of two pieces of a secret
 _BEGIN = "-----BEGIN"
 _HEX = "0123456789abcdefABCDEF-"
+_TELLING = TELLING | {"kty", "blob", "data"}  # keys that few objects have
 _TEXTLESS = ("image", "audio", "resource", "resource_link")
 
 
@@ -121,14 +122,17 @@ def _gather_object(
     least: int,
 ) -> bool:
     """Append the keys, texts and numbers of `node`; return False where a key means more than it says."""
-    of, named = told(node)
-    if named and names.label_of(named):
-        return False
-    if ("kty" in node and not names.KEY_PARTS.isdisjoint(node)) or any(cells(node)):
-        return False
+    of = named = ""
+    encoded = False
+    if not _TELLING.isdisjoint(node):
+        of, named = told(node)
+        if named and names.label_of(named):
+            return False
+        if ("kty" in node and not names.KEY_PARTS.isdisjoint(node)) or any(cells(node)):
+            return False
+        encoded = binary and ("blob" in node or "data" in node)
     here, two, last = place
-    texts.extend(key if key.isascii() else _normal(key) for key in node)
-    encoded = binary and ("blob" in node or "data" in node)
+    texts.extend(node if all(map(str.isascii, node)) else [key if key.isascii() else _normal(key) for key in node])
     for key, child in node.items():
         name = named if named and key == of else key
         if name[:1] <= "9" or len(name) > _KEY:  # an index, perhaps, or too long

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from onrecord.event.call import Call
+from onrecord.rules.memory import short
 
 REMEMBERED = 10_000  # open rounds, and keys of requests
 
@@ -63,7 +64,7 @@ class Links:
 
 def _round(call: Call, key: str) -> _Key:
     at = call.connection
-    return (*at.owner, at.server_id, call.method, call.name, key)
+    return (*at.owner, at.server_id, short(call.method), short(call.name), short(key))
 
 
 def _requests(call: Call) -> list[_Key]:
@@ -73,9 +74,9 @@ def _requests(call: Call) -> list[_Key]:
     if trace.trace_id:
         keys.append(("trace", trace.trace_id))
     if trace.request:
-        keys.append(("request", *at.owner, trace.request))
+        keys.append(("request", *at.owner, short(trace.request)))
     if trace.turn:
-        keys.append(("turn", at.session_id, trace.turn))
+        keys.append(("turn", at.session_id, short(trace.turn)))
     return keys
 
 

@@ -309,9 +309,12 @@ _JOINERS = frozenset({"de", "di", "da"})  # mot de passe
 _SECRET_IDS = frozenset({("secret", "id")})  # HashiCorp Vault's AppRole calls its password so
 
 
-@lru_cache(maxsize=4096)  # the same names come again and again
 def label_of(name: str) -> str:
     """Return what a value under `name` would be (`password`, `api-key`…), or "" where nothing is announced."""
+    return _known(name) if len(name) <= LONGEST else _label_of(name)
+
+
+def _label_of(name: str) -> str:
     parts = words(name)
     label = _announced(parts)
     if not label and not name.isascii():
@@ -322,6 +325,9 @@ def label_of(name: str) -> str:
     if not label or _only_about(parts, label):
         return ""
     return label
+
+
+_known = lru_cache(maxsize=4096)(_label_of)  # the same names come again and again
 
 
 def _foreign(name: str) -> str:

@@ -7,8 +7,9 @@ is the only engine that this floor uses. Texts are searched as UTF-8; a lone sur
 can't hold, reads as `?`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import re2
 
@@ -30,20 +31,40 @@ class Pattern:
     compiled expression behind it is asked itself; this class is the only place that does.
     """
 
-    __slots__ = ("_match", "groups")
+    __slots__ = ("_expression", "_groups", "_match", "_memory")
 
-    def __init__(self, expression: str, memory: int = MEMORY) -> None:
-        """Raises PatternError where RE2 can't read `expression`, or not with so many bytes."""
+    def __init__(self, expression: str, memory: int = MEMORY, *, late: bool = False) -> None:
+        """Raises PatternError where RE2 can't read `expression`, or not with so many bytes.
+
+        `late` is for a large one of ours that many processes never need: it is compiled by its first search.
+        """
+        self._expression = expression
+        self._memory = memory
+        self._groups = -1  # until it is compiled
+        self._match: Callable[..., Any] = self._compile_and_match if late else self._compiled()
+
+    def _compile_and_match(self, *arguments: Any) -> Any:
+        self._match = self._compiled()
+        return self._match(*arguments)
+
+    def _compiled(self) -> Callable[..., Any]:
         options = re2.Options()
         options.log_errors = False
-        options.max_mem = memory
+        options.max_mem = self._memory
         try:
-            compiled = re2.compile(expression.encode(), options)
+            compiled = re2.compile(self._expression.encode(), options)
         except (re2.error, UnicodeEncodeError) as e:
             reason = e.args[0].decode("utf-8", "replace") if e.args and isinstance(e.args[0], bytes) else e
             raise PatternError(f"not an RE2 expression: {reason}") from e
-        self._match = compiled._regexp.Match  # noqa: SLF001  # see above
-        self.groups = compiled.groups
+        self._groups = compiled.groups
+        return compiled._regexp.Match  # noqa: SLF001  # see above
+
+    @property
+    def groups(self) -> int:
+        """How many groups the expression has, but for the whole match."""
+        if self._groups < 0:
+            self._match = self._compiled()
+        return self._groups
 
     def occurs(self, data: bytes) -> bool:
         """Say whether the expression matches anywhere in `data`."""

@@ -12,6 +12,7 @@ decision and status, and `redaction_error`; never an exception, and never a valu
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from msgspec.json import encode as _json
@@ -58,6 +59,7 @@ ARGUMENTS_ROOM = 262_144  # characters of a request that are looked at
 OUTPUT_ROOM = 65_536  # characters of a response that are looked at
 LONGEST_NAME = 256  # characters of a name from outside that are kept
 LONGEST_WORD = 512  # characters of a word of a command line, or of another fact, that are kept
+LONGEST_ASKED = 20_000  # characters of what somebody asks of the record: the whole of it, or else it could be hidden
 MOST_KEYS = 200
 MOST_TAGS = 32
 REMEMBERED = 4_096  # tool definitions, and ways to handle values
@@ -74,6 +76,7 @@ _SHARED = (
     *("trace_id", "span_id", "direction", "tool_definition_hash"),
     *("risk_tier", "data_classification", "redaction_policy", "retention_class", "scope_required", *ASKED),
 )
+_shared: Callable[[Event], tuple[Any, ...]] = attrgetter(*_SHARED)
 
 
 class Redactor:
@@ -144,7 +147,7 @@ class Redactor:
         base: Event,
     ) -> Redacted:
         """Return the event of a result, made from `base`; who and what are those of `attempt_event`."""
-        base = replace(base, **{name: getattr(attempt_event, name) for name in _SHARED})
+        base = replace(base, **dict(zip(_SHARED, _shared(attempt_event), strict=True)))
         try:
             return self._sealed(self._result(call, treatment, result, base, secrets), secrets)
         except Exception:  # noqa: BLE001  # as in attempt
@@ -300,29 +303,26 @@ class Redactor:
         named = [text[:NAME_WINDOW] for text in names]
         secrets = inspection.secrets
         texts: list[str] = []
-        plain = all(map(self._is_plain, named))
+        plain = True
         for _, value, marks in parts:
             plain = plain and not marks
             plain = plain and gathered(
                 value, texts, room=inspection.room, binary=inspection.binary, numbers=bool(secrets)
             )
-        plain = plain and not inspection.suspects(texts)
+        plain = plain and self._are_plain(inspection, [name for name in named if name not in self._plain], texts)
         if plain and not (secrets and secrets.occur("\n".join([*named, *texts]))):
             return
         inspection.inspect_names(named)
         for root, value, marks in parts:
             inspection.inspect(root, value, marks)
 
-    def _is_plain(self, name: str) -> bool:
-        """Say whether nothing is found in a name; the same few come with each call, and are looked at once."""
-        if name in self._plain:
-            return True
-        if self._detectors.find(name):
-            return False
+    def _are_plain(self, inspection: Inspection, names: list[str], texts: list[str]) -> bool:
+        """Say whether nothing may be found in `names` and `texts`; the same few names come with each call."""
+        plain = not inspection.suspects([*names, *texts])
         if len(self._plain) >= REMEMBERED:
             self._plain.clear()
-        self._plain.add(name)
-        return True
+        self._plain.update(name for name in names if plain or not self._detectors.find(name))
+        return plain
 
     # results
 
@@ -378,6 +378,7 @@ class Redactor:
         fields: _Fields = {}
         detail: _Fields = dict(base.detail)
         handling = self._handling(base.data_classification, base.tenant_id)
+        longest = LONGEST_ASKED if base.event_type == "access" else LONGEST_WORD
         for key, given in outside.items():
             if isinstance(given, list):
                 detail[key] = shown_command(
@@ -386,11 +387,11 @@ class Redactor:
             elif key in NAMES:
                 fields[key] = self._masked(given, LONGEST_NAME, handling)
             else:
-                detail[key] = self._masked(given, LONGEST_WORD, handling)
+                detail[key] = self._masked(given, longest, handling)
         return replace(base, **fields, detail=detail)
 
     def _masked(self, text: str, limit: int, handling: Handling) -> str:
-        window = text if len(text) <= NAME_WINDOW else text[: NAME_WINDOW - MARGIN]
+        window = text if len(text) <= max(NAME_WINDOW, limit) else text[: NAME_WINDOW - MARGIN]
         return cut(readable(handling.finished(masked(self._detectors, window, stand_in=handling.stand_in))), limit)
 
 

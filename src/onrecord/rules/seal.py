@@ -6,8 +6,10 @@ value that was withheld. What comes before has masked all of it already, so a hi
 wrong: then everything that was shown is dropped, and if that does not help, all but our own ids.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import Any, TypeAlias, cast
 
 from msgspec.structs import replace
 
@@ -71,8 +73,11 @@ OUTSIDE = frozenset(
 _FIELDS = {name: getattr(Event(), name) for name in Event.__struct_fields__ if name in OUTSIDE}
 _TEXTS = tuple(name for name, default in _FIELDS.items() if isinstance(default, str))
 _LISTS = tuple(name for name, default in _FIELDS.items() if isinstance(default, tuple))
-# Of these, what may show a value of the call; names are another matter, and why a policy decides is written by us.
-_SHOWN = tuple(name for name in _TEXTS if name not in {*NAMES, "policy_reason"})
+_Several: TypeAlias = Callable[[Event], tuple[Any, ...]]
+_texts: _Several = attrgetter(*_TEXTS)
+_lists: _Several = attrgetter(*_LISTS)
+# Of the texts, what may show a value of the call; names are another matter, and why a policy decides is written by us.
+_shown: _Several = attrgetter(*(name for name in _TEXTS if name not in {*NAMES, "policy_reason"}))
 
 
 def sealed(event: Event, secrets: Secrets, detectors: Detectors) -> tuple[Event, bytes]:
@@ -116,7 +121,7 @@ def _is_clean(event: Event, secrets: Secrets, detectors: Detectors) -> bool:
         return False
     if not secrets:
         return True
-    if any(secrets.occur(text, FOUND, decoded=False) for text in _outside(event, _SHOWN, ())):
+    if any(secrets.occur(text, FOUND, decoded=False) for text in (*filter(None, _shown(event)), *_within(event))):
         return False
     return not any(secrets.in_name(text, decoded=False) for text in _told(event))
 
@@ -132,14 +137,13 @@ def _told(event: Event) -> Iterator[str]:
         yield place[1:].partition("/")[2]  # what is below the root, which is a word of ours
 
 
-def _outside(event: Event, texts: Sequence[str] = _TEXTS, lists: Sequence[str] = _LISTS) -> Iterator[str]:
-    """Yield each text of `event` but our own ids, digests and words, as a reader of the line reads it."""
-    for name in texts:
-        text = getattr(event, name)
-        if text:
-            yield text
-    for name in lists:
-        yield from getattr(event, name)
+def _outside(event: Event) -> Iterator[str]:
+    """Return each text of `event` but our own ids, digests and words, as a reader of the line reads it."""
+    return chain(filter(None, _texts(event)), chain.from_iterable(_lists(event)), _within(event))
+
+
+def _within(event: Event) -> Iterator[str]:
+    """Yield the texts in those fields that are objects."""
     for more in (event.detail, event.ext):
         if more:
             yield from _texts_in(more)

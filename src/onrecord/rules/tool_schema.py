@@ -56,7 +56,8 @@ def input_parts(
         document = call.definition.input_schema.open() if call.definition and schema.input_marks else True
         marks = _marks(document, arguments, treatment.sensitive)
         _remember_keys(arguments, marks, schema.declared, secrets)
-    return [("arguments", arguments, marks), (ANSWERS, brought, asked), ("_meta", call.meta.open(), [])]
+    parts = ("arguments", arguments, marks), (ANSWERS, brought, asked), ("_meta", call.meta.open(), list[Tokens]())
+    return [part for part in parts if part[2] or part[1] not in (None, {})]  # the others need no look
 
 
 def output_marks(call: Call, treatment: Treatment, schema: ToolSchema, body: Json, secrets: Secrets) -> list[Tokens]:

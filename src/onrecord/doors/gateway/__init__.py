@@ -3,6 +3,7 @@
 
     app.py         paths, health, how many at once; each request to the one that takes its method
     intake.py      one request read: within a limit of size and time, of the type that it must be
+    room.py        how much is open at once, and how much of it one caller's
     agreement.py   do headers and body say the same? (pure)
     exchange.py    one POST from its message to its last byte
     listening.py   a GET, which a server speaks to its client over; a DELETE

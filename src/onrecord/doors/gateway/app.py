@@ -7,19 +7,23 @@ What is turned away is answered and put on the record here. Nothing is known her
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from onrecord.doors import wire
+from onrecord.doors.callers import caller
 from onrecord.doors.gateway.agreement import SESSION, check, value_of
 from onrecord.doors.gateway.exchange import Asked, Exchange
-from onrecord.doors.gateway.intake import ClientGone, Unfit, check_kind, read_body
+from onrecord.doors.gateway.intake import NEXT_S, ClientGone, Unfit, check_kind, read_body
 from onrecord.doors.gateway.listening import listen, take_leave
 from onrecord.doors.gateway.reply import Receive, Reply, Scope, Send
+from onrecord.doors.gateway.room import Guest, Most, Room
 from onrecord.doors.gateway.served import Served
 from onrecord.doors.gateway.sessions import Session
 from onrecord.doors.gateway.talk import Pool, Talk
 from onrecord.doors.gateway.upstream import Answered, UpstreamFailed
-from onrecord.doors.http_access import Document, Entry, Head, HttpAccess, TurnedAway
+from onrecord.doors.http_access import Document, Entry, Head, HttpAccess, TurnedAway, no_method
 from onrecord.doors.http_fields import Field, passed_on
+from onrecord.doors.http_kinds import kind_of
 from onrecord.doors.http_telling import Refusals
 from onrecord.doors.ways import Kept, Route
 from onrecord.doors.wire import UNREADABLE_RESULT, Message, Request
@@ -27,7 +31,6 @@ from onrecord.errors import MessageRefused
 from onrecord.event.call import Sender
 
 AT_ONCE = 64 * 1024  # bytes of a body that is read in the loop's thread; a longer one takes others' time
-NEXT_S = b"1"  # after which a client may ask again, where there was no room
 
 
 class Gateway:
@@ -41,7 +44,7 @@ class Gateway:
         pool: Pool,
         *,
         max_body: int,
-        max_open: int,
+        most: Most,
         read_timeout_s: float,
         ready: Callable[[], str],
         failed: Callable[[Exception], None],
@@ -55,7 +58,7 @@ class Gateway:
         self._refused = refused
         self._pool = pool
         self._max_body = max_body
-        self._max_open = max_open
+        self._most, self._room = most, Room(most)
         self._read_timeout_s = read_timeout_s
         self._ready = ready
         self._failed = failed
@@ -70,9 +73,6 @@ class Gateway:
             return
         fields: list[Field] = scope["headers"]
         reply = Reply(send, receive, fields)
-        if scope["path"] in ("/healthz", "/readyz"):
-            await self._tell_health(scope, reply)
-            return
         head = Head(
             method=scope["method"],
             path=scope.get("raw_path") or scope["path"].encode(),
@@ -80,7 +80,10 @@ class Gateway:
             query=scope["query_string"],
             peer=(scope.get("client") or ("",))[0],
         )
-        if self.ending or self._open >= self._max_open:
+        if head.path in (b"/healthz", b"/readyz"):
+            await self._tell_health(head, reply)
+            return
+        if self.ending or self._open >= self._most.requests:
             why = "the gateway is ending" if self.ending else "as many requests are open as may be"
             away = TurnedAway(status=503, error_type="busy", reason=why, more=((b"retry-after", NEXT_S),))
             await self._turn_away(away, head, reply)
@@ -98,9 +101,12 @@ class Gateway:
             if not self._open:
                 self.idle.set()
 
-    async def _tell_health(self, scope: Scope, reply: Reply) -> None:
+    async def _tell_health(self, head: Head, reply: Reply) -> None:
+        if head.method not in ("GET", "HEAD"):
+            await self._turn_away(no_method("GET, HEAD"), head, reply)
+            return
         why = "ending" if self.ending else ""
-        if not why and scope["path"] == "/readyz":
+        if not why and head.path == b"/readyz":
             why = await self._pool.run(self._ready)
         text = b'{"status":"ok"}' if not why else b'{"status":"not ready"}'
         await reply.whole(503 if why else 200, [(b"content-type", b"application/json")], text)
@@ -114,31 +120,60 @@ class Gateway:
             await self._turn_away(admitted, head, reply)
         else:
             try:
-                await self._serve(admitted, head, reply, receive)
+                await self._enter(admitted, head, reply, receive)
             except Unfit as e:
                 await self._turn_away(e.away, head, reply)
             except ClientGone:
                 pass  # nobody is there, and nothing was asked yet
 
+    async def _enter(self, entry: Entry, head: Head, reply: Reply, receive: Receive) -> None:
+        actor = entry.sender.actor
+        guest = self._room.enter(caller(actor, head.peer))
+        if guest is None:
+            busy = TurnedAway(
+                status=429,
+                error_type="busy",
+                reason="as many requests of one caller are open as may be",
+                server_id=entry.place.server_id,
+                actor=actor,
+                more=((b"retry-after", NEXT_S),),
+            )
+            raise Unfit(busy)
+        with guest:
+            await self._serve(entry, head, reply, receive, guest)
+
     async def _turn_away(self, away: TurnedAway, head: Head, reply: Reply) -> None:
         await self._pool.run(self._refused.turned_away, away, head.peer)
         await reply.whole(away.status, [*away.fields], b"" if head.method == "HEAD" else away.body)
 
-    async def _serve(self, entry: Entry, head: Head, reply: Reply, receive: Receive) -> None:
+    async def _serve(self, entry: Entry, head: Head, reply: Reply, receive: Receive, guest: Guest) -> None:
         served = self._served[entry.place.server_id]
         session = self._session(served, entry, head)
         if session is not None:
             session.open += 1
         try:
             if head.method == "POST":
-                await self._post(served, session, entry, head, reply, receive)
-            elif head.method == "GET":
-                await listen(served, session, _onward(entry, head.fields), entry.sender, reply, head.peer)
+                await self._post(served, session, entry, head, reply, receive, guest)
             else:
-                await take_leave(served, session, _onward(entry, head.fields), entry.sender, reply)
+                tell = partial(self._tell_refused, served.name, head, in_session=session is not None)
+                fields, sender = _onward(entry, head.fields), entry.sender
+                if head.method == "GET":
+                    await listen(served, session, fields, sender, reply, head.peer, tell)
+                else:
+                    await take_leave(served, session, fields, sender, reply, tell)
         finally:
             if session is not None:
                 session.open -= 1
+
+    async def _tell_refused(self, server_id: str, head: Head, status: int, *, in_session: bool) -> None:
+        """Record that the server refuses a GET or a DELETE, but for 405 in a session: then it has no use for them."""
+        if status >= 400 and not (in_session and status == 405):
+            kind = (
+                f"http_{status}" if status in (401, 403) else kind_of(status, (), ())
+            )  # these are about our credentials
+            what = f"{head.method} {head.path.decode('latin-1')}"
+            why = f"the server refuses it, with HTTP status {status}"
+            await self._pool.run(self._refused.answered, kind, why, what, server_id, head.peer)
 
     def _session(self, served: Served, entry: Entry, head: Head) -> Session | None:
         """Return the session that a request names, None where it names none. Raises Unfit for one that is not there."""
@@ -152,12 +187,19 @@ class Gateway:
         return session
 
     async def _post(
-        self, served: Served, session: Session | None, entry: Entry, head: Head, reply: Reply, receive: Receive
+        self,
+        served: Served,
+        session: Session | None,
+        entry: Entry,
+        head: Head,
+        reply: Reply,
+        receive: Receive,
+        guest: Guest,
     ) -> None:
         fields = [*head.fields]
         check_kind(fields, served.name)
         limits = self._max_body, self._read_timeout_s
-        line = await read_body(receive, fields, served.name, longest=limits[0], within_s=limits[1])
+        line = await read_body(receive, fields, served.name, longest=limits[0], within_s=limits[1], hold=guest.hold)
         message = await self._read(served, session, entry.sender, head, line, reply)
         if message is None:
             return

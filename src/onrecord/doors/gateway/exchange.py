@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from onrecord.doors import wire
@@ -72,9 +73,14 @@ class Exchange:
         self._one_off = one_off
         self._opened = opened
         self._inbox = Inbox()
-        self._route = Route(ToClient(self._inbox), ToServer(self._inbox), asked.sender)
+        decided = partial(talk.brevity.hear, asked.message) if isinstance(asked.message, Request) else None
+        self._route = Route(ToClient(self._inbox), ToServer(self._inbox), asked.sender, decided=decided)
+        self._brief = brief = talk.brevity.of(asked.message)
         self._telling = Telling(
-            *(talk, upstream, self._inbox, asked.fields, asked.sender), longest=longest, within_s=within_s
+            *(talk, upstream, self._inbox, asked.fields, asked.sender),
+            longest=longest,
+            within_s=within_s,
+            brief=brief,
         )
         self._longest = longest
         self._carrying: asyncio.Task[None] | None = None
@@ -104,7 +110,7 @@ class Exchange:
         if not self._wants_answer:
             self._reply.begins(202, [])
         try:
-            await self._talk.from_client(asked.message, asked.line, self._route)
+            await self._talk.from_client(asked.message, asked.line, self._route, brief=self._brief)
         except MessageRefused as e:
             self._reply.begins(400, [])
             await self._talk.pool.run(relay.refuse, e, len(asked.line), self._route)

@@ -7,6 +7,7 @@ Handing over costs no system call unless the coroutine sleeps.
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from threading import get_ident
 
 from onrecord.doors.event_stream import Frame
 from onrecord.doors.ways import Ready
@@ -31,7 +32,7 @@ class Inbox:
     """Items from any thread to one coroutine."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
         self._items: deque[Item] = deque()
         self._sleeping = False
         self._something, self._room = asyncio.Event(), asyncio.Event()
@@ -43,7 +44,10 @@ class Inbox:
             self.answered = True
         self._items.append(item)
         if self._sleeping:
-            self._loop.call_soon_threadsafe(self._something.set)
+            if get_ident() == self._thread:
+                self._something.set()
+            else:
+                self._loop.call_soon_threadsafe(self._something.set)
 
     def wake(self) -> None:
         """Let who waits look again; for the loop's own thread."""

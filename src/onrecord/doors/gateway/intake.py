@@ -2,16 +2,18 @@
 """The body of one request: read within a limit of size and of time, and taken for what its fields say that it is."""
 
 import asyncio
-import re
+from collections.abc import Callable, Mapping
 
 from onrecord.doors.gateway.agreement import accepts, media_type, value_of
 from onrecord.doors.gateway.reply import Receive
 from onrecord.doors.gateway.upstream import EVENTS, JSON
 from onrecord.doors.http_access import TurnedAway
-from onrecord.doors.http_fields import Field
+from onrecord.doors.http_fields import Field, is_utf8
 from onrecord.doors.http_kinds import Kind
 
-_UTF8 = re.compile(r'\s*(charset=("?)utf-?8\2)?\s*;?\s*', re.IGNORECASE)  # what may follow the type
+NEXT_S = b"1"  # after which a client may ask again, where there was no room
+_CLOSE: Field = (b"connection", b"close")  # the rest of the body may be long, or never come
+_MORE: Mapping[int, tuple[Field, ...]] = {408: (_CLOSE,), 413: (_CLOSE,), 503: ((b"retry-after", NEXT_S),)}
 
 
 class Unfit(Exception):
@@ -31,7 +33,7 @@ def check_kind(fields: list[Field], server_id: str) -> None:
     typed = value_of(fields, b"content-type")
     if media_type(typed) != JSON:
         raise _unfit(415, "unknown_content", "the body must be of the type application/json", server_id)
-    if not _UTF8.fullmatch(typed.partition(";")[2]):  # a server that reads another one finds another message
+    if not is_utf8(typed):  # a server that reads another one finds another message
         raise _unfit(415, "unknown_content", "the body must be in UTF-8, and its type say nothing else", server_id)
     if value_of(fields, b"content-encoding").lower() not in ("", "identity"):
         raise _unfit(415, "unknown_content", "the body must not be compressed", server_id)
@@ -40,8 +42,13 @@ def check_kind(fields: list[Field], server_id: str) -> None:
         raise _unfit(406, "nothing_acceptable", why, server_id)
 
 
-async def read_body(receive: Receive, fields: list[Field], server_id: str, *, longest: int, within_s: float) -> bytes:
-    """Return the body of a request. Raises Unfit, or ClientGone."""
+async def read_body(
+    receive: Receive, fields: list[Field], server_id: str, *, longest: int, within_s: float, hold: Callable[[int], bool]
+) -> bytes:
+    """Return the body of a request; `hold` says whether there is room for so many more bytes.
+
+    Raises Unfit, or ClientGone.
+    """
     said = value_of(fields, b"content-length")
     if said.isdecimal() and int(said) > longest:
         raise _too_long(longest, server_id)
@@ -52,9 +59,12 @@ async def read_body(receive: Receive, fields: list[Field], server_id: str, *, lo
                 part = await receive()
                 if part["type"] == "http.disconnect":
                     raise ClientGone
-                body += part.get("body", b"")
+                body += (piece := part.get("body", b""))
                 if len(body) > longest:
                     raise _too_long(longest, server_id)
+                if not hold(len(piece)):
+                    why = "as many bytes of bodies are held as may be"
+                    raise _unfit(503, "busy", why, server_id)
                 if not part.get("more_body", False):
                     return bytes(body)
     except TimeoutError:
@@ -73,6 +83,6 @@ def _unfit(status: int, error_type: Kind, reason: str, server_id: str) -> Unfit:
             error_type=error_type,
             reason=reason,
             server_id=server_id,
-            more=((b"connection", b"close"),) if status in (408, 413) else (),
+            more=_MORE.get(status, ()),
         )
     )

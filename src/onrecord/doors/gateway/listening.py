@@ -2,6 +2,8 @@
 """What a client of a revision up to 2025-11-25 asks of a server without a message: to be told things, and to leave."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
 
 from onrecord.doors.gateway.agreement import SESSION, value_of
 from onrecord.doors.gateway.inbox import Inbox
@@ -16,14 +18,19 @@ from onrecord.event.call import Sender
 
 PING_S = 15.0
 
+Tell: TypeAlias = Callable[[int], Awaitable[None]]
+"""Puts on the record with which status a server refuses."""
+
+_OURS: Final = frozenset({401, 403, 407})  # statuses that are about the gateway's credentials, not the client's
+
 
 async def listen(
-    served: Served, session: Session | None, fields: list[Field], sender: Sender, reply: Reply, peer: str
+    served: Served, session: Session | None, fields: list[Field], sender: Sender, reply: Reply, peer: str, tell: Tell
 ) -> None:
     """Hand on what a server says by itself, each message judged, until one of the two ends it."""
     inbox = Inbox()
     talk = session.talk if session else served.talk(served.met(sender.actor, address=peer))
-    reading = asyncio.create_task(_read(served, talk, fields, sender, reply, inbox))
+    reading = asyncio.create_task(_read(served, talk, fields, sender, reply, inbox, tell))
     reading.add_done_callback(lambda _: inbox.wake())
     reply.watch(inbox.wake)
     served.listeners.add(reply)
@@ -52,7 +59,9 @@ async def listen(
                 await talk.pool.run(talk.relay.finish, "the stream has ended")
 
 
-async def _read(served: Served, talk: Talk, fields: list[Field], sender: Sender, reply: Reply, inbox: Inbox) -> None:
+async def _read(
+    served: Served, talk: Talk, fields: list[Field], sender: Sender, reply: Reply, inbox: Inbox, tell: Tell
+) -> None:
     telling = Telling(
         *(talk, served.upstream, inbox, fields, sender),
         longest=served.limits.max_message,
@@ -67,14 +76,16 @@ async def _read(served: Served, talk: Talk, fields: list[Field], sender: Sender,
                 await reply.open()
                 await telling.stream(answer)
             else:
-                reply.begins(502 if answer.status < 400 else answer.status, _without_type(given))
+                await tell(answer.status)
+                status = 502 if answer.status < 400 or answer.status in _OURS else answer.status
+                reply.begins(status, _without_type(given))
     except UpstreamFailed as e:
         reply.begins(e.status, [])
         await served.reach.failed(e)
 
 
 async def take_leave(
-    served: Served, session: Session | None, fields: list[Field], sender: Sender, reply: Reply
+    served: Served, session: Session | None, fields: list[Field], sender: Sender, reply: Reply, tell: Tell
 ) -> None:
     """Hand on that a client ends its session."""
     try:
@@ -82,10 +93,9 @@ async def take_leave(
             asyncio.timeout(served.limits.call_timeout_s),
             served.upstream.asked("DELETE", fields, sender) as answer,
         ):
-            reply.begins(
-                answer.status if answer.status not in (401, 403, 407) else 502,
-                _without_type(passed_back(answer.fields)),
-            )
+            await tell(answer.status)
+            status = 502 if answer.status in _OURS else answer.status
+            reply.begins(status, _without_type(passed_back(answer.fields)))
             gone = answer.status < 300 or answer.status == 404
     except TimeoutError:
         reply.begins(504, [])

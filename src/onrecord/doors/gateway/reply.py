@@ -20,6 +20,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 PING = b": ping\n\n"
+UNWATCHED_S = 0.05  # for so long nobody looks whether the client is still there
 _STREAM: list[Field] = [
     (b"content-type", EVENTS.encode()),
     (b"cache-control", b"no-cache, no-transform"),
@@ -38,7 +39,7 @@ class Reply:
         self._sees_events = accepts(headers, EVENTS)
         self._head: tuple[int, list[Field]] = (200, [])
         self._streams = False
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | asyncio.TimerHandle | None = None
         self.started = False
         self.ended = False
         self.gone = False
@@ -56,9 +57,15 @@ class Reply:
             self._head, self._streams = (status, headers), stream
 
     def watch(self, then: Callable[[], None]) -> None:
-        """Have `then` called once the client is gone. The whole body must have been read."""
+        """Have `then` called once the client is gone. The whole body must have been read.
+
+        Most are answered before it is worth while to look.
+        """
         self._then = then
-        self._watching = asyncio.create_task(self._await_end(then))
+        self._watching = asyncio.get_running_loop().call_later(UNWATCHED_S, self._look)
+
+    def _look(self) -> None:
+        self._watching = asyncio.create_task(self._await_end(self._then))
 
     def stop(self) -> None:
         """Have whoever answers leave off, as if the client were gone; the answer so far is ended."""

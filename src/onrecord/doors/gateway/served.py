@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from onrecord.doors.callers import Callers
 from onrecord.doors.conversation import Conversation
 from onrecord.doors.definitions import Definitions
+from onrecord.doors.gateway.brevity import Brevity
 from onrecord.doors.gateway.reach import Reach
 from onrecord.doors.gateway.reply import Reply
 from onrecord.doors.gateway.sessions import Session, Sessions
@@ -14,6 +15,7 @@ from onrecord.doors.gateway.talk import Pool, Talk
 from onrecord.doors.gateway.upstream import Upstream
 from onrecord.doors.relay import Relay
 from onrecord.doors.rounds import Rounds
+from onrecord.doors.threads import Threads
 from onrecord.event.call import Actor
 from onrecord.event.event import Event
 from onrecord.recorder import Recorder
@@ -48,11 +50,15 @@ class Served:
         pool: Pool,
         limits: Limits,
         secret: bytes,
+        threads: Threads,
         *,
         say: Callable[[str], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        """`secret` seals questions of ours; every process that serves `name` has the same."""
+        """`secret` seals questions of ours; every process that serves `name` has the same.
+
+        `threads` are those of all servers.
+        """
         self.name = name
         self.upstream = upstream
         self.reach = Reach(name, upstream.url, recorder, pool, say)
@@ -63,8 +69,10 @@ class Served:
         self._rounds = Rounds(secret)
         self._definitions = Definitions(recorder.pins, name)
         self._callers = Callers(name, "http", recorder.guard.new_id, self._definitions)
+        self._brevity = Brevity(recorder.guard)
         self._say = say
         self._failed = failed
+        self._threads = threads
         self._one_off: set[Talk] = set()
         self.listeners: set[Reply] = set()  # that nothing but the end of this process would end
         self.calls = 0
@@ -86,8 +94,9 @@ class Served:
             call_timeout_s=self.limits.call_timeout_s,
             say=self._say,
             failed=self._failed,
+            threads=self._threads,
         )
-        talk = Talk(relay, self._pool)
+        talk = Talk(relay, self._pool, self._brevity)
         self._one_off.add(talk)
         return talk
 

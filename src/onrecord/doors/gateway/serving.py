@@ -8,15 +8,16 @@ same.
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import uvicorn
 
 from onrecord.doors.gateway.app import Gateway
-from onrecord.doors.gateway.bounded import bounded
+from onrecord.doors.gateway.bounded import Bounds, bounded
 from onrecord.doors.gateway.served import GONE, Served
 from onrecord.doors.gateway.talk import Pool
 from onrecord.doors.http_telling import Refusals
@@ -27,7 +28,8 @@ LAST_S = 2.0  # for answers to calls that were closed at the end
 MAX_HEAD = 64 * 1024  # bytes of the head of a request
 KEPT_S = 75  # an idle connection of a client
 BACKLOG = 2048
-SPARE = 1_000  # connections without a request, beside those with one
+AHEAD = 128 * 1024  # bytes of an answer that wait in the system, which says no more of a client that takes few of them
+SPARE = 1_000  # connections without a request, beside those with one; half of them no address takes alone
 
 
 def listening_at(host: str, port: int) -> socket.socket:
@@ -37,6 +39,8 @@ def listening_at(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, AHEAD)  # each connection has it too
         listening.bind((host, port))
         listening.listen(BACKLOG)
     except OSError as e:
@@ -57,17 +61,24 @@ class Serving:
         *,
         max_open: int,
         read_timeout_s: float,
+        write_timeout_s: float,
         drain_s: float,
+        failed: Callable[[Exception], None],
     ) -> None:
+        """`failed` is told of a defect of ours."""
         self._gateway = gateway
         self._served = served
         self._refused = refused
         self._pool = pool
         self._drain_s = drain_s
+        self._failed = failed
         self._ending, self._forced = asyncio.Event(), asyncio.Event()
+        logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # what it would say is on the record
+        most = max_open + SPARE
+        bounds = Bounds(read_s=read_timeout_s, write_s=write_timeout_s, most=most, most_of_one=most - SPARE // 2)
         config = uvicorn.Config(
             gateway,
-            http=bounded(refused, head_s=read_timeout_s, most=max_open + SPARE),
+            http=bounded(refused, bounds),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -83,6 +94,7 @@ class Serving:
     async def run(self, listening: socket.socket) -> None:
         """Serve until a signal says to end."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._tell_of)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.end)
         beside = [asyncio.create_task(self._sweep()), asyncio.create_task(self._end_in_order())]
@@ -103,6 +115,11 @@ class Serving:
         self._gateway.ending = True
         self._ending.set()
         self._server.should_exit = True
+
+    def _tell_of(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Tell of what asyncio would print with all that it met."""
+        error = context.get("exception")
+        self._failed(error if isinstance(error, Exception) else RuntimeError(context["message"]))
 
     async def _sweep(self) -> None:
         while True:

@@ -31,19 +31,21 @@ class Telling:
         *,
         longest: int,
         within_s: float,
+        brief: bool = False,
     ) -> None:
         """`fields` are those of the client's request, `longest` is how many bytes a message may take.
 
-        `within_s` is how long the server may take to take an answer of ours.
+        `within_s` is how long the server may take to take an answer of ours; `brief` is as `Talk.from_server` has it.
         """
         self._talk = talk
         self._inbox = inbox
         self._back = _Back(talk, upstream, fields, sender, within_s)
         self._longest = longest
+        self._brief = brief
 
     async def message(self, line: bytes, frame: Frame | None = None) -> None:
         """Judge one message."""
-        await self._talk.from_server(line, Route(self._back, ToClient(self._inbox, frame)))
+        await self._talk.from_server(line, Route(self._back, ToClient(self._inbox, frame)), brief=self._brief)
 
     async def stream(self, answer: Answered) -> bool:
         """Judge each message of a stream as it comes; say whether the client could go on with it elsewhere.

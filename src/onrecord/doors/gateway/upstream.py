@@ -105,10 +105,13 @@ class Upstream:
         if body:
             sent.append((b"content-length", str(len(body)).encode()))
         with failures():
-            async with self._connections.asked(method, sent, body) as response:
+            connection, response = await self._connections.ask(method, sent, body)
+            try:
                 if response.status in (401, 403):
                     self._auth.forget(sender)
                 yield _read(response)
+            finally:
+                await self._connections.leave(connection, response)
 
     async def _given(self, sender: Sender) -> dict[str, str]:
         try:

@@ -10,7 +10,7 @@ A label that stands in for a value is never found again, so masking twice change
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import TypeAlias
 
@@ -125,14 +125,15 @@ class Detectors:
     ) -> list[Finding] | None:
         """Return what is found in `text` and in what decodes from it; None where that is too much."""
 
+        seen = self._searched(text, low=low, encoded=encoded, telling=telling, late=late)
+        if seen is None or not seen[1]:
+            return None if seen is None else seen[0]
+
         def search(view: str) -> "tuple[list[Finding], views.Signs] | None":
             if late is not None and late():
                 raise _TooLate
             return self._searched(view, low=low, encoded=False, telling=telling, late=late)
 
-        seen = self._searched(text, low=low, encoded=encoded, telling=telling, late=late)
-        if seen is None or not seen[1]:
-            return None if seen is None else seen[0]
         return views.searched(text, *seen, search)
 
     def _searched(
@@ -213,13 +214,11 @@ def _by_expression(rules: Sequence[Rule], off: Collection[str]) -> list[list[int
     return list(sought.values())
 
 
-def _slices(text: str, size: int) -> Iterator[tuple[int, str]]:
-    """Yield `text` in pieces of `size` characters that overlap, each with where it begins."""
+def _slices(text: str, size: int) -> Iterable[tuple[int, str]]:
+    """Return `text` in pieces of `size` characters that overlap, each with where it begins."""
     if len(text) <= size:
-        yield 0, text
-        return
-    for at in range(0, len(text) - OVERLAP, size - OVERLAP):
-        yield at, text[at : at + size]
+        return ((0, text),)
+    return ((at, text[at : at + size]) for at in range(0, len(text) - OVERLAP, size - OVERLAP))
 
 
 def _signs(text: str) -> views.Signs:

@@ -57,6 +57,8 @@ class Flagger:
         found.extend(Flag(start, end, flag, flag) for start, end, flag in hidden(text))
         found.extend(Flag(start, end, flag, flag) for start, end, flag in hidden_html(text))
         found.extend(self._everywhere(text))
+        if not found:
+            return []
         unique = {(flag.start, flag.end, flag.flag): flag for flag in found}
         counts: Counter[str] = Counter()
         kept: list[Flag] = []

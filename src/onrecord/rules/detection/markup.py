@@ -21,16 +21,21 @@ _HIDES = (
     r"|(?:^|[^-])color\s*:\s*(?:#fff(?:fff)?|white|transparent|rgba?\(\s*255\s*,\s*255\s*,\s*255[^)]*\)"
     r"|rgba\([^)]*,\s*0\s*\))\s*[;\"'!]"
 )
-_ELEMENT = Pattern(rf"(?is)<[a-z][a-z0-9-]*\s[^<>]*style\s*=[^<>]{{0,300}}?(?:{_HIDES})[^<>]*>\s*([^<]{{12,1000}})")
+_ELEMENT = Pattern(
+    rf"(?is)<[a-z][a-z0-9-]*\s[^<>]*style\s*=[^<>]{{0,300}}?(?:{_HIDES})[^<>]*>\s*([^<]{{12,1000}})", late=True
+)
 _ATTRIBUTE = Pattern(
-    r"""(?is)<[a-z][a-z0-9-]*\s[^<>]*?\b(?:hidden|aria-hidden\s*=\s*["']?true)\b[^<>]*>\s*([^<]{12,1000})"""
+    r"""(?is)<[a-z][a-z0-9-]*\s[^<>]*?\b(?:hidden|aria-hidden\s*=\s*["']?true)\b[^<>]*>\s*([^<]{12,1000})""",
+    late=True,
 )
 _COMMENT = Pattern(
-    r"(?s)<!--(.{8,1000}?)(?:-->|\z)|(?m)^\[(?://|comment|_)\]:\s*(?:#|<>)\s*[(\"'](.{8,1000}?)[)\"']\s*$"
+    r"(?s)<!--(.{8,1000}?)(?:-->|\z)|(?m)^\[(?://|comment|_)\]:\s*(?:#|<>)\s*[(\"'](.{8,1000}?)[)\"']\s*$",
+    late=True,
 )
 _TITLE = Pattern(
     r"""(?is)<[a-z][^<>]*\s(?:alt|title|aria-label|data-[a-z-]+|content)\s*=\s*"""
-    r"""(?:"([^"]{20,1000})"|'([^']{20,1000})')"""
+    r"""(?:"([^"]{20,1000})"|'([^']{20,1000})')""",
+    late=True,
 )
 
 _SPEAKS = Pattern(
@@ -39,7 +44,8 @@ _SPEAKS = Pattern(
     r"|pretend|answer|respond|reply|tell|remember|call|transfer|ich|ihnen|sie|du|usted|tus?|vous|votre"
     r"|voc[eê]|ti|tuo)\b"
     r"|\b(?:what|who|how|why|when|where|can|could|would|should)\b[^\n]{3,400}\?"
-    r"|[\p{Han}\p{Hangul}\p{Hiragana}\p{Arabic}\p{Cyrillic}\p{Greek}\p{Devanagari}\p{Hebrew}\p{Thai}]{4,}"
+    r"|[\p{Han}\p{Hangul}\p{Hiragana}\p{Arabic}\p{Cyrillic}\p{Greek}\p{Devanagari}\p{Hebrew}\p{Thai}]{4,}",
+    late=True,
 )
 _ADDRESSES = Pattern(
     r"(?i)\b(?:ignor(?:e|ez|ieren|a|iere)\b[^\n]{0,60}\b(?:instruction|prompt|above|previous|user|page|previo"
@@ -48,7 +54,8 @@ _ADDRESSES = Pattern(
     r"|override)|override mode|secret key|your (?:password|system|instructions|previous)"
     r"|do not tell|pretend|you are (?:now|an?)\b|your account|reveal|forward (?:all|the|this|every)"
     r"|send (?:all|the|an?|me|my)\b|transfer \$?\d|(?:ich|ihnen|ihr) \w+|tell me|give me|can you|could you|do you)"
-    r"|\A\s*(?:Q:|(?:what|who|how|why|when|where|can|could|would|is|are|do|does)\b[^\n<>]{5,400}\?\s*\z)"
+    r"|\A\s*(?:Q:|(?:what|who|how|why|when|where|can|could|would|is|are|do|does)\b[^\n<>]{5,400}\?\s*\z)",
+    late=True,
 )
 
 

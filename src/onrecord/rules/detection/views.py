@@ -133,21 +133,24 @@ _NUMBERED = _numbered()
 _FORMS = tuple((number, form) for _, forms in _NUMBERED for number, form in forms)
 # How signs are looked for. Most stand behind one expression for all; what source code is full of, behind another,
 # and there it doesn't matter which it was.
-_BY_LITERAL = tuple((n, form.literal, Pattern(form.sign) if form.sign else None) for n, form in _FORMS if form.literal)
+_BY_LITERAL = tuple(
+    (n, form.literal, Pattern(form.sign, late=True) if form.sign else None) for n, form in _FORMS if form.literal
+)
 _LOOKALIKES = next(n for n, form in _FORMS if form.sign == lookalikes.TRIGGER)
 _FORM = next(n for n, form in _FORMS if form.sign == decoding.FORM)
 _COMMON = tuple(
     n for n, form in _FORMS if form.sign in (decoding.MARKED, decoding.DOUBLED, joins.JOINED, joins.WRAPPED)
 )
 _RARE = tuple(
-    (n, Pattern(form.sign))
+    (n, Pattern(form.sign, late=True))
     for n, form in _FORMS
     if not form.literal and n not in (_LOOKALIKES, _FORM) and n not in _COMMON
 )
 _SIGNS = {n: form.sign for n, form in _FORMS}
-_ANY_RARE = Pattern("|".join(f"(?:{_SIGNS[n]})" for n, _ in _RARE))
-_ANY_COMMON = Pattern("|".join(f"(?:{_SIGNS[n]})" for n in _COMMON))
-_LOOKALIKE, _FORM_SIGN = Pattern(lookalikes.TRIGGER), Pattern(decoding.FORM)
+_ANY_RARE = Pattern("|".join(f"(?:{_SIGNS[n]})" for n, _ in _RARE), late=True)
+_ANY_COMMON = Pattern("|".join(f"(?:{_SIGNS[n]})" for n in _COMMON), late=True)
+_ANY = Pattern("|".join(f"(?:{_SIGNS[n]})" for n in (*(n for n, _ in _RARE), *_COMMON)), late=True)
+_LOOKALIKE, _FORM_SIGN = Pattern(lookalikes.TRIGGER, late=True), Pattern(decoding.FORM, late=True)
 
 
 def note(signs: Signs, data: bytes, start: int, end: int) -> None:
@@ -159,6 +162,12 @@ def note(signs: Signs, data: bytes, start: int, end: int) -> None:
                 _add(signs, _FORM, start, end)
     if (not data.isascii() or b"\0" in data) and _LOOKALIKE.occurs(data):
         _add(signs, _LOOKALIKES, start, end)
+    if _ANY.occurs(data):
+        _note_more(signs, data, start, end)
+
+
+def _note_more(signs: Signs, data: bytes, start: int, end: int) -> None:
+    """Add to `signs` which of those it is that one expression can tell to be there."""
     if _ANY_RARE.occurs(data):
         spans, offsets = _around(_ANY_RARE, data)
         for first, last in spans:
