@@ -2,7 +2,9 @@
 """What the gateway bears: slow clients, too much at once, the end of its process; each refusal is on the record."""
 
 import json
+import os
 import signal
+import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.doors.session import onrecord
-from tests.gateway.running import META, Gateway, Heard, called, exchanged, modern, request
+from tests.gateway.running import META, ONRECORD, Gateway, Heard, called, exchanged, modern, request
 from tests.gateway.scripted import Scripted, answered, echoing, result, streams
 
 from onrecord.ledger.durable import FileLock
@@ -270,6 +272,29 @@ def test_a_call_that_does_not_end_is_closed_on_the_record(tmp_path, signals):
         (end,) = gateway.events(phase="result")
         assert (end["result_status"], end["error_type"]) == ("unknown", "server_exited")
         assert gateway.record()[-1]["event_type"] == "recorder_stop"
+
+
+def test_a_signal_while_it_says_where_it_listens_ends_it_in_order(tmp_path):
+    text = '[gateway]\nlisten = "127.0.0.1:0"\ntokens = "off"\n[[upstream]]\nname = "s"\nurl = "http://127.0.0.1:9"\n'
+    (tmp_path / "onrecord.toml").write_text(text)
+    out, err = os.pipe()
+    os.set_blocking(err, False)
+    with suppress(BlockingIOError):
+        while os.write(err, b"." * 65536):  # until there is no room for a line of the gateway's
+            pass
+    os.set_blocking(err, True)
+    child = subprocess.Popen([*ONRECORD, "gateway"], stderr=err, env={**os.environ, "ONRECORD_HOME": str(tmp_path)})
+    os.close(err)
+    with os.fdopen(out, "rb") as said:
+        log = Home(tmp_path).log().path / "log"
+        ends = time.monotonic() + 20
+        while not any(b"recorder_start" in file.read_bytes() for file in log.glob("*.ndjson")):
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+        child.send_signal(signal.SIGTERM)
+        assert b"listening at" in said.read()
+    assert child.wait(20) == 0
+    assert b"recorder_stop" in b"".join(file.read_bytes() for file in log.glob("*.ndjson"))
 
 
 def test_streams_without_a_call_do_not_delay_the_end(tmp_path):

@@ -120,6 +120,7 @@ async def _serve(
         drain_s=settings.drain_s,
         failed=_failed,
     )
+    serving.heed_signals()  # before the start is on the record, so that an end is, too
     recorder.start(base_of(recorder, actor), ["onrecord", "gateway"])
     say(f"listening at {f'[{host}]' if ':' in host else host}:{port}")
     told(called_at(loaded.settings, port))

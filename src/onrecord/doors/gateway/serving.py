@@ -91,12 +91,15 @@ class Serving:
         )
         self._server = _Server(config)
 
-    async def run(self, listening: socket.socket) -> None:
-        """Serve until a signal says to end."""
+    def heed_signals(self) -> None:
+        """Have each signal to end do so in order, from here on."""
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._tell_of)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.end)
+
+    async def run(self, listening: socket.socket) -> None:
+        """Serve until a signal says to end."""
+        asyncio.get_running_loop().set_exception_handler(self._tell_of)
         beside = [asyncio.create_task(self._sweep()), asyncio.create_task(self._end_in_order())]
         try:
             await self._server.serve([listening])
