@@ -149,6 +149,7 @@ bench: .venv/.ready .demo/proxy/.ready .doors/fastmcp4/.ready  ## measure what b
 
 soak: .venv/.ready  ## run for long, and look for what grows or breaks
 	python -m soak.run $(ARGS)
+	python -m soak.asking
 	python -m soak.powercut
 
 # -------------------------------------------------------------------------------- generated files
