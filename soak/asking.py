@@ -111,7 +111,7 @@ class Storm:
         self._chance = random.Random(seed)
         self._names = count()
         self._over = threading.Event()
-        self._gone: list[Process] = []
+        self._said: list[Process] = []  # each writer that ever was
         self._writers = [self._writer() for _ in range(WRITERS)]
         self._feeders = [Feeder(home) for _ in range(FEEDERS)]
         self._askers = [Asker(home) for _ in range(ASKERS)]
@@ -140,16 +140,17 @@ class Storm:
             for writer in self._writers:
                 writer.kill()
         self.outcome.seconds = round(time.monotonic() - began, 1)
-        for process in (*self._gone, *self._writers):
+        for process in self._said:
             self.outcome.problems.extend(process.complaints)
 
     def receipts(self) -> list[Receipt]:
         """Return what was acknowledged until now."""
-        return [receipt for process in (*self._gone, *self._writers) for receipt in tuple(process.receipts)]
+        return [receipt for process in tuple(self._said) for receipt in tuple(process.receipts)]
 
     def _writer(self) -> Process:
         options = ("--segment-bytes", SEGMENT, "--durabilities", "flushed", "signed")
-        return Process(self._home, f"w{next(self._names)}", self._chance.random(), *options)
+        self._said.append(Process(self._home, f"w{next(self._names)}", self._chance.random(), *options))
+        return self._said[-1]
 
     def _kill_one(self) -> None:
         kind = self._chance.choice(tuple(self.outcome.kills))
@@ -158,7 +159,6 @@ class Storm:
             case "writers":
                 place = self._chance.randrange(WRITERS)
                 self._writers[place].kill()
-                self._gone.append(self._writers[place])
                 self._writers[place] = self._writer()
             case "feeders":
                 place = self._chance.randrange(FEEDERS)
