@@ -18,7 +18,7 @@ from onrecord.rules.redact import Redactor
 pytestmark = pytest.mark.requirement("B1", "B6")
 
 MIB = 1 << 20
-TIME_S = 5.0  # a bound, not a measure: the deadline is half a second, and machines are busy
+TIME_S = 5.0  # of a processor; a bound, not a measure: the deadline is half a second
 MEMORY = 300 * MIB
 
 BY = Redactor(digest_key=KEY, detectors=DETECTORS, clock=time.monotonic_ns)
@@ -68,9 +68,9 @@ def test_bad_input_is_withheld_in_bounded_time_and_memory(what: str, where: str)
     made = call({"v": value} if where == "arguments" else {})
     body: Json = text_result("fine") if where == "arguments" else {"content": value, "structuredContent": {"v": value}}
 
-    began = time.perf_counter()
+    began = time.thread_time()
     entries = answered(made, body, by=BY, classification="low")
-    took_s = time.perf_counter() - began  # by itself, as counting what is allocated takes several times as long
+    took_s = time.thread_time() - began  # by itself, as counting what is allocated takes several times as long
     tracemalloc.start()
     entries += answered(made, body, by=BY, classification="low")
     _, peak = tracemalloc.get_traced_memory()

@@ -167,10 +167,10 @@ LOOKING_BACK = {"properties": {"a": {"$ref": "#"}}, "unevaluatedProperties": {"$
     ],
 )
 def test_no_schema_keeps_the_door_busy(schema, value):
-    began = time.monotonic()
+    began = time.thread_time()
     fit(schema, value)
 
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @pytest.mark.parametrize("padding", [[0] * 4_000_000, nested(200), 10**4_000], ids=["size", "depth", "number"])

@@ -259,12 +259,12 @@ MANY = 8_000
     ],
 )
 def test_no_schema_takes_long(schema: Any, value: Any) -> None:
-    began = time.process_time()
+    began = time.thread_time()
 
     has_marks(schema)
     marked(schema, value)
 
-    assert time.process_time() - began < 4
+    assert time.thread_time() - began < 4
 
 
 @pytest.mark.requirement("B2")

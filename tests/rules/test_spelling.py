@@ -192,12 +192,12 @@ def test_long_and_many_values_take_neither_much_memory_nor_long(given_values: li
     by = redactor()
     attempted(call({"v": "warm up"}, defined=definition(MARKED_TEXT)), by, classification="low")
     made = call({"v": given_values}, defined=definition(MARKED_TEXT))
-    memory, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    memory, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.thread_time()
 
     entries = answered(made, text_result(echo), by=by, classification="low")
 
     unit = 1 if sys.platform == "darwin" else 1_024
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * unit < 256 << 20
     for entry in entries:
         assert not entry.event.redaction_error

@@ -168,12 +168,12 @@ def test_whatever_comes_is_read_or_noted_and_never_an_error(meta: dict[str, Any]
 
 def test_a_value_of_many_megabytes_costs_nothing() -> None:
     huge = "a=1," * (10 << 20)
-    began = time.process_time()
+    began = time.thread_time()
 
     trace = read({"traceparent": huge, "tracestate": huge, "baggage": huge, INVOCATION: {"turnId": huge}})
 
     assert trace == Trace(faults=("traceparent", "tracestate", "baggage", "aiInvocation"))
-    assert time.process_time() - began < 0.1
+    assert time.thread_time() - began < 0.1
 
 
 def test_a_trace_that_begins_here_is_well_formed() -> None:

@@ -153,6 +153,6 @@ def test_no_surroundings_make_a_test_fail(text: str, data: st.DataObject):
 def test_long_lists_take_linear_time(unit: str):
     text = (unit * 262_144)[:262_144]
     DETECTORS.find(text[:8_192])
-    begin = time.process_time()
+    begin = time.thread_time()
     DETECTORS.find(text)
-    assert time.process_time() - begin < 8  # a second where nothing else runs
+    assert time.thread_time() - begin < 8  # a second where nothing else runs

@@ -253,9 +253,9 @@ def test_a_short_keyword_stands_as_a_word_or_as_a_part_of_a_name():
 def test_hostile_text_takes_linear_time(unit: str):
     text = (unit * 262_144)[:262_144]
     DETECTORS.find(text[:8_192])
-    begin = time.process_time()
+    begin = time.thread_time()
     DETECTORS.find(text)
-    assert time.process_time() - begin < 2  # a quarter of a second where nothing else runs
+    assert time.thread_time() - begin < 2  # a quarter of a second where nothing else runs
 
 
 @settings(max_examples=200)

@@ -216,9 +216,9 @@ ADVERSARIAL = (
 
 @pytest.mark.parametrize("piece", ADVERSARIAL)
 def test_no_text_takes_long(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     DETECTORS.find(piece * (200_000 // len(piece)))
-    assert time.perf_counter() - began < 2  # on a quiet machine a fifth of this
+    assert time.thread_time() - began < 2  # on a quiet machine a fifth of this
 
 
 PLAIN = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=24, max_size=200)
