@@ -3,11 +3,13 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,14 @@ from onrecord.ledger.vouched import Vouched
 def short_folder() -> Path:
     """Return a folder whose name leaves room for a socket: its path may have some 100 bytes."""
     return Path(tempfile.mkdtemp(prefix="onr-"))
+
+
+def free_port() -> int:
+    """Return a port for a server that takes no port of 0, from below those that the system hands out to others."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Running:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from tests.doors.session import ONRECORD, onrecord, record
 from tests.gateway.running import Gateway
+from tests.services import free_port
 
 ROOT = Path(__file__).parents[2]
 FETCHED = ROOT / ".conformance/node_modules"
@@ -244,7 +245,7 @@ def started(command: tuple[str, ...], folder: Path, env: dict[str, str]) -> Iter
 def direct(server: Server, folder: Path) -> Iterator[Reached]:
     """Reach a server over HTTP."""
     tally = folder / "tally"
-    port = _free_port()
+    port = free_port()
     with started(server.http, folder, {"PORT": str(port), "CONFORMANCE_TALLY": str(tally), **server.env}) as said:
         port = int(said) if said.isdigit() else port
         _await(port)
@@ -330,11 +331,6 @@ def _forking(server: Server, folder: Path, tally: Path) -> Iterator[None]:
         return
     with started((*_OURS, "forks", "forks.sock"), folder, {"CONFORMANCE_TALLY": str(tally), **server.env}):
         yield
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 def _await(port: int) -> None:

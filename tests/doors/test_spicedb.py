@@ -36,7 +36,7 @@ def server():
         yield running
 
 
-def configured(home, url, *, mode="enforce", timeout="5s", more=""):
+def configured(home, url, *, mode="enforce", timeout="60s", more=""):
     (home / "keys.json").write_bytes(shown())
     (home / "onrecord.toml").write_text(f"""
 [policy]
@@ -117,17 +117,17 @@ def test_one_that_hangs_denies_in_time(tmp_path):
             assert session.end() == 0
 
     assert answer["result"]["isError"]
-    assert took_s < 5
+    assert took_s < 30
     assert "it did not answer within 0.3 s" in attempts(tmp_path, "store")[0]["policy_reason"]
 
 
 def test_what_is_only_observed_runs_even_where_it_is_away(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    env = configured(tmp_path, f"http://127.0.0.1:{port}", mode="observe")
-    with Session(tmp_path, env=env) as session:
-        assert session.call("store", text="x")["result"]["content"][0]["text"] == "x"
-        session.end()
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))  # so that nobody else listens there meanwhile
+        env = configured(tmp_path, f"http://127.0.0.1:{mute.getsockname()[1]}", mode="observe")
+        with Session(tmp_path, env=env) as session:
+            assert session.call("store", text="x")["result"]["content"][0]["text"] == "x"
+            session.end()
 
     assert attempts(tmp_path, "store")[0]["policy_observed"] == "deny"
 

@@ -254,10 +254,11 @@ async def test_an_endpoint_that_hangs_drips_or_is_not_there_stops_nobody_for_lon
     with pytest.raises(NoCredentials) as e:
         await Granted(client(endpoint), exchange=False, timeout_s=0.2).headers_for(None)
     assert e.value.why == "the token endpoint did not answer within 0.2 s"
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}/token"
-    with pytest.raises(NoCredentials) as e:
-        await Granted(client(endpoint, token_url=url), exchange=False).headers_for(None)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))  # so that nobody else listens there meanwhile
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}/token"
+        with pytest.raises(NoCredentials) as e:
+            await Granted(client(endpoint, token_url=url), exchange=False).headers_for(None)
     assert e.value.why == "the token endpoint cannot be reached"
 
 

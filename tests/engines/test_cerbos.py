@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A decision point that we did not write: Cerbos, over AuthZEN. `make cerbos` fetches it; without it these skip."""
 
-import socket
 import subprocess
 import time
 import urllib.request
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.engines.questions import question
+from tests.services import free_port
 
 from onrecord.engines.authzen import AuthZen
 from onrecord.rules.policy import Policy
@@ -32,11 +32,6 @@ resourcePolicy:
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="Cerbos is not at hand: make cerbos")
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def cerbos(tmp_path_factory):
     """A running Cerbos with one policy; its process and its URL."""
@@ -52,11 +47,11 @@ def cerbos(tmp_path_factory):
     child = subprocess.Popen(
         [BINARY, "server", f"--config={folder}/conf.yaml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    url, until = f"http://127.0.0.1:{http}", time.monotonic() + 30
+    url, until = f"http://127.0.0.1:{http}", time.monotonic() + 60
     try:
         while True:
             try:
-                urllib.request.urlopen(f"{url}/_cerbos/health", timeout=1).close()
+                urllib.request.urlopen(f"{url}/_cerbos/health", timeout=20).close()
                 break
             except OSError:
                 assert child.poll() is None
@@ -71,7 +66,7 @@ def cerbos(tmp_path_factory):
 @pytest.mark.requirement("C2")
 def test_cerbos_decides_and_where_it_is_gone_calls_are_denied(cerbos):
     child, url = cerbos
-    policy = Policy(AuthZen(url, b"", timeout_s=5), enforce=True, deadline_ns=10**11, clock=time.monotonic_ns)
+    policy = Policy(AuthZen(url, b"", timeout_s=60), enforce=True, deadline_ns=10**11, clock=time.monotonic_ns)
 
     asked = [
         question(assurance="token"),

@@ -43,7 +43,7 @@ def engines():
     """Makes engines, and closes them."""
     made = []
 
-    def make(url, *, token=TOKEN, timeout_s=5.0, roots=None, clock=time.monotonic, manifest=b"", **words):
+    def make(url, *, token=TOKEN, timeout_s=60.0, roots=None, clock=time.monotonic, manifest=b"", **words):
         made.append(
             SpiceDb(url, Relations(**words), manifest, token=token, timeout_s=timeout_s, roots=roots, clock=clock)
         )

@@ -22,12 +22,14 @@ from onrecord.rules.relations import Relations
 pytestmark = pytest.mark.requirement("C2")
 
 TOKEN = "a-preshared-" + "key"
-TIMEOUT_S = 0.6
+TIMEOUT_S = 0.6  # of what gives no answer; all else has long enough on any machine
+LONG_S, SOON_S = 60.0, 30.0
+HANGS_S = 5.0  # where one of two answers comes
 HELD, STATE = b"\x10\x02", b"\x0a\x06\x0a\x04c3Rh"  # permissionship 2; a token, "c3Rh"
 SCHEMA = b"\x0a\x0fdefinition user"
 
 
-def judged(url, *, asked=None, timeout_s=TIMEOUT_S):
+def judged(url, *, asked=None, timeout_s=LONG_S):
     """Ask once; return the verdict and the seconds that it took."""
     engine = SpiceDb(url, Relations(), b"", token=TOKEN, timeout_s=timeout_s)
     policy = Policy(engine, enforce=True, deadline_ns=int(timeout_s * 1e9), clock=time.monotonic_ns)
@@ -88,11 +90,11 @@ def half_way(connection):
 @pytest.mark.parametrize("answer", [silent, resetting, closing, speaking_http, half_way])
 def test_what_does_not_answer_denies_in_time(answer):
     with listening(answer) as url:
-        verdict, took_s = judged(url)
+        verdict, took_s = judged(url, timeout_s=TIMEOUT_S)
 
     assert (verdict.decision, verdict.error_type, verdict.safe) == ("deny", "policy_failed", UNDECIDED)
     assert len(verdict.errors) == 1
-    assert took_s < TIMEOUT_S + 2  # the machine is shared
+    assert took_s < SOON_S
 
 
 def test_a_host_that_takes_nothing_denies_in_time():
@@ -102,21 +104,21 @@ def test_a_host_that_takes_nothing_denies_in_time():
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(full.getsockname())
-        verdict, took_s = judged(url)
+        verdict, took_s = judged(url, timeout_s=TIMEOUT_S)
         for one in waiting:
             one.close()
 
     assert (verdict.decision, verdict.errors) == ("deny", (f"it did not answer within {TIMEOUT_S:g} s",))
-    assert took_s < TIMEOUT_S + 2
+    assert took_s < SOON_S
 
 
 def test_a_port_without_a_server_denies_at_once():
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    verdict, took_s = judged(f"http://127.0.0.1:{port}", timeout_s=10)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))  # so that nobody else listens there meanwhile
+        verdict, took_s = judged(f"http://127.0.0.1:{mute.getsockname()[1]}")
 
     assert "it cannot be reached" in verdict.reason
-    assert took_s < 5
+    assert took_s < SOON_S
 
 
 def test_a_name_that_leads_nowhere_denies():
@@ -155,14 +157,15 @@ def aborting(code, text):
 
 
 def hanging(context):
-    time.sleep(TIMEOUT_S + 0.4)
+    while context.is_active():
+        time.sleep(0.02)
     return STATE + HELD
 
 
 def test_a_good_answer_of_this_form_allows():
     seen = []
     with answering(STATE + HELD, seen=seen) as url:
-        verdict, _ = judged(url, timeout_s=10)
+        verdict, _ = judged(url)
 
     assert (verdict.decision, verdict.consistency) == ("allow", "c3Rh")
     assert {said["authorization"] for _, said, _ in seen} == {f"Bearer {TOKEN}"}
@@ -191,14 +194,15 @@ def test_a_good_answer_of_this_form_allows():
     ],
 )
 def test_an_answer_that_is_none_denies_with_one_reason(check, schema, said, capfd):
+    timeout_s = TIMEOUT_S if check is hanging else HANGS_S if schema is hanging else LONG_S
     with answering(check, schema) as url:
-        verdict, took_s = judged(url)
+        verdict, took_s = judged(url, timeout_s=timeout_s)
 
     assert (verdict.decision, verdict.error_type, verdict.safe) == ("deny", "policy_failed", UNDECIDED)
     assert said in verdict.reason
     assert len(verdict.errors) == 1
     assert len(verdict.reason) < 500
-    assert took_s < TIMEOUT_S + 2
+    assert took_s < SOON_S
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -216,7 +220,7 @@ def test_of_what_it_says_in_words_nothing_is_told(text):
 def test_a_missing_scope_denies_without_asking(present, decision, times):
     seen = []
     with answering(STATE + HELD, seen=seen) as url:
-        verdict, _ = judged(url, asked=question(called="ann", required=("w",), present=present), timeout_s=10)
+        verdict, _ = judged(url, asked=question(called="ann", required=("w",), present=present))
 
     assert (verdict.decision, len(seen)) == (decision, times)
     assert ("a required scope is missing" in verdict.safe) == (decision == "deny")
