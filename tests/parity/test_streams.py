@@ -121,7 +121,7 @@ async def main():
             for number in range(500):
                 await outer.send(message('{"jsonrpc":"2.0","id":%d,"method":"ping"}' % number))
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.run, read, write, None)
             tasks.start_soon(ask)

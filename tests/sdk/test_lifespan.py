@@ -30,7 +30,7 @@ async def test_the_recorder_has_stopped_before_the_application_says_that_it_has(
         pass
 
     await told.send({"type": "lifespan.startup"})
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         await app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, ended.receive, say)
     told.close()
     ended.close()

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.server import MCPServer
@@ -16,7 +15,7 @@ from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool
 from tests.doors.session import onrecord, record
-from tests.sdk.world import MODES, built, calls, configured, ends, recorded, said, until
+from tests.sdk.world import MODES, built, calls, configured, ends, given_up, recorded, said, until
 
 import onrecord as package
 from onrecord.doors.asgi import Around
@@ -38,11 +37,10 @@ def program(home):
 async def test_a_program_over_stdio_is_recorded_from_its_first_message_to_its_end(tmp_path, mode):
     async with Client(program(tmp_path), mode=mode) as client:
         assert said(await client.call_tool("echo", {"text": "hi"})) == "hi"
-        with anyio.move_on_after(1):
-            await client.call_tool("waits")
+        await given_up(client, "waits", lambda: calls(tmp_path, "waits"))
         assert said(await client.call_tool("echo", {"text": "next"})) == "next"
 
-    await until(lambda: record(tmp_path)[-1]["event_type"] == "recorder_stop", 20)
+    await until(lambda: record(tmp_path)[-1]["event_type"] == "recorder_stop")
     assert ends(tmp_path, "echo") == [("succeeded", "")] * 2
     assert ends(tmp_path, "waits") == [("cancelled", "")]
     events = record(tmp_path)
@@ -66,7 +64,7 @@ async def test_after_a_kill_the_next_start_closes_what_was_open(tmp_path):
     )
     child.stdin.write((call % (1, meta)).encode())
     child.stdin.flush()
-    await until(lambda: (tmp_path / "ledger").exists() and calls(tmp_path, "waits"), 30)
+    await until(lambda: (tmp_path / "ledger").exists() and calls(tmp_path, "waits"))
     child.send_signal(signal.SIGKILL)
     child.communicate()
     async with Client(program(tmp_path)) as client:

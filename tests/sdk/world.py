@@ -120,11 +120,19 @@ def said(answer: Any) -> str:
     return (answer.contents if hasattr(answer, "contents") else answer.content)[0].text
 
 
-async def until(fact: Callable[[], object], seconds: float = 10) -> None:
+async def until(fact: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something is so."""
     with anyio.fail_after(seconds):
         while not fact():  # noqa: ASYNC110  # what is waited for may happen in another thread
             await anyio.sleep(0.01)
+
+
+async def given_up(client: Client, name: str, begun: Callable[[], object], **arguments: Any) -> None:
+    """Call a tool, and give the call up once it is `begun`."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.call_tool, name, arguments)
+        await until(begun)
+        tasks.cancel_scope.cancel()
 
 
 def configured(home, text: str, policy: str = "") -> None:
