@@ -78,7 +78,7 @@ class Running:
         self.child.wait()
         self.listening.join()
 
-    def stop(self, timeout=20):
+    def stop(self, timeout=60):
         self.child.send_signal(signal.SIGTERM)
         code = self.child.wait(timeout)
         self.listening.join()
@@ -102,7 +102,7 @@ class Wire:
 
     def __init__(self, path, *, hello=True):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         self.socket.connect(str(path))
         self.lines = self.socket.makefile("rb")
         self.welcome: Any = None
@@ -140,7 +140,7 @@ def new_id():
     return uuid7(now_us() // 1000, os.urandom(10))
 
 
-def remote(home, path, *, deadline_s=2.0, vkeys=()) -> RemoteWriter:
+def remote(home, path, *, deadline_s=30.0, vkeys=()) -> RemoteWriter:
     """Return the writer of a door with this home."""
     vouched = Vouched(Home(Path(home)), "calls", str(path), vkeys=vkeys)
     return RemoteWriter(

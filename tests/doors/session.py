@@ -61,7 +61,7 @@ class Session:
     def call(self, tool, **arguments):
         return self.ask("tools/call", name=tool, arguments=arguments)
 
-    def end(self, timeout=20):
+    def end(self, timeout=60):
         """Close the server's input, and return its exit code."""
         out, self.errors = self.child.communicate(timeout=timeout)
         self.rest = out

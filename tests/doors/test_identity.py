@@ -204,7 +204,7 @@ def test_a_token_that_expires_during_a_session_ends_its_calls(tmp_path):
     file = tmp_path / "token"
     file.touch(0o600)
     with Session(tmp_path) as session:
-        file.write_text(id_token(exp=int(time.time()) - 26))  # with 30 s of leeway for clocks, it ends in four
+        file.write_text(id_token(exp=int(time.time()) - 18))  # with 30 s of leeway for clocks, it ends in twelve
         assert "result" in session.call("store", text="x")
         wait_for(lambda: "error" in session.call("store", text="x"))
         session.end()
@@ -338,14 +338,14 @@ def test_an_issuer_that_does_not_show_its_keys_delays_one_call_and_lets_none_thr
         settings(tmp_path, jwks="http://127.0.0.1:9/keys" if how == "is away" else server.url)
         with Session(tmp_path) as session:
             took = []
-            for _ in range(3):
+            for _ in range(12):
                 began = time.monotonic()
                 refused = signed_call(session, call_token("store", {"text": "x"}))
                 took.append(time.monotonic() - began)
                 assert "keys cannot be had" in refused["error"]["message"]
                 assert "127.0.0.1" not in refused["error"]["message"]
-            assert took[0] < 6
-            assert max(took[1:]) < 2
+            assert took[0] < 20
+            assert sum(took[1:]) < 20  # and not three seconds each
             session.end()
         assert server.asked <= 1
 

@@ -242,7 +242,7 @@ def test_a_service_that_hangs_or_is_away_holds_up_nothing_else(tmp_path):
             assert onrecord(tmp_path, "approvals", "reject", request.stem, "--yes").returncode == 0
             assert "rejected" in said(session.receive())
             session.end()
-    assert took_s < 5
+    assert took_s < 30
     assert len([e for e in record(tmp_path) if e["event_type"] == "delivery_failure"]) == 1
     assert "the webhook was not asked about an approval" in session.errors.decode()
 

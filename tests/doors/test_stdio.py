@@ -233,7 +233,7 @@ def test_a_client_that_gives_up_waiting_leaves_a_timed_out_call(tmp_path):
 
 @pytest.mark.requirement("A4")
 def test_a_server_that_never_answers_is_answered_for_in_bounded_time(tmp_path):
-    (tmp_path / "onrecord.toml").write_text('[run]\ncall_timeout = "1s"\n')
+    (tmp_path / "onrecord.toml").write_text('[run]\ncall_timeout = "6s"\n')
     with Session(tmp_path) as session:
         answer = session.call("hang")
         assert answer["error"]["code"] == wire.TIMED_OUT
@@ -269,12 +269,12 @@ def test_signals_reach_the_server(tmp_path, number):
         "import signal, sys, time\n"
         f"signal.signal({int(number)}, lambda *_: sys.exit(41))\n"
         'print(\'{"jsonrpc":"2.0","method":"notifications/ready"}\', flush=True)\n'
-        "time.sleep(30)"
+        "time.sleep(300)"
     )
     with Session(tmp_path, command=[sys.executable, "-c", script], listed=False) as session:
         assert session.receive()["method"] == "notifications/ready"
         session.child.send_signal(number)
-        assert session.child.wait(10) == 41
+        assert session.child.wait(60) == 41
 
 
 def test_the_end_of_input_and_the_exit_code_are_the_servers_own(tmp_path):
@@ -292,7 +292,7 @@ def test_answers_that_come_after_the_end_of_input_still_come(tmp_path):
         input=lines,
         capture_output=True,
         env={**os.environ, "ONRECORD_HOME": str(tmp_path)},
-        timeout=30,
+        timeout=120,
     )
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == list(range(50))
 
@@ -322,7 +322,7 @@ def test_a_client_that_does_not_read_cannot_keep_the_wrapper_from_ending(tmp_pat
             assert session.child.poll() is None
             time.sleep(0.02)
         session.child.send_signal(signal.SIGTERM)
-        assert session.child.wait(15) == -signal.SIGTERM
+        assert session.child.wait(60) == -signal.SIGTERM
 
     assert onrecord(tmp_path, "verify", "--allow-unanchored").returncode == 0
 
@@ -338,7 +338,7 @@ for number in range(20):
         while (message := session.receive()) is not None:
             numbers.append(message["params"]["n"])
             threading.Event().wait(0.2)  # a slow reader is what this is about
-        assert session.child.wait(10) == 0
+        assert session.child.wait(60) == 0
 
     assert numbers == list(range(20))
 
@@ -355,15 +355,15 @@ def test_the_server_is_killed_with_the_wrapper(tmp_path):
 
 def _gone(pid):
     """Wait for a process that is not our child to be gone, for a bounded time."""
-    for _ in range(200):
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0]
         except FileNotFoundError:
             return True
         if state == "Z":
             return True
-        os.sched_yield()
-        subprocess.run(["true"])
+        time.sleep(0.02)
     return False
 
 

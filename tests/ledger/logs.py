@@ -26,7 +26,7 @@ from onrecord.ledger.verify import Report, verify
 from onrecord.ledger.writer import Writer
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 30.0  # for facts that come; only a defect uses it up
+PATIENCE_S = 60.0  # for facts that come; only a defect uses it up
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Log:
     def open(self, **options: Any) -> Ledger:
         return Ledger.open(self.home, self.signer, **options)
 
-    def writer(self, *, wid: str = "here", deadline_s: float = 2.0, **options: Any) -> Writer:
+    def writer(self, *, wid: str = "here", deadline_s: float = 30.0, **options: Any) -> Writer:
         return Writer(
             lambda: self.open(wid=wid, deadline_s=deadline_s, **options),
             gap=lambda: own_fact("gap", event_id=new_id(), action="spooled"),

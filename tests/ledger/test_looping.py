@@ -75,14 +75,14 @@ async def test_a_device_that_stands_still_is_given_up_by_the_deadline_and_the_lo
 ) -> None:
     import threading
 
-    writer = log.writer(deadline_s=0.3)
+    writer = log.writer(deadline_s=6.0)
     appender = LoopWriter(writer)
     await appender.append(entry(), "flushed")
     stuck = threading.Event()
     fdatasync = os.fdatasync
 
     def slow(fd: int) -> None:  # the world's edge: a device that does not answer
-        stuck.wait(20.0)
+        stuck.wait(60.0)
         fdatasync(fd)
 
     monkeypatch.setattr(os, "fdatasync", slow)
@@ -93,10 +93,10 @@ async def test_a_device_that_stands_still_is_given_up_by_the_deadline_and_the_lo
         turns += 1
     with pytest.raises(LedgerBusy):
         await waiting
-    assert 10 < turns < 200
+    assert 10 < turns < 2_000
     stuck.set()
     monkeypatch.undo()
-    writer.deadline_s = 20.0
+    writer.deadline_s = 60.0
     writer.close()
 
 

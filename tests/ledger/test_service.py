@@ -361,8 +361,9 @@ def test_a_door_without_a_service_says_how_to_start_one(place):
 def test_a_service_that_stands_still_is_given_up_in_bounded_time(place, service):
     import signal
 
-    writer = remote(place / "door", service.path, deadline_s=0.3)
+    writer = remote(place / "door", service.path)
     writer.append(entry(), "flushed").wait()
+    writer.deadline_s = 0.3
     os.kill(service.child.pid, signal.SIGSTOP)
     try:
         ticket = writer.append(entry(1), "flushed")
@@ -370,6 +371,7 @@ def test_a_service_that_stands_still_is_given_up_in_bounded_time(place, service)
             ticket.wait()
     finally:
         os.kill(service.child.pid, signal.SIGCONT)
+    writer.deadline_s = 30.0
     wait_for(lambda: ticket.settled)
     assert ticket.receipt.seq > 0
     writer.close()
@@ -538,7 +540,7 @@ def test_an_answer_that_no_service_gives_is_never_an_acknowledgement(place, serv
 def test_errors_of_the_service_arrive_by_their_names_and_cannot_act_on_a_terminal(place, service, honest):
     _, welcome = honest
     with Liar(service.path, welcome(), Failed(id=1, error="LedgerFull", message="no room \x1b[2J\u202e")):
-        writer = remote(place / "door", service.path, deadline_s=1.0)
+        writer = remote(place / "door", service.path)
         with pytest.raises(LedgerError) as refused:
             writer.append(entry(), "flushed").wait()
         assert type(refused.value).__name__ == "LedgerFull"

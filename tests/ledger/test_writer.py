@@ -13,6 +13,7 @@ import pytest
 from tests.ledger.logs import Log, check_chain, child, entry, leaf_of, log_in, rechained, said, wait_for
 
 from onrecord.errors import LedgerBusy, LedgerError, LedgerMoved, LedgerRefused, LedgerUnwritable
+from onrecord.ledger import writer as writer_module
 from onrecord.ledger.note import open_checkpoint
 from onrecord.ledger.spool import SPOOL
 from onrecord.ledger.writer import FLUSH_S, PUBLISH_S, RETRY_S, Durability, Writer
@@ -93,13 +94,16 @@ print("well", flush=True)
 
 
 @pytest.mark.requirement("D2")
-def test_a_signed_entry_is_covered_by_a_signature_when_the_wait_is_over(log: Log, writer: Writer) -> None:
-    began = time.monotonic()
+def test_a_signed_entry_is_covered_by_a_signature_when_the_wait_is_over(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "PUBLISH_S", 3600.0)  # it is signed for whoever waits, not when it is due
+    writer = log.writer()
     for number in range(30):
         ticket = writer.append(entry(number), "signed")
         ticket.wait()
         assert signed_size(log) > ticket.receipt.seq
-    assert time.monotonic() - began < 30 * PUBLISH_S / 2  # it is signed for whoever waits, not when it is due
+    writer.close()
 
 
 def test_one_flush_serves_many_who_wait(log: Log, writer: Writer) -> None:
@@ -175,7 +179,7 @@ for _ in range(5):
     held = os.stat(log.file)
     began = time.monotonic()
     wait_for(lambda: synced.get(held.st_ino, 0) >= held.st_size)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 30.0
 assert log.checkpoint().size == 2
 writer.close()
 print("well", flush=True)
@@ -285,8 +289,8 @@ def test_what_nobody_foresaw_in_the_committing_thread_fails_those_who_wait_at_on
     monkeypatch.setattr(os, "fdatasync", confused)
     began = time.monotonic()
     with pytest.raises(LedgerError, match="cannot commit: ValueError"):
-        writer.append(entry(), "flushed").wait(30.0)
-    assert time.monotonic() - began < 10.0
+        writer.append(entry(), "flushed").wait(60.0)
+    assert time.monotonic() - began < 30.0
     monkeypatch.setattr(os, "fdatasync", fdatasync)
     writer.append(entry(), "signed").wait(30.0)
 
@@ -317,8 +321,8 @@ def test_a_log_that_was_taken_away_fails_those_who_wait_at_once(log: Log, writer
     log.file.rename(log.home.path / "elsewhere")
     began = time.monotonic()
     with pytest.raises(LedgerMoved):
-        writer.append(entry(), "flushed").wait(30.0)
-    assert time.monotonic() - began < 10.0
+        writer.append(entry(), "flushed").wait(60.0)
+    assert time.monotonic() - began < 30.0
     with pytest.raises(LedgerError):
         writer.append(entry())
 
@@ -334,7 +338,7 @@ def test_a_signature_that_cannot_be_written_fails_those_who_wait_for_it_at_once_
     with pytest.raises(LedgerUnwritable):
         signed.wait(60.0)
     flushed.wait(60.0)
-    assert time.monotonic() - began < 20.0
+    assert time.monotonic() - began < 40.0
     log.folder.checkpoints.rmdir()
     history.rename(log.folder.checkpoints)
     signed.wait()  # the entry itself was written all the while
@@ -445,8 +449,9 @@ def test_closing_puts_the_spool_on_record_if_it_can(log: Log) -> None:
 
 
 def test_a_lock_that_is_never_let_go_costs_each_appender_a_bounded_time(log: Log) -> None:
-    writer = log.writer(deadline_s=0.2)
+    writer = log.writer()
     writer.append(entry(), "signed").wait()
+    writer.deadline_s = 1.0
     other = log.open()
     other._writer_lock.acquire(0.0)
     for number in range(3):
@@ -456,7 +461,7 @@ def test_a_lock_that_is_never_let_go_costs_each_appender_a_bounded_time(log: Log
     def work() -> None:
         began = time.monotonic()
         with pytest.raises(LedgerBusy):
-            writer.append(entry()).wait(0.2)
+            writer.append(entry()).wait(1.0)
         took.append(time.monotonic() - began)
 
     threads = [threading.Thread(target=work) for _ in range(40)]
@@ -466,7 +471,8 @@ def test_a_lock_that_is_never_let_go_costs_each_appender_a_bounded_time(log: Log
         thread.join()
     other._writer_lock.release()
     assert len(took) == 40
-    assert max(took) < 5.0  # not one deadline after the other
+    assert max(took) < 20.0  # not one deadline after the other
+    writer.deadline_s = 30.0
     writer.append(entry()).wait()
     writer.close()
     other.close()
@@ -477,7 +483,7 @@ def test_a_lock_that_is_never_let_go_costs_each_appender_a_bounded_time(log: Log
 def test_a_log_that_cannot_be_opened_costs_each_appender_a_bounded_time(log: Log) -> None:
     holder = log.open()
     holder._writer_lock.acquire(0.0)
-    writer = log.writer(deadline_s=1.2)  # longer than the pause between two attempts
+    writer = log.writer(deadline_s=3.0)  # longer than the pause between two attempts
     took: list[float] = []
 
     def work() -> None:
@@ -491,7 +497,7 @@ def test_a_log_that_cannot_be_opened_costs_each_appender_a_bounded_time(log: Log
         thread.start()
     for thread in threads:
         thread.join()
-    assert max(took) < 4.0  # eight attempts one after the other would take 9.6 s
+    assert max(took) < 15.0  # eight attempts one after the other would take 24 s
     holder._writer_lock.release()
     holder.close()
     wait_for(lambda: _appends(writer))

@@ -64,7 +64,7 @@ def person(issuer, resource, name="ada"):
     )
     Person(issuer).confirm(begun["user_code"], name)
     form = {"grant_type": DEVICE, "device_code": begun["device_code"], "client_id": "agent", "resource": resource}
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while "access_token" not in (got := asked(issuer, "/token", **form, code_verifier=verifier)):
         assert time.monotonic() < deadline, got
     return got

@@ -29,7 +29,7 @@ TOKEN = "aaaa.bbbb.cccc"
 REFUSED = "counts for nothing"
 
 
-def webhook(url, secret=SECRET, timeout_s=5.0):
+def webhook(url, secret=SECRET, timeout_s=60.0):
     return Webhook(url, secrets_in(secret), timeout_s=timeout_s, clock=time.time)
 
 
@@ -187,7 +187,7 @@ class Store:
 
     def ask(self, approval_id, _body):
         self.asked.append(approval_id)
-        self.held.wait(10)
+        self.held.wait(60)
         return self.heard.pop(0) if self.heard else Heard()
 
     def run(self, *names):
@@ -259,10 +259,9 @@ def test_a_service_that_is_away_is_asked_less_and_less_often():
 def test_whoever_puts_a_request_does_not_wait_for_the_service():
     store = Store()
     store.held.clear()
-    began = time.monotonic()
     store.sender.put("a", b"{}")
     store.sender.put("b", b"{}")
-    assert time.monotonic() - began < 1
+    assert store.asked in ([], ["a"])  # the first of them has no answer yet
     store.ended()
     assert store.asked == ["a", "b"]
 
