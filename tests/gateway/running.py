@@ -58,7 +58,7 @@ class Gateway:
             for line in lines:
                 self.said += line
 
-    def await_said(self, pattern, within_s=20):
+    def await_said(self, pattern, within_s=60):
         """Return where standard error says `pattern`, once it does."""
         ends = time.monotonic() + within_s
         while True:
@@ -75,9 +75,9 @@ class Gateway:
         return f"http://127.0.0.1:{self.port}/{name}"
 
     def connect(self, source="127.0.0.1"):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60, source_address=(source, 0))
 
-    def end(self, number=signal.SIGTERM, timeout=30):
+    def end(self, number=signal.SIGTERM, timeout=60):
         """Have it end, and return its exit code."""
         if self.child.poll() is None:
             self.child.send_signal(number)
@@ -101,7 +101,7 @@ class Gateway:
     def events(self, **about):
         return [e for e in self.record() if all(e.get(key) == value for key, value in about.items())]
 
-    def await_events(self, count=1, within_s=20, **about):
+    def await_events(self, count=1, within_s=60, **about):
         """Return events once there are so many."""
         ends = time.monotonic() + within_s
         while len(found := self.events(**about)) < count:

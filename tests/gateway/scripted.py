@@ -5,6 +5,7 @@ import json
 import socket
 import struct
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,10 +37,14 @@ class Scripted:
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=2000)
         self.port = self.listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/mcp"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
         return self
 
     def __exit__(self, *_):
+        with suppress(OSError):
+            self.listening.shutdown(socket.SHUT_RDWR)  # which wakes whoever accepts
+        self._accepting.join()  # or it might accept what comes to the next socket of this number
         self.listening.close()
 
     def _accept(self):

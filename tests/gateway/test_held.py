@@ -62,7 +62,7 @@ def list_tools(gateway):
 
 def asked_for(gateway):
     """Wait until there is a request for an approval, and return its id."""
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while not (found := sorted((gateway.home / "approvals").glob("*.json"))):
         assert time.monotonic() < ends
         time.sleep(0.05)

@@ -17,7 +17,6 @@ from tests.gateway.running import META, ONRECORD, Gateway, Heard, called, exchan
 from tests.gateway.scripted import Scripted, answered, echoing, result, streams
 
 from onrecord.ledger.durable import FileLock
-from onrecord.ledger.ledger import DEADLINE_S
 from onrecord.ledger.place import Home
 
 SMALL = 'max_body = "4KiB"\nread_timeout = "1s"\nmax_open = 3\n'
@@ -73,9 +72,12 @@ def test_what_is_turned_away_is_answered_and_recorded(gateway, data, status, kin
     assert len(gateway.await_events(before + 1, error_type=kind)) == before + 1
 
 
+DEADLINE_S, PAUSE_S = 8, 5  # a machine may pause a process, but for less than a call waits for its ledger
+BRIEF = f'[ledger]\nappend_deadline = "{DEADLINE_S}s"\n[[tool]]\ntool = "echo"\ntier = 1\n'
+
+
 def test_a_ledger_that_another_process_keeps_holds_up_calls_and_nothing_else(tmp_path):
-    brief = '[[tool]]\ntool = "echo"\ntier = 1\n'
-    with Scripted(echoing) as server, Gateway(tmp_path, {"s": server.url}, settings=brief) as gateway:
+    with Scripted(echoing) as server, Gateway(tmp_path, {"s": server.url}, settings=BRIEF) as gateway:
         for number in range(3):
             assert b"result" in exchanged(gateway, modern("/s", called(number=number))).text
         lock = FileLock(Home(tmp_path).log("calls").writer_lock)
@@ -86,7 +88,7 @@ def test_a_ledger_that_another_process_keeps_holds_up_calls_and_nothing_else(tmp
                 waiting.sendall(modern("/s", called(number=4)))
                 began = time.monotonic()
                 assert exchanged(gateway, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").status == 200
-                assert time.monotonic() - began < DEADLINE_S / 2
+                assert time.monotonic() - began < PAUSE_S
                 lock.release()
                 assert "result" in Heard(waiting).json()
         finally:
@@ -95,8 +97,7 @@ def test_a_ledger_that_another_process_keeps_holds_up_calls_and_nothing_else(tmp
 
 
 def test_all_others_wait_for_a_ledger_that_another_process_keeps_once_at_most(tmp_path):
-    brief = '[[tool]]\ntool = "echo"\ntier = 1\n'
-    with Scripted(echoing) as server, Gateway(tmp_path, {"s": server.url}, settings=brief) as gateway:
+    with Scripted(echoing) as server, Gateway(tmp_path, {"s": server.url}, settings=BRIEF) as gateway:
         for number in range(3):
             assert b"result" in exchanged(gateway, modern("/s", called(number=number))).text
         lock = FileLock(Home(tmp_path).log("calls").writer_lock)
@@ -114,7 +115,7 @@ def test_all_others_wait_for_a_ledger_that_another_process_keeps_once_at_most(tm
                 assert "result" in Heard(waiting).json()
         finally:
             lock.close()
-    assert len([wait for wait in waits if wait > DEADLINE_S / 2]) <= 1
+    assert len([wait for wait in waits if wait > PAUSE_S]) <= 1
 
 
 def test_a_line_of_the_timeline_says_where_of_which_kind_why_and_from_whom(gateway):
@@ -160,10 +161,10 @@ def test_a_client_that_sends_too_slowly_is_sent_away(fresh, part):
     began = time.monotonic()
     with fresh.connect(next(HOSTS)) as connection:
         connection.sendall(part)
-        connection.settimeout(10)
+        connection.settimeout(60)
         while connection.recv(4096):
             pass
-    assert 0.5 < time.monotonic() - began < 8
+    assert 0.5 < time.monotonic() - began < 30
     fresh.await_events(error_type="too_slow")
 
 
@@ -172,10 +173,11 @@ def test_a_client_that_goes_on_sending_what_was_refused_is_sent_away(fresh):
         connection.sendall(head(4000, Content_Type="text/plain"))
         assert Heard(connection).status == 415
         time.sleep(0.2)
-        connection.sendall(b"a")
-        connection.settimeout(10)
-        while connection.recv(4096):
-            pass
+        connection.settimeout(60)
+        with suppress(ConnectionError):  # it may be sent away before it sends that
+            connection.sendall(b"a")
+            while connection.recv(4096):
+                pass
     fresh.await_events(error_type="too_slow")
 
 
@@ -185,14 +187,14 @@ def test_a_client_that_sends_byte_by_byte_is_sent_away(gateway):
         for byte in b"POST /s HTTP/1.1\r\nX-Long: " + b"a" * 1000:
             connection.sendall(bytes([byte]))
             time.sleep(0.05)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30  # a thousand bytes would take longer
 
 
 def test_more_than_may_be_open_are_sent_away_for_a_moment(tmp_path):
     go_on = threading.Event()
 
     def script(connection, asked):
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         answered(connection, result(asked))
 
     with Scripted(script) as server, Gateway(tmp_path, {"s": server.url}, gateway=SMALL) as gateway:
@@ -233,12 +235,12 @@ def test_an_open_call_may_end_before_the_gateway_does(tmp_path):
 
     def script(connection, asked):
         began.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         answered(connection, result(asked))
 
     with Scripted(script) as server, Gateway(tmp_path, {"s": server.url}) as gateway, gateway.connect() as connection:
         connection.sendall(modern("/s", called()))
-        assert began.wait(10)
+        assert began.wait(60)
         gateway.child.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         go_on.set()
@@ -261,13 +263,13 @@ def test_a_call_that_does_not_end_is_closed_on_the_record(tmp_path, signals):
     with Scripted(script) as server, Gateway(tmp_path, {"s": server.url}, gateway=drain) as gateway:
         with gateway.connect() as connection:
             connection.sendall(modern("/s", called()))
-            assert began.wait(10)
+            assert began.wait(60)
             for _ in range(signals):
                 gateway.child.send_signal(signal.SIGTERM)
                 time.sleep(0.3)
             if signals == 1:
                 assert json.loads(Heard(connection).body())["error"]["code"] == -31004
-            assert gateway.end(signal.SIGCONT, timeout=15) == 0
+            assert gateway.end(signal.SIGCONT, timeout=40) == 0
         never.set()
         (end,) = gateway.events(phase="result")
         assert (end["result_status"], end["error_type"]) == ("unknown", "server_exited")
@@ -287,13 +289,13 @@ def test_a_signal_while_it_says_where_it_listens_ends_it_in_order(tmp_path):
     os.close(err)
     with os.fdopen(out, "rb") as said:
         log = Home(tmp_path).log().path / "log"
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while not any(b"recorder_start" in file.read_bytes() for file in log.glob("*.ndjson")):
             assert time.monotonic() < ends
             time.sleep(0.02)
         child.send_signal(signal.SIGTERM)
         assert b"listening at" in said.read()
-    assert child.wait(20) == 0
+    assert child.wait(60) == 0
     assert b"recorder_stop" in b"".join(file.read_bytes() for file in log.glob("*.ndjson"))
 
 
@@ -315,7 +317,7 @@ def test_streams_without_a_call_do_not_delay_the_end(tmp_path):
                 assert next(Heard(connection).pieces()) == b": hello\n\n"
             began = time.monotonic()
             assert gateway.end() == 0
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 25  # calls would have 30 s
         over.set()
 
 
@@ -352,6 +354,12 @@ def test_what_callers_say_of_themselves_is_not_kept_at_length(tmp_path):
         assert gateway.end() == 0
 
 
+def worked_s(gateway):
+    """Return how long the gateway has worked, in seconds of a processor; that of a pause it has not."""
+    fields = Path("/proc", str(gateway.child.pid), "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_a_long_body_holds_up_nobody_else(tmp_path):
     line = json.dumps(called(meta=None, numbers="HERE")).encode()
     line = line.replace(b'"HERE"', b"[" + b"1.2345678901234567," * 300_000 + b"1]")
@@ -360,9 +368,9 @@ def test_a_long_body_holds_up_nobody_else(tmp_path):
         caller = threading.Thread(target=lambda: answers.append(exchanged(gateway, request("/s", line)).status))
         caller.start()
         while caller.is_alive():
-            began = time.monotonic()
+            began = worked_s(gateway)
             exchanged(gateway, health)
-            waits.append(time.monotonic() - began)
+            waits.append(worked_s(gateway) - began)
         assert answers == [200]
         assert max(waits) < sum(waits) / 2
 
@@ -377,5 +385,5 @@ def test_a_server_that_says_nothing_holds_nobody_for_good(tmp_path, method):
     ):
         began = time.monotonic()
         heard = exchanged(gateway, request("/s", message))
-        assert (heard.status, time.monotonic() - began < 10) == (504, True)
+        assert (heard.status, time.monotonic() - began < 25) == (504, True)
         hang.set()

@@ -23,19 +23,23 @@ def test_what_somebody_says_before_tls_is_no_answer_of_the_server(tmp_path):
     shows.load_cert_chain(certificate)
     trusts = ssl.create_default_context(cafile=str(certificate))
 
+    said = threading.Event()
+
     def serve():
         connection, _ = listening.accept()
         with connection:
             connection.sendall(FORGED)
+            said.set()
             try:
                 shows.wrap_socket(connection, server_side=True).recv(1)
             except OSError:
                 return
 
     async def heard():
-        stream = await Network().connect_tcp("127.0.0.1", listening.getsockname()[1], 10)
-        await asyncio.sleep(0.2)  # until it is here
-        secure = await stream.start_tls(trusts, "127.0.0.1", 10)
+        stream = await Network().connect_tcp("127.0.0.1", listening.getsockname()[1], 60)
+        assert await asyncio.to_thread(said.wait, 60)
+        await asyncio.sleep(0.2)  # until it is read
+        secure = await stream.start_tls(trusts, "127.0.0.1", 60)
         return await secure.read(100, 1)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -56,7 +60,7 @@ def test_no_connection_is_left_open_of_whoever_gives_up_while_it_is_made():
         writer.close()
 
     async def give_up(port, turns):
-        opening = asyncio.create_task(Network().connect_tcp("127.0.0.1", port, 10))
+        opening = asyncio.create_task(Network().connect_tcp("127.0.0.1", port, 60))
         for _ in range(turns):
             await asyncio.sleep(0)
         opening.cancel()
@@ -68,7 +72,7 @@ def test_no_connection_is_left_open_of_whoever_gives_up_while_it_is_made():
             for turns in range(40):
                 await give_up(server.sockets[0].getsockname()[1], turns)
                 await asyncio.sleep(0.01)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await asyncio.gather(*serving)
         assert len(serving) > 20
 

@@ -35,7 +35,7 @@ class Server:
             send(
                 b"id: 7\ndata: " + json.dumps({"jsonrpc": "2.0", "method": "notifications/message"}).encode() + b"\n\n"
             )
-            self.ended.wait(20)
+            self.ended.wait(60)
         elif asked.method == "DELETE":
             self.ended.set()
             answered(connection, b"", status=200, kind="")
@@ -46,7 +46,7 @@ class Server:
         elif asked.message.get("method") == "tools/call":
             send = streams(connection)
             send(b"data: " + json.dumps(ASKED).encode() + b"\n\n")
-            self.answered.wait(10)
+            self.answered.wait(60)
             send(b"data: " + json.dumps(result(asked)).encode() + b"\n\n")
             send(None)
         else:
@@ -60,6 +60,7 @@ def gateway(tmp_path):
     with Scripted(Server()) as server, Gateway(tmp_path, {"s": server.url}) as gateway:
         gateway.server = server  # pyright: ignore[reportAttributeAccessIssue]
         yield gateway
+        server.script.answered.set()
 
 
 def in_session(message):

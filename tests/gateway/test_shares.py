@@ -21,7 +21,7 @@ def holding(home, **more):
     go_on = threading.Event()
 
     def script(connection, asked):
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         answered(connection, result(asked))
 
     with Scripted(script) as server, Gateway(home, {"s": server.url}, **more) as gateway:

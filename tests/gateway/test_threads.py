@@ -67,7 +67,7 @@ def test_one_thread_looks_at_all_calls_that_wait(tmp_path):
 def test_a_policy_elsewhere_is_asked_so_many_questions_at_once_and_no_more(tmp_path):
     point = Busy()
     host, port = point.server_address[:2]
-    policy = f'[policy]\nengine = "authzen"\nurl = "http://{host}:{port}"\ntimeout = "20s"\n'
+    policy = f'[policy]\nengine = "authzen"\nurl = "http://{host}:{port}"\ntimeout = "60s"\n'
     with (
         Scripted(echoing) as server,
         Gateway(tmp_path, {"s": server.url}, settings=policy) as gateway,
