@@ -372,7 +372,8 @@ def test_a_request_that_is_not_what_was_written_counts_as_none(tmp_path, how):
     if how == "edited":
         request.write_bytes(data.replace(b'"quorum":1', b'"quorum":0'))
     elif how == "renamed":
-        request.rename(request.with_name(f"{request.stem[:-1]}0.json"))
+        other = "1" if request.stem.endswith("0") else "0"
+        request.rename(request.with_name(f"{request.stem[:-1]}{other}.json"))
     elif how == "opened":
         request.chmod(0o644)
     elif how == "a folder":

@@ -425,7 +425,7 @@ def test_a_checkpoint_without_worth_is_told_apart(bundle: Bundle, tmp_path: Path
     assert bundle.told(log_in(tmp_path / "stranger").signer.vkey) == ("wrong key", ())
     checkpoint.write_bytes(note.partition(b"\n\n")[0] + b"\n")
     assert bundle.told() == ("unsigned", ())
-    checkpoint.write_bytes(note[:-20] + b"A" + note[-19:])
+    checkpoint.write_bytes(note[:-20] + (b"B" if note[-20:-19] == b"A" else b"A") + note[-19:])
     assert bundle.told()[0] == "altered"
     checkpoint.write_bytes(b"\xff" + note)
     assert bundle.told()[0] == "altered"
