@@ -2,6 +2,7 @@
 """`onrecord prove` and `onrecord export`: from a real record to evidence that stands alone."""
 
 import json
+import shutil
 import stat
 
 import pytest
@@ -89,6 +90,15 @@ def test_an_entry_that_is_not_signed_yet_is_not_proven(home, here):
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{len(record(home))} that are not signed yet" in done.stderr
     assert not (here / "out").exists()
+
+
+def test_a_log_whose_segments_are_gone_proves_nothing(home, here):
+    shutil.copytree(home, here / "home")
+    shutil.rmtree(here / "home" / "ledger" / "calls" / "log")
+    for arguments in (["prove", "1"], ["export", "out", "--seq", "1"], ["export", "out", "--all"]):
+        done = onrecord(here / "home", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Traceback" not in done.stderr
 
 
 def test_export_writes_what_was_chosen_and_says_how_much_that_is(home, here):

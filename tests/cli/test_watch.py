@@ -102,6 +102,11 @@ def _delete(log: Log) -> None:
     segment_files(log.folder)[-1].unlink()
 
 
+def _empty(log: Log) -> None:
+    for path in segment_files(log.folder):
+        path.unlink()
+
+
 def _roll_back(log: Log) -> None:
     shutil.rmtree(log.folder.path)
     shutil.copytree(log.home.path / "older", log.folder.path)
@@ -122,6 +127,7 @@ def _append_forged(log: Log) -> None:
         (_edit_sealed, "altered"),
         (_cut, "truncated"),
         (_delete, "truncated"),
+        (_empty, "empty"),
         (_roll_back, "rolled back"),
         (_append_forged, "altered"),
     ],
@@ -183,6 +189,14 @@ def test_one_look_at_a_sound_home_says_nothing_and_ends_well(log: Log) -> None:
     process = watching(log.home.path, "--once")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.requirement("D2")
+def test_a_log_that_was_emptied_is_an_alarm_at_the_first_look_too(log: Log) -> None:
+    _empty(log)
+    out, err = watching(log.home.path, "--once", "--json").communicate(timeout=60)
+    assert (json.loads(out)["log"], json.loads(out)["verdict"]) == ("calls", "empty")
+    assert "Traceback" not in err
 
 
 def test_a_recorder_that_lives_and_says_nothing_is_an_alarm(log: Log) -> None:

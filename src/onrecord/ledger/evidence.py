@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from onrecord.errors import NotVerified
@@ -80,7 +81,7 @@ def chosen_lines(folder: LogFolder, seqs: Sequence[int]) -> Iterator[tuple[int, 
     files = segment_files(folder)
     wanted = iter(seqs)
     seq = next(wanted, None)
-    for file, following in zip(files, [*map(first_seq, files[1:]), None], strict=True):
+    for file, following in zip_longest(files, map(first_seq, files[1:])):
         if seq is None:
             return
         if following is not None and seq >= following:

@@ -10,13 +10,13 @@ live segment while that was growing. This file raises no alarm; who asks is told
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from onrecord.errors import LedgerError, NotVerified
-from onrecord.ledger.lines import last_seq, leaf_of, lines_from, segment_files
+from onrecord.ledger.lines import Line, last_seq, leaf_of, lines_from, segment_files
 from onrecord.ledger.merkle import Frontier
 from onrecord.ledger.note import Checkpoint, VerifierKey
 from onrecord.ledger.place import LogFolder
@@ -91,7 +91,7 @@ class Watcher:
     def _stand(self, files: "_Files") -> _Seen:
         _, checkpoint = read_published(self._folder, self._keys())
         frontier = load_edge(self._folder, checkpoint).frontier()
-        last = next(lines_from(self._folder, checkpoint.size - 1))
+        last = _next(lines_from(self._folder, checkpoint.size - 1))
         return _Seen(checkpoint, frontier, leaf_of(last.data).hex(), files)
 
     def _go_on(self, seen: _Seen) -> _Seen:
@@ -109,7 +109,7 @@ class Watcher:
         frontier, prev_hash = seen.frontier.copy(), seen.prev_hash
         lines = lines_from(self._folder, frontier.size)
         while frontier.size < newest.size:
-            event = strict_event((line := next(lines)).data, frontier.size)
+            event = strict_event((line := _next(lines)).data, frontier.size)
             if event.seq != frontier.size or event.prev_hash != prev_hash:
                 raise NotVerified(f"entry {frontier.size} does not follow from the line before it")
             leaf = leaf_of(line.data)
@@ -119,6 +119,14 @@ class Watcher:
         if frontier.root() != newest.root:
             raise NotVerified("the new lines do not give the tree that was signed")
         return _Seen(newest, frontier, prev_hash, files)
+
+
+def _next(lines: Iterator[Line]) -> Line:
+    """Return the next of the lines that were signed. Raises NotVerified where it is gone."""
+    line = next(lines, None)
+    if line is None:
+        raise NotVerified("the log is smaller than what was signed")
+    return line
 
 
 class _File(NamedTuple):
