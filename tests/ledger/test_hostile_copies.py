@@ -272,3 +272,82 @@ def test_files_that_no_reader_of_ours_reads_are_mentioned(log: Log) -> None:
     assert report.verdict == "unanchored"
     said = f"beside the lines lies what is none of them: {301:018d}.ndjson, 7.ndjson, notes.txt and 2 more"
     assert said in report.reasons
+
+
+@pytest.mark.parametrize(
+    "name", ["log", f"log/{0:018d}.ndjson", "tile", "tile/0/000", "checkpoint", "checkpoints.ndjson", "anchors.ndjson"]
+)
+def test_a_link_in_a_copy_is_not_followed(log: Log, tmp_path: Path, name: str) -> None:
+    copy, elsewhere = tmp_path / "copy", tmp_path / "elsewhere"
+    shutil.copytree(log.folder.path, copy)
+    (copy / "anchors.ndjson").touch()
+    assert json.loads(verified(log, copy)[1])["verdict"] == "unanchored"
+    (copy / name).rename(elsewhere)
+    (copy / name).symlink_to(elsewhere)
+    code, out, _ = verified(log, copy)
+    report = json.loads(out)
+    assert (code, report["verdict"], report["entries"]) == (1, "altered", 0)
+    assert report["reasons"] == [
+        f"{name} is a link, and a copy holds files: what it leads to is no part of it, and nothing was read"
+    ]
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "checkpoint", "log", "tile/0/000"])
+def test_a_link_in_a_bundle_is_not_followed(log: Log, tmp_path: Path, name: str) -> None:
+    bundle, elsewhere = tmp_path / "bundle", tmp_path / "elsewhere"
+    export_bundle(log.folder, [log.signer.vkey], [7], bundle)
+    (bundle / name).rename(elsewhere)
+    (bundle / name).symlink_to(elsewhere)
+    code, out, _ = verified(log, bundle)
+    assert (code, json.loads(out)["verdict"]) == (1, "altered")
+    assert f"{name} is a link" in json.loads(out)["reasons"][0]
+
+
+def test_a_copy_that_leads_to_the_log_of_the_verifier_is_not_taken_for_it(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "ledger").symlink_to(log.home.path / "ledger")
+    monkeypatch.setenv("ONRECORD_HOME", str(log.home.path))
+    assert main(["verify", str(tmp_path / "copy"), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["verdict"], report["entries"]) == ("altered", 0)
+    assert report["reasons"][0].startswith("ledger is a link")
+
+
+def test_links_of_the_verifier_s_own_are_followed(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "named").symlink_to(log.folder.path)
+    assert json.loads(verified(log, tmp_path / "named")[1])["verdict"] == "unanchored"
+    (log.home.path / "ledger").rename(tmp_path / "another disk")
+    (log.home.path / "ledger").symlink_to(tmp_path / "another disk")
+    monkeypatch.setenv("ONRECORD_HOME", str(log.home.path))
+    for path in ([], [str(log.home.path)], [str(log.folder.path)]):
+        assert main(["verify", *path, "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["verdict"] == "unanchored"
+
+
+def test_a_compressed_segment_that_is_cut_off_is_altered(log: Log, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(log.folder.path, copy)
+    file = copy / "log" / log.file.name
+    whole = b"".join(compress([file.read_bytes()]))
+    file.unlink()
+    for length in (0, 10, len(whole) // 2, len(whole) - 5):
+        compressed_form(file).write_bytes(whole[:length])
+        code, out, _ = verified(log, copy)
+        assert (code, json.loads(out)["verdict"]) == (1, "altered"), length
+
+
+def test_a_segment_is_named_in_the_digits_of_ascii(log: Log, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(log.folder.path, copy)
+    (copy / "log" / log.file.name).rename(copy / "log" / ("\u0660" * 18 + ".ndjson"))
+    code, out, _ = verified(log, copy)
+    assert (code, json.loads(out)["verdict"]) == (1, "empty")
+
+
+def test_a_decoy_that_goes_on_behind_its_last_line_holds_something_else(log: Log) -> None:
+    compressed_form(log.file).write_bytes(b"".join(compress([log.file.read_bytes(), b"x" * (1 << 21)])))
+    assert log.verify().verdict == "altered"

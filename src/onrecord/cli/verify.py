@@ -17,6 +17,7 @@ from onrecord.cli.progress import Bar
 from onrecord.cli.terminal import print_json, put
 from onrecord.errors import KeyFileError, NotVerified, OnRecordError
 from onrecord.ledger.clock import parse_time
+from onrecord.ledger.confined import link_on_the_way
 from onrecord.ledger.keys import read_verifiers
 from onrecord.ledger.lines import length_of, segment_files
 from onrecord.ledger.note import VerifierKey
@@ -70,7 +71,7 @@ class _Subject:
     log: str
     folder: LogFolder
     keys: Sequence[VerifierKey]
-    in_place: bool
+    within: Path | None = None  # what was handed over; None where the log lies in this home
     named: bool = True  # the folder is where the log of that name belongs, or the name was given
 
     @property
@@ -99,10 +100,11 @@ def _copies(options: Namespace, home: Home) -> list[_Subject]:
 
 
 def _subject(folder: LogFolder, log: str, options: Namespace, home: Home, *, named: bool = True) -> _Subject:
-    for name in _logs_of(home):  # the path may lead to a log of this home
-        if _same(folder.path, home.log(name).path):
-            return _Subject(log=name, folder=folder, keys=_keys(options.key, home, name), in_place=True)
-    return _Subject(log=log, folder=folder, keys=_keys(options.key, home, log), in_place=False, named=named)
+    if not link_on_the_way(folder, options.path):
+        for name in _logs_of(home):  # the path may lead to a log of this home
+            if _same(folder.path, home.log(name).path):
+                return _Subject(log=name, folder=folder, keys=_keys(options.key, home, name))
+    return _Subject(log=log, folder=folder, keys=_keys(options.key, home, log), within=options.path, named=named)
 
 
 def _in_place(options: Namespace, home: Home) -> list[_Subject]:
@@ -114,9 +116,7 @@ def _in_place(options: Namespace, home: Home) -> list[_Subject]:
             "lies elsewhere takes its path, and the public key of who recorded it: onrecord verify PATH --key VKEY"
         )
     logs = [options.log] if options.log else found or ["calls"]
-    return _meant(
-        [_Subject(log=log, folder=home.log(log), keys=_keys(options.key, home, log), in_place=True) for log in logs]
-    )
+    return _meant([_Subject(log=log, folder=home.log(log), keys=_keys(options.key, home, log)) for log in logs])
 
 
 def _meant(subjects: list[_Subject]) -> list[_Subject]:
@@ -184,8 +184,9 @@ def _verdict(subject: _Subject, home: Home, sightings: Sightings) -> Report:
                 folder,
                 subject.keys,
                 sightings=replace(sightings, kept=kept),
-                guard=read_guard(home.guard(subject.log)) if subject.in_place else None,
-                wait_s=SIGNING_S if subject.in_place else 0.0,
+                guard=None if subject.within else read_guard(home.guard(subject.log)),
+                wait_s=0.0 if subject.within else SIGNING_S,
+                within=subject.within,
                 progress=bar,
             )
     except OSError as e:

@@ -26,7 +26,7 @@ from onrecord.ledger.place import LogFolder
 CHUNK = 1 << 17  # bytes a read; more costs page faults and gains nothing
 MAX_LINE = 32 * 1024  # bytes without the line feed; C2SP entries end at 65,535
 _LONGEST = 1 << 20  # bytes; whatever goes on for longer was never a line of ours, and is not held in memory
-_SEGMENT = re.compile(r"(\d{18})\.ndjson(\.zst)?")
+_SEGMENT = re.compile(r"([0-9]{18})\.ndjson(\.zst)?")
 _COMPRESSED = ".zst"
 
 Seq: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]

@@ -134,7 +134,7 @@ class Reading:
             self.broken = e
         except NotVerified as e:
             self.broken = Break("form", self.entries, f"what stands where entry {self.entries} belongs is none: {e}")
-        self.torn = torn_bytes(files[-1]) if files else 0
+        self.torn = torn_bytes(files[-1]) if files and not is_compressed(files[-1]) else 0
 
     def _take(self, data: bytes) -> None:
         seq = self._frontier.size

@@ -24,6 +24,7 @@ import msgspec
 
 from onrecord.errors import NotVerified
 from onrecord.event.event import GENESIS_PREV_HASH, UNREADABLE
+from onrecord.ledger.confined import link_in
 from onrecord.ledger.epochs import BrokenChain, Epochs, HandOverEntry, WrongEpoch, hand_over_of, who_signed
 from onrecord.ledger.history import read_history
 from onrecord.ledger.lines import is_compressed, segment_files, torn_bytes, whole_lines
@@ -44,7 +45,7 @@ from onrecord.ledger.sightings import Sightings
 from onrecord.ledger.signed import closings_of
 from onrecord.ledger.smallfile import read_small
 from onrecord.ledger.tiles import TILE_WIDTH, RootedTiles, tile_path
-from onrecord.ledger.verify import Report, Verdict
+from onrecord.ledger.verify import Report, Verdict, followed_no
 
 MANIFEST = "bundle.json"
 ANCHORS = "anchors.ndjson"
@@ -97,6 +98,8 @@ def verify_bundle(
     lines = _Lines(folder, progress)
     origin, size = "", 0
     try:
+        if link := link_in(folder, folder.path):
+            raise _Finding("altered", followed_no(link))
         manifest = _read_manifest(folder)
         note, claimed = _read_checkpoint(folder, manifest)
         doubt = _doubt_about(note, keys)

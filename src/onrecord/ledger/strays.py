@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from onrecord.errors import NotVerified
-from onrecord.ledger.lines import compressed_form, is_compressed, leaf_of, segment_files, whole_lines
+from onrecord.ledger.lines import blocks, compressed_form, is_compressed, leaf_of, segment_files
 from onrecord.ledger.place import LogFolder
 
 _SHOWN = 3  # names that a remark gives
@@ -38,8 +38,9 @@ def differ(path: Path) -> bool:
 
 def _digest(path: Path) -> bytes:
     digest = sha256()
-    for line in whole_lines(path):
-        digest.update(leaf_of(line.data))
+    for block in blocks(path, sealed=is_compressed(path)):
+        for line in block:
+            digest.update(leaf_of(line))
     return digest.digest()
 
 

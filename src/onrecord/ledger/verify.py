@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from onrecord.errors import NotVerified
 from onrecord.ledger import strays
+from onrecord.ledger.confined import link_in
 from onrecord.ledger.epochs import BrokenChain, OldKey
 from onrecord.ledger.note import BadSignature, Checkpoint, UnknownSigner, Unsigned, VerifierKey
 from onrecord.ledger.place import LogFolder
@@ -89,6 +91,7 @@ def verify(
     sightings: Sightings | None = None,
     guard: Guard | None = None,
     wait_s: float = 0.0,
+    within: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Return the verdict on the log in `folder`.
@@ -97,10 +100,13 @@ def verify(
     `outside` are checkpoints that were kept elsewhere, their signatures already checked; `sightings` are
     views whose signatures are not checked yet, and may be by keys that the log was handed over to.
     `guard` is what this host remembers of the log, where it is verified in place. `wait_s` is how long
-    a living recorder may take to sign its newest lines. `progress` is called with the count of bytes
+    a living recorder may take to sign its newest lines. `within` is the folder that somebody handed over, as
+    far as it is a copy: no link in it is followed. `progress` is called with the count of bytes
     that were read of the segments. Raises NotVerified where nothing is wrong with the log and a
     checkpoint that was kept is none of it; OSError where a file cannot be read.
     """
+    if within and (link := link_in(folder, within)):
+        return Report(verdict="altered", reasons=(followed_no(link),), entries=0, signed=0)
     sightings = sightings or Sightings()
     try:
         claims = Claims(folder)
@@ -133,6 +139,11 @@ def verify(
         same_account=reading.same_account,
         covered=max(view.size for view in views) if verdict == "intact" else 0,
     )
+
+
+def followed_no(link: str) -> str:
+    """Return why a copy with a link in it is not what was handed over."""
+    return f"{link} is a link, and a copy holds files: what it leads to is no part of it, and nothing was read"
 
 
 def _is_behind(signed: Signed, reading: Reading) -> bool:
