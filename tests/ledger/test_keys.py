@@ -2,8 +2,10 @@
 """The keys of a home: made once, private, complete, and refused when they are none of that."""
 
 import base64
+import os
 import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -280,6 +282,29 @@ def test_a_first_start_that_is_killed_at_any_replacement_of_a_file_can_be_begun_
         assert log.verify().verdict == "unanchored"
     assert ends[:-1] == [-signal.SIGKILL] * (len(ends) - 1)
     assert len(ends) > 5
+
+
+def test_what_a_killed_replacement_leaves_is_removed_a_day_later_and_nothing_else_is(tmp_path: Path) -> None:
+    end, step, found = -signal.SIGKILL, 0, set[str]()
+    while end:
+        step += 1
+        path = tmp_path / str(step)
+        with child(KILLED, path, step) as process:
+            end = process.wait(30)
+        left = [file for file in path.rglob(".*") if file.is_file()]
+        found |= {file.parent.name for file in left}
+        others = [
+            file.with_name(name) for file in left for name in (".mine.123", ".mine.x.onrecord", "mine.1.onrecord")
+        ]
+        young = [file.with_name(".mine.1.onrecord") for file in left]
+        for file in (*others, *young):
+            file.touch()
+        for file in (*left, *others):
+            os.utime(file, (time.time() - 90_000, time.time() - 90_000))
+        log_in(path).write(3)
+        assert not any(file.exists() for file in left)
+        assert all(file.exists() for file in (*others, *young))
+    assert found >= {"keys", "guard", "calls", "log"}
 
 
 def test_a_log_is_never_continued_with_another_key(tmp_path: Path) -> None:

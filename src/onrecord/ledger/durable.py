@@ -11,6 +11,7 @@ import ctypes
 import errno
 import functools
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,9 @@ FOLDER_MODE = 0o700
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG: the limit of a process or a file system on one file
 _FALLOC_FL_KEEP_SIZE = 1  # Linux <linux/falloc.h>
 _F_FULLFSYNC = 51  # macOS <fcntl.h>: fsync there does not reach the platter
+_SCRATCH = re.compile(r"\..+\.[0-9]+\.onrecord", re.DOTALL)  # of `replace_file`, which is done with it in no time
+_LEFT_S = 86_400.0  # after which whoever began it is dead, also where that is a process of another container
+_cleared: set[Path] = set()  # folders in which this process looked for such files
 _SHORT_NAP_S = 0.000_02  # as long as a writer holds the lock; the kernel makes some 75 us of it
 _SHORT_NAPS = 100
 _LONG_NAP_S = 0.002  # for a holder that takes its time; short against a deadline
@@ -127,7 +131,7 @@ def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
 
     `durable` says whether to return only once the new bytes are on the device. Raises LedgerError.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.onrecord")
     try:
         fd = open_private(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
@@ -143,6 +147,20 @@ def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
         with contextlib.suppress(OSError):
             scratch.unlink()
         raise disk_error(e, "replace", path) from e
+    _clear_up(path.parent)
+
+
+def _clear_up(folder: Path) -> None:
+    """Remove what was left in `folder` by replacements that were killed; each process does so once."""
+    if folder in _cleared:
+        return
+    _cleared.add(folder)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _SCRATCH.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    if entry.stat(follow_symlinks=False).st_mtime < time.time() - _LEFT_S:
+                        os.unlink(entry.path)
 
 
 def write_all(fd: int, data: bytes) -> None:
