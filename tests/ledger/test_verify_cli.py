@@ -118,6 +118,29 @@ def test_a_checkpoint_that_a_newer_key_signed_counts_for_who_has_the_first_one(
     assert "is not one of this log" in err
 
 
+def test_who_kept_a_checkpoint_of_an_older_key_is_told_to_bring_that_key_too(
+    log: Log, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = log.signer.vkey
+    rotate(log.home)
+    new = open_keys(log.home)[0].signer.vkey
+    copy, proof, bundle = tmp_path / "copy", tmp_path / "proof", tmp_path / "bundle"
+    shutil.copytree(log.folder.path, copy)
+    signed = newest_signed(log.folder, [new])
+    assert signed is not None
+    proof.write_bytes(format_proof(prove(log.folder, signed, 3, [new])))
+    export_bundle(log.folder, [new], [3], bundle)
+    for path in (copy, proof, bundle):
+        code, out, err = asked(capsys, path, "--key", new, "--checkpoint", kept)
+        assert (code, out) == (2, "")
+        assert "give the one before too, older first: --key OLD --key NEW" in err
+    for keys in (["--key", old], ["--key", old, "--key", new]):
+        code, out, _ = asked(capsys, copy, *keys, "--checkpoint", kept)
+        assert (code, out.splitlines()[0]) == (0, f"intact up to entry 300 of 301: {copy}")
+        assert asked(capsys, bundle, *keys, "--checkpoint", kept)[0] == 3
+    assert asked(capsys, proof, "--key", old, "--key", new, "--checkpoint", kept)[0] == 3
+
+
 def test_another_log_in_the_place_of_one_has_the_wrong_key(
     log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from onrecord.errors import NotVerified
 from onrecord.ledger.anchors import OutsideView, RefusedView, anchors, outside_views
 from onrecord.ledger.clock import TimeText
 from onrecord.ledger.cosignature import CosignerKey
-from onrecord.ledger.note import Checkpoint, VerifierKey, open_checkpoint, parse_checkpoint, parse_note
+from onrecord.ledger.note import Checkpoint, UnknownSigner, VerifierKey, open_checkpoint, parse_checkpoint, parse_note
 from onrecord.ledger.place import LogFolder
 
 _SHOWN = 5  # lines of anchors.ndjson that are named
@@ -92,6 +92,12 @@ class Sightings:
         for kept in self.kept:
             try:
                 views[open_checkpoint(kept.note, list(dict.fromkeys(keys)))] = None
+            except UnknownSigner:
+                refused.append(
+                    f"the checkpoint {kept.source} is not one of this log, as far as the keys that were given tell: "
+                    "none of them signed it; if the log's key was replaced since, give the one before too, older "
+                    "first: --key OLD --key NEW"
+                )
             except NotVerified as e:
                 refused.append(f"the checkpoint {kept.source} is not one of this log: {e}")
         return views, tuple(refused)
