@@ -46,6 +46,15 @@ def test_a_closed_standard_output_is_said_and_nothing_is_written_elsewhere(home,
     assert {file: file.read_bytes() for file in before} == before
 
 
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("verb", [*PRINTING, "--help", "verify --help", "policy check --help"])
+def test_a_full_device_behind_standard_output_is_said(home, verb, buffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", "" if buffered else "1")
+    done = shell(home, f"""{verb} <<< '{{"text": "x"}}' > /dev/full""")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "onrecord: standard output: no space left on device")
+    assert "Traceback" not in done.stderr
+
+
 def test_talk_for_which_there_is_no_stream_goes_nowhere_and_never_among_the_data(home):
     done = shell(home, "tag --config /nowhere <<< x 2>&-")
     assert (done.returncode, done.stdout) == (2, "")

@@ -8,13 +8,16 @@ come from outside as often as events do.
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from onrecord.event.event import Event
 from onrecord.rules.neutral import neutral
 from onrecord.rules.rendering import json_text
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 _WIDTH = 240  # characters of a timeline's line; `show` has the rest
 _MOST_USAGE = 5  # lines of it that stand above an error; --help has the rest
@@ -57,6 +60,13 @@ class Parser(argparse.ArgumentParser):
         if left:
             self.error(f"unrecognized arguments: {' '.join(left)}")
         return options, left
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        """Print help, a usage or the version, and don't pass over it where standard output takes none."""
+        if file is sys.stdout:
+            sys.stdout.write(message)
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, under a usage of a few lines, and end."""
