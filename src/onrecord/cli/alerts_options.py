@@ -17,9 +17,7 @@ _SAYING = (
 
 def add_alerts(verbs: Verbs) -> None:
     """Add `onrecord alerts` and its actions."""
-    parser = verb(
-        verbs, "alerts", "show what on the record somebody should look at, and say what became of it", "alerts"
-    )
+    parser = verb(verbs, "alerts", "show what somebody should look at, and say what became of it", "alerts")
     parser.description = (
         "Looks at what is new, and shows the findings that are not closed, oldest first. Exit code 1: one of those "
         "that are shown is open."

@@ -8,7 +8,7 @@ from onrecord.cli.verbs import Verbs, verb
 
 def add_authenticators(verbs: Verbs) -> None:
     """Add `onrecord authenticators`."""
-    about = "enrol the authenticators that approve calls, list them, remove one"
+    about = "enrol, list and remove the authenticators that approve calls"
     parser = verb(verbs, "authenticators", about, "authenticators")
     parser.description = (
         "list: those that are enrolled. options: what a page hands to the browser to make a new one, or, with --for or "

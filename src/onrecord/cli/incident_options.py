@@ -8,7 +8,7 @@ from onrecord.cli.verbs import Verbs, verb
 
 def add_incident(verbs: Verbs) -> None:
     """Add `onrecord incident`."""
-    about = "show what happened, from one id on: a timeline, and six questions"
+    about = "show what happened: a timeline, and six questions answered"
     parser = verb(verbs, "incident", about, "incident", home=False)
     parser.description = (
         "Who started it, what was proposed, was it allowed, did a person approve it, what changed, was prompt "

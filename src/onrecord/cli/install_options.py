@@ -10,7 +10,7 @@ from onrecord.clients.known import CLIENTS, GENERIC
 
 def add_install(verbs: Verbs) -> None:
     """Add both verbs."""
-    parser = verb(verbs, "install", "put the servers that MCP clients are configured with on the record", "install")
+    parser = verb(verbs, "install", "put the servers of your MCP clients on the record", "install")
     parser.description = (
         "Finds the configurations of MCP clients, those of this account and of the project in this folder, shows what "
         "would change, and lets onrecord run start each server. What it replaces is kept in the home. Close the "
@@ -22,7 +22,7 @@ def add_install(verbs: Verbs) -> None:
         help="how configurations start onrecord (default: the whole path of this one)",
     )
     _add_choice(parser)
-    parser = verb(verbs, "uninstall", "take the servers of MCP clients off the record again", "install")
+    parser = verb(verbs, "uninstall", "take the servers of your MCP clients off the record again", "install")
     parser.description = (
         "Restores each configuration byte for byte. Where it was edited since, only what onrecord install wrote is "
         "undone. Exit code 1: something is left that needs you."

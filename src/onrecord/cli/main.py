@@ -17,16 +17,27 @@ from pathlib import Path
 from onrecord.cli import streams
 from onrecord.cli.approvals_options import add_approvals
 from onrecord.cli.authenticators_options import add_authenticators
+from onrecord.cli.evidence_options import add_evidence
 from onrecord.cli.install_options import add_install
+from onrecord.cli.overview import Overview
 from onrecord.cli.policy_options import add_policy
 from onrecord.cli.query_options import add_query
-from onrecord.cli.terminal import Parser, say
+from onrecord.cli.terminal import say
 from onrecord.cli.tools_options import add_options
 from onrecord.cli.verbs import Verbs as _Verbs
-from onrecord.cli.verbs import add_gateway, add_init, add_login, add_logout, add_readiness, add_selftest, folder
+from onrecord.cli.verbs import (
+    add_despite,
+    add_gateway,
+    add_init,
+    add_log,
+    add_login,
+    add_logout,
+    add_readiness,
+    add_selftest,
+    folder,
+)
 from onrecord.cli.verbs import verb as _verb
 from onrecord.errors import CommandError, OnRecordError
-from onrecord.ledger.place import LOGS
 from onrecord.version import __version__
 
 
@@ -89,14 +100,9 @@ def _forget_output() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="onrecord",
-        description="The audit layer for MCP: every call on the record, redacted, chained, signed.",
-        epilog="ONRECORD_HOME, or --home of a verb, names the folder of ledger and keys (default: the platform's data "
-        "folder), ONRECORD_CACHE that of compiled rules (default: its cache folder).",
-    )
+    parser = Overview(prog="onrecord")
     parser.add_argument("--version", action="version", version=f"onrecord {__version__}")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    verbs = parser.verbs()
     for add in (
         _add_run,
         add_gateway,
@@ -107,21 +113,14 @@ def _parser() -> argparse.ArgumentParser:
         _add_tail,
         _add_show,
         _add_tag,
-        _add_verify,
-        _add_watch,
-        _add_prove,
-        _add_export,
-        _add_keys,
         _add_recorder,
         _add_doctor,
         add_selftest,
-        _add_ledger,
-        _add_anchor,
-        _add_witness,
         _add_redact,
         _add_tools,
     ):
         add(verbs)
+    add_evidence(verbs)
     add_query(verbs)
     add_policy(verbs, _verb)
     add_approvals(verbs)
@@ -130,22 +129,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
-
-
-def _add_despite(parser: argparse.ArgumentParser) -> None:
-    about = "go on with a log that verify finds not to be sound; that goes into the log security"
-    parser.add_argument("--despite-verdict", action="store_true", help=about)
-
-
 def _add_run(verbs: _Verbs) -> None:
     parser = _verb(verbs, "run", "put a stdio MCP server on the record", "run", home=False)
     parser.usage = "onrecord run [--server-id ID] [--home DIR] [--config FILE] [--despite-verdict] -- COMMAND…"
     parser.add_argument("--server-id", metavar="ID", help="name of the server on the record (default: its command)")
     parser.add_argument("--home", type=folder, metavar="DIR", help="the home (default: that of ONRECORD_HOME)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
-    _add_despite(parser)
+    add_despite(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the server to start")
 
 
@@ -158,14 +148,14 @@ def _add_tail(verbs: _Verbs) -> None:
     parser.add_argument(
         "--tag", metavar="TAG", help="only where a value with this tag was withheld (see: onrecord tag)"
     )
-    _add_log(parser)
+    add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
 def _add_show(verbs: _Verbs) -> None:
     parser = _verb(verbs, "show", "show one event, or all events of one call or approval", "read")
     parser.add_argument("which", metavar="SEQ|EVENT_ID|CALL_ID|APPROVAL_ID")
-    _add_log(parser)
+    add_log(parser)
     parser.add_argument("--json", action="store_true", help="the lines as they are on the record")
 
 
@@ -178,106 +168,8 @@ def _add_tag(verbs: _Verbs) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
 
 
-def _add_verify(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "verify", "say what became of a log, offline", "verify")
-    parser.description = (
-        "Exit code 0: intact. 3: a proof or a bundle of which all holds: partial, as it is a part of a log. "
-        "1: anything else, and the verdict says what. 2: it could not be told. Without a view from outside the best "
-        "verdict on a log is unanchored; with one, intact, and how far that view reaches."
-    )
-    parser.add_argument(
-        "path", nargs="?", type=Path, help="a log, a home, a proof or a bundle (default: all of this home)"
-    )
-    parser.add_argument("--log", choices=LOGS, help="only this log, and no other one in its place")
-    parser.add_argument(
-        "--key",
-        action="append",
-        default=[],
-        metavar="VKEY",
-        help="public key, or a file of them, oldest first (default: this home's)",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="a checkpoint kept elsewhere",
-    )
-    parser.add_argument(
-        "--max-age", metavar="TIME", help="fail where the newest entry is older than that: 15m, 1h, 2d", type=_duration
-    )
-    parser.add_argument(
-        "--witness", action="append", default=[], metavar="VKEY", help="believe what this witness has cosigned"
-    )
-    parser.add_argument(
-        "--tsa-root", action="append", default=[], type=Path, metavar="FILE", help="believe timestamps that lead to it"
-    )
-    parser.add_argument("--allow-unanchored", action="store_true", help="exit 0 for that verdict too, and only for it")
-    parser.add_argument("--json", action="store_true")
-
-
-def _duration(text: str) -> int:
-    from onrecord.cli.times import duration_s
-
-    return duration_s(text)
-
-
-def _add_watch(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "watch", "verify the logs of this home again and again, and raise the alarm", "watch")
-    parser.description = (
-        "An alarm, or a finding (see alerts), is printed, recorded in the security log, and given to the command of "
-        "--exec as JSON. Also records the daily review of who looked at the record, and anchors the logs where the "
-        "settings name witnesses or timestamp authorities. Exit code 1: there was an alarm."
-    )
-    parser.add_argument("--every", metavar="TIME", type=_duration, default=5, help="between two looks (default: 5s)")
-    parser.add_argument(
-        "--whole", metavar="TIME", type=_duration, default=3600, help="between two whole verifications (default: 1h)"
-    )
-    parser.add_argument(
-        "--anchor", metavar="TIME", type=_duration, default=3600, help="between two views from outside (default: 1h)"
-    )
-    parser.add_argument("--once", action="store_true", help="look once, and end")
-    parser.add_argument("--exec", metavar="COMMAND", help="run this at each alarm; the alarm is on its standard input")
-    parser.add_argument("--json", action="store_true")
-
-
-def _add_prove(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "prove", "write one entry with its proof, to be checked anywhere, offline", "prove")
-    parser.add_argument("which", metavar="SEQ|EVENT_ID")
-    parser.add_argument("-o", "--out", metavar="FILE", help="where to (default: SEQ.tlog-proof here; - for stdout)")
-    _add_log(parser)
-    parser.add_argument("--json", action="store_true")
-
-
-def _add_export(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "export", "write chosen entries with their proofs, as an evidence bundle", "export")
-    parser.description = (
-        "What is chosen must fit every option that is given. Entries that are not signed yet are left out."
-    )
-    parser.add_argument("out", type=Path, metavar="OUT", help="a folder to make, or a file that ends in .zip")
-    parser.add_argument("--all", action="store_true", help="every entry, unless others are chosen")
-    parser.add_argument("--seq", action="append", default=[], metavar="A-B,C", help="entries in these places")
-    parser.add_argument("--call", metavar="CALL_ID", help="entries of this call")
-    parser.add_argument("--user", metavar="NAME", help="entries of this person; an account name or a pseudonym")
-    parser.add_argument("--tool", metavar="TOOL", help="entries of this tool")
-    parser.add_argument("--type", metavar="EVENT_TYPE", help="entries of this kind")
-    parser.add_argument("--since", metavar="TIME", help="entries of this time or later (UTC unless it says otherwise)")
-    parser.add_argument("--until", metavar="TIME", help="entries before this time")
-    _add_log(parser)
-    parser.add_argument("--json", action="store_true")
-
-
-def _add_keys(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "keys", "show the public keys that verify this home's log, or make a new pair", "keys")
-    parser.add_argument("action", nargs="?", choices=["show", "rotate"], default="show", help="default: show")
-    _add_despite(parser)
-    _add_log(parser)
-    parser.add_argument("--json", action="store_true")
-
-
 def _add_recorder(verbs: _Verbs) -> None:
-    about = "keep the ledger for other processes, under an account of its own if wanted"
+    about = "keep the ledger for other processes, by an account of its own"
     parser = verbs.add_parser("recorder", help=about, description=about)
     actions: _Verbs = parser.add_subparsers(metavar="ACTION", required=True)
     run = _verb(actions, "run", "accept entries over a socket until it is told to stop", "recorder")
@@ -307,51 +199,6 @@ def _add_recorder(verbs: _Verbs) -> None:
 def _add_doctor(verbs: _Verbs) -> None:
     parser = _verb(verbs, "doctor", "check this installation, and say what to mend", "doctor")
     parser.add_argument("--json", action="store_true")
-
-
-def _add_ledger(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "ledger", "close a log that can no longer be written, and begin a successor", "ledger")
-    parser.add_argument("action", choices=["reopen"])
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it goes on the record")
-    parser.add_argument("--json", action="store_true")
-
-
-def _add_anchor(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "anchor", "get views of the log from outside: cosignatures, timestamps, a copy", "anchor")
-    parser.description = (
-        "Shows the newest checkpoint to witnesses and timestamp authorities, and keeps what they sign beside the log. "
-        "Without options, those of onrecord.toml ([[witness]], [timestamp]); with none at all, prints the checkpoint. "
-        "Exit code 0: all of it was done. 1: some was not, or the log was rolled back or forked."
-    )
-    parser.add_argument(
-        "--witness", action="append", default=[], metavar="URL=VKEY", help="ask this witness to cosign; repeatable"
-    )
-    parser.add_argument(
-        "--timestamp", action="append", default=[], metavar="URL", help="ask this authority (RFC 3161); repeatable"
-    )
-    parser.add_argument(
-        "--tsa-root", action="append", default=[], type=Path, metavar="FILE", help="certificate it must lead to"
-    )
-    _add_log(parser)
-    parser.add_argument("--to", type=Path, metavar="FILE", help="put a copy here, if it extends the one that is there")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: onrecord.toml in the home)")
-    parser.add_argument("--json", action="store_true")
-
-
-def _add_witness(verbs: _Verbs) -> None:
-    parser = _verb(
-        verbs, "witness", "be a witness: cosign the checkpoints of logs that only grow", "witness", home=False
-    )
-    parser.add_argument("--listen", default="127.0.0.1:8474", metavar="HOST:PORT", help="(default: 127.0.0.1:8474)")
-    parser.add_argument("--state", required=True, type=Path, metavar="DIR", help="its key and what it has seen")
-    parser.add_argument(
-        "--log",
-        action="append",
-        required=True,
-        metavar="VKEY_OR_FILE",
-        help="public key of a log, or its file; repeatable, also for keys of one log",
-    )
-    parser.add_argument("--name", default="", metavar="NAME", help="of a new witness, as witness.example.com/w1")
 
 
 def _add_redact(verbs: _Verbs) -> None:
@@ -391,7 +238,7 @@ def _add_redact(verbs: _Verbs) -> None:
 
 
 def _add_tools(verbs: _Verbs) -> None:
-    add_options(_verb(verbs, "tools", "show pinned tool definitions and what changed, and accept changes", "tools"))
+    add_options(_verb(verbs, "tools", "show pinned tool definitions and changes, and accept them", "tools"))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ from typing import get_args
 from onrecord.cli.alerts_options import add_alerts
 from onrecord.cli.incident_options import add_incident
 from onrecord.cli.output import FORMS
-from onrecord.cli.verbs import Verbs, verb
-from onrecord.ledger.place import LOGS
+from onrecord.cli.verbs import Verbs, add_log, verb
 from onrecord.views.forms.offered import EXPORTS
 from onrecord.views.question import Measure
 from onrecord.views.shipped import BY_ID, LIST
@@ -61,7 +60,7 @@ def add_query(verbs: Verbs) -> None:
     parser = verb(verbs, "stats", "show the record in numbers", "query")
     _add_question(parser)
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="rows of each table (default: 10)")
-    _add_log(parser)
+    add_log(parser)
     _add_sources(parser)
     parser.add_argument("--json", action="store_true")
     parser = verb(verbs, "sql", "answer one SELECT over the record", "sql")
@@ -74,7 +73,7 @@ def add_query(verbs: Verbs) -> None:
     parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="(default: 30)")
     parser.add_argument("--format", choices=FORMS, default="table", help="(default: table)")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="as --format json")
-    _add_log(parser)
+    add_log(parser)
     parser = verb(verbs, "index", "bring the index that questions are answered from up to date", "sending")
     parser.description = (
         "Every question does so first, and what the index lacks is read from the record. So this is needed by nobody "
@@ -127,13 +126,9 @@ def _add_listing(parser: argparse.ArgumentParser) -> None:
         default="table",
         help="(default: table; ndjson: lines as on the record; ocsf and those behind it: in the form of a standard)",
     )
-    _add_log(parser)
+    add_log(parser)
     _add_sources(parser)
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="as --format json")
-
-
-def _add_log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:

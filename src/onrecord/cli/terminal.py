@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 _WIDTH = 240  # characters of a timeline's line; `show` has the rest
+_MOST_CHOICES = 12  # verbs that an error names; --help lists more
 _MOST_USAGE = 5  # lines of it that stand above an error; --help has the rest
 
 
@@ -85,6 +86,8 @@ class Parser(argparse.ArgumentParser):
             near = get_close_matches(str(value), [str(choice) for choice in action.choices or ()], n=1)
             said, listed, choices = e.message.rpartition(" (choose from")
             meant = f"; did you mean {near[0]}?" if near else ""
+            if len(list(action.choices or ())) > _MOST_CHOICES and action.nargs == argparse.PARSER:
+                listed, choices = "" if meant else ";", f" {self.prog} --help lists them"
             raise argparse.ArgumentError(action, f"{said}{meant}{listed}{choices}") from None
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a verb is added to the command line, the two that ask a server for its tools, and those of people."""
+"""How a verb is added to the command line, options that several have, and the verbs of doors and of people."""
 
 import argparse
 import os
 from pathlib import Path
 from typing import Protocol
+
+from onrecord.ledger.place import LOGS
 
 
 class Verbs(Protocol):  # what `add_subparsers` returns has no public name
@@ -44,6 +46,17 @@ def folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("it is empty; name a folder")
     return Path(text)
+
+
+def add_log(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says which log."""
+    parser.add_argument("--log", default="calls", choices=LOGS, help="which log (default: calls)")
+
+
+def add_despite(parser: argparse.ArgumentParser) -> None:
+    """Add the option that goes on with a log that is not sound."""
+    about = "go on with a log that verify finds not to be sound; that goes into the log security"
+    parser.add_argument("--despite-verdict", action="store_true", help=about)
 
 
 def add_gateway(verbs: Verbs) -> None:
@@ -89,7 +102,7 @@ def add_readiness(verbs: Verbs) -> None:
 
 def add_login(verbs: Verbs) -> None:
     """Add `onrecord login`."""
-    parser = verb(verbs, "login", "log in at the issuer of identity.issuer, by a code and a browser", "login")
+    parser = verb(verbs, "login", "log in at your issuer, by a code and a browser", "login")
     parser.description = (
         "Puts an ID token where wrapped servers' processes read it, and keeps a refresh token in the home, for this "
         "account alone. Exit code 1: a person has to log in, or the ID token does not hold. 2: it could not be done."
@@ -120,7 +133,7 @@ def add_selftest(verbs: Verbs) -> None:
     about = "only this one; can be said again (default: all that can be tried here)"
     parser.add_argument("--door", action="append", choices=["stdio", "gateway", "sdk"], help=about)
     parser.add_argument(
-        "--deadline", metavar="TIME", type=_duration, default=30, help="for all answers of a door (default: 30s)"
+        "--deadline", metavar="TIME", type=duration, default=30, help="for all answers of a door (default: 30s)"
     )
     _add_token(parser, "for the gateway")
     parser.add_argument(
@@ -145,7 +158,7 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
         "--server-id", metavar="ID", help="name of the server on the record (default: its command, or host)"
     )
     parser.add_argument(
-        "--timeout", metavar="TIME", type=_duration, default=60, help="for the server to answer in (default: 1m)"
+        "--timeout", metavar="TIME", type=duration, default=60, help="for the server to answer in (default: 1m)"
     )
     _add_token(parser, "for the URL")
     parser.add_argument("--allow-http", action="store_true", help="ask another host over http, in the clear")
@@ -160,7 +173,8 @@ def _add_token(parser: argparse.ArgumentParser, what_for: str) -> None:
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file of your own with one")
 
 
-def _duration(text: str) -> int:
+def duration(text: str) -> int:
+    """Return the seconds that an option says: 15m, 1h, 2d."""
     from onrecord.cli.times import duration_s
 
     return duration_s(text)
