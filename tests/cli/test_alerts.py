@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -102,7 +103,7 @@ def test_what_a_session_left_on_the_record_is_found_and_each_finding_names_its_e
     }  # fmt: skip
     by_id = {event["event_id"]: event for event in record(home)}
     for one in listed:
-        assert one["finding"] not in by_id
+        assert one["event_id"] not in by_id
         assert [by_id[event]["seq"] for event in one["events"]][-1] == one["seq"]
     violation, hostile = [one for one in listed if one["rule"] == "policy-violation"]
     assert hostile["tool_name"].startswith("erasex")
@@ -204,8 +205,8 @@ def test_what_was_found_is_not_found_again(home):
 @pytest.mark.requirement("A7")
 def test_findings_are_in_the_log_security_and_no_other_and_who_asked_is_in_the_log_access(home):
     (first, *_) = found(home, "--severity", "high", "--since", "1h")
-    assert [event["event_id"] for event in security(home)].count(first["finding"]) == 1
-    assert first["finding"] not in {event["event_id"] for event in [*record(home), *accesses(home)]}
+    assert [event["event_id"] for event in security(home)].count(first["event_id"]) == 1
+    assert first["event_id"] not in {event["event_id"] for event in [*record(home), *accesses(home)]}
     asked = accesses(home)[-1]
     assert asked["action"] == "alerts"
     assert (asked["detail"]["severity"], asked["detail"]["since"]) == ("high", "1h")
@@ -234,7 +235,7 @@ def test_text_of_others_does_not_act(home):
         assert "\x1b" not in shown
         assert "\u202e" not in shown
     hostile = found(home, "--rule", "policy-violation")[-1]
-    shown = onrecord(home, "alerts", "show", hostile["finding"]).stdout
+    shown = onrecord(home, "alerts", "show", hostile["event_id"]).stdout
     assert "erasex" in shown
     assert "\x1b" not in shown
     assert "\u202e" not in shown
@@ -321,7 +322,7 @@ def test_where_it_cannot_be_kept_what_was_looked_at_the_list_is_what_was_found_b
 
 def test_a_finding_is_acknowledged_closed_and_opened_again_each_by_an_event(home):
     (one,) = found(home, "--rule", "denied-burst")
-    finding = one["finding"]
+    finding = one["event_id"]
 
     def said(action, *options):
         ended = onrecord(home, "alerts", action, finding, *options)
@@ -331,12 +332,12 @@ def test_a_finding_is_acknowledged_closed_and_opened_again_each_by_an_event(home
     assert said("reopen") == f"{finding} is open, so it cannot be reopened; nothing was changed"
     assert said("acknowledge") == ""
     assert said("acknowledge") == f"{finding} is acknowledged, so it cannot be acknowledged; nothing was changed"
-    assert [each["finding"] for each in found(home, "--state", "acknowledged")] == [finding]
+    assert [each["event_id"] for each in found(home, "--state", "acknowledged")] == [finding]
     assert said("close", "--reason", "a test of the pager, with ghp_" + "dUmmY0dUmmY1" * 3) == ""
     assert said("acknowledge") == f"{finding} is closed, so it cannot be acknowledged; nothing was changed"
-    assert finding not in [each["finding"] for each in found(home)]
+    assert finding not in [each["event_id"] for each in found(home)]
     (closed,) = found(home, "--state", "closed")
-    assert closed["finding"] == finding
+    assert closed["event_id"] == finding
     assert said("reopen", "--reason", "it was no test") == ""
 
     (one,) = found(home, "--rule", "denied-burst")
@@ -349,10 +350,26 @@ def test_a_finding_is_acknowledged_closed_and_opened_again_each_by_an_event(home
     assert "ghp_" not in onrecord(home, "alerts", "show", finding).stdout
 
 
+def test_the_id_of_a_finding_has_one_name_and_leads_to_its_event_and_its_incident(home):
+    one = found(home, "--state", "all")[0]
+    told = onrecord(home, "alerts", "show", one["event_id"]).stdout
+
+    (event,) = [each for each in security(home) if each["event_id"] == one["event_id"]]
+    assert event["action"] == f"signal:{one['rule']}"
+    assert "finding" not in one
+    assert re.search(rf"^event_id +{one['event_id']}$", told, re.MULTILINE)
+    assert onrecord(home, "incident", one["event_id"]).returncode == 0
+    shown = onrecord(home, "show", "--log", "security", one["event_id"])
+    assert re.search(rf"^event_id +{one['event_id']}$", shown.stdout, re.MULTILINE)
+    lost = onrecord(home, "show", one["event_id"])
+    assert lost.returncode == 1
+    assert lost.stderr.rstrip().endswith("the log security has it: --log security")
+
+
 def test_the_beginning_of_an_id_is_enough_where_no_other_begins_so(home):
     listed = found(home, "--state", "all")
-    one = listed[0]["finding"]
-    assert json.loads(onrecord(home, "alerts", "show", one[:-2], "--json").stdout)["finding"] == one
+    one = listed[0]["event_id"]
+    assert json.loads(onrecord(home, "alerts", "show", one[:-2], "--json").stdout)["event_id"] == one
     shown = onrecord(home, "alerts", "--home", str(home), "show", one)
     assert shown.returncode == 0
     assert "last event" in shown.stdout
@@ -374,7 +391,7 @@ def test_watch_looks_as_it_goes_and_tells_a_command_what_is_new(tmp_path):
     assert json.loads(told.read_text()) == said
     assert (said["rule"], said["state"]) == ("suspicious-output", "open")
     assert onrecord(home, *watch).stdout == ""
-    assert [one["finding"] for one in found(home)] == [said["finding"]]
+    assert [one["event_id"] for one in found(home)] == [said["event_id"]]
     assert onrecord(home, "watch", "--once").stdout == ""
 
 

@@ -147,7 +147,7 @@ def test_what_a_rule_found_and_what_people_said_of_it_stand_in_the_report_and_le
     home = tmp_path / "home"
     start = incidents.injected(home)
     found = [json.loads(line) for line in onrecord(home, "alerts", "--json").stdout.splitlines()]
-    finding = next(each["finding"] for each in found if each["rule"] == "sent-after-flagged")
+    finding = next(each["event_id"] for each in found if each["rule"] == "sent-after-flagged")
     assert onrecord(home, "alerts", "acknowledge", finding).returncode == 0
 
     injected = incidents.seen(home, start)["answers"][5]

@@ -226,6 +226,19 @@ def test_what_nearly_is_such_a_thing_is_not_found(tmp_path, rule):
     assert of(rule, record.found()) == []
 
 
+@pytest.mark.parametrize(("rule", "error"), [("approval-mismatch",) * 2, ("approval-replay", "approval_used")])
+def test_an_approval_that_does_not_count_hides_none_that_comes_after_it(tmp_path, rule, error):
+    record = Record(tmp_path)
+    named = ["a-1", "a-1", "a-2", "", ""]  # a forged answer may name none
+    ids = record.write(
+        (second, result(error_type=error.replace("-", "_"), approval_id=which)) for second, which in enumerate(named)
+    )
+
+    found = of(rule, record.found())
+    assert [finding.events for finding in found] == [(each,) for each in ids]
+    assert [finding.left_out for finding in found] == [0] * 5
+
+
 def test_lines_of_a_writer_that_are_missing_are_found_unless_they_were_deleted_on_the_record(tmp_path):
     record = Record(tmp_path)
     ids = record.write(times(6, attempt()))

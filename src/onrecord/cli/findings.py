@@ -58,7 +58,7 @@ def facts_of(item: Item) -> dict[str, object]:
     """Return what is known of a finding, for programs."""
     event = item.event
     return {
-        "finding": item.id,
+        "event_id": item.id,
         "state": item.state,
         **event.detail,
         "rule": item.rule,
@@ -83,4 +83,4 @@ def summary_of(facts: Mapping[str, object]) -> str:
     """Return a finding as one line."""
     where = " ".join(str(facts[name]) for name in _WHERE if name in facts)
     at = str(facts.get("at", ""))[:19].replace("T", " ")
-    return f"{at}  {facts['severity']:<8}  {facts['finding']}  {facts['rule']}  {where}".rstrip()
+    return f"{at}  {facts['severity']:<8}  {facts['event_id']}  {facts['rule']}  {where}".rstrip()

@@ -70,8 +70,18 @@ def show(options: Namespace) -> int:
                 put(text)
         found += 1
     if not found:
-        say(f"nothing on the record is called {options.which[:80]!r}")
+        elsewhere = "".join(f"; the log {log} has it: --log {log}" for log in _other_logs(home, options))
+        say(f"nothing in the log {options.log} is called {options.which[:80]!r}{elsewhere}")
     return 0 if found else 1
+
+
+def _other_logs(home: Home, options: Namespace) -> Iterator[str]:
+    """Yield the other logs that have what was asked for; a place is one of each log, and says nothing."""
+    if _SEQ.fullmatch(options.which):
+        return
+    for log in ("calls", "security"):
+        if log != options.log and any(True for _ in _find(home.log(log), options.which)):
+            yield log
 
 
 def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:
