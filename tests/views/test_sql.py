@@ -19,6 +19,7 @@ from tests.views.test_cold import ODD, line, sealed
 from onrecord.errors import OnRecordError
 from onrecord.ledger.clock import parse_time
 from onrecord.views.cold.parquet import make_parts, open_duckdb, parts_of
+from onrecord.views.index.layout import files_of, folder_of
 from onrecord.views.question import Question
 from onrecord.views.sql import on_duckdb, on_sqlite
 from onrecord.views.sql.answer import Bounds
@@ -87,6 +88,28 @@ def test_odd_texts_are_the_same_in_both_engines(odd, column, asked):
 
     assert duck.rows == sqlite.rows
     assert len(duck.rows) > len(ODD) - 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT seq, timestamp FROM audit_events ORDER BY seq",
+        "SELECT seq, timestamp FROM audit_events WHERE timestamp IN ('2026-11-21T11:00:00+02:00') ORDER BY seq",
+        "SELECT seq FROM audit_events WHERE timestamp > '2026-11-21T09:00:00.1' ORDER BY timestamp, seq",
+        "SELECT max(timestamp), min(timestamp), max(length(timestamp)), min(length(timestamp)) FROM audit_events",
+    ],
+)
+def test_a_time_is_what_its_line_says_in_each_engine(odd, text):
+    own = {fields["timestamp"] for fields in ODD if "timestamp" in fields}
+
+    duck, indexed = both(odd, text)
+    lines = on_sqlite.answer(read_statement(text), scan(odd), BOUNDS)
+
+    assert files_of(folder_of(odd, "calls"))  # the index has answered, and not the lines
+    assert duck.rows == indexed.rows == lines.rows
+    assert len(duck.rows) > 0
+    if text == "SELECT seq, timestamp FROM audit_events ORDER BY seq":
+        assert own < {row[1] for row in indexed.rows}
 
 
 def test_columns_of_an_answer_have_names_and_no_two_alike(home):

@@ -20,7 +20,7 @@ from types import TracebackType
 
 from onrecord.errors import NotVerified, OnRecordError
 from onrecord.event.event import Event
-from onrecord.ledger.clock import parse_time
+from onrecord.ledger.clock import TimeText, parse_time
 from onrecord.ledger.deletions import ranges_of
 from onrecord.ledger.durable import FileLock, make_folder, replace_file
 from onrecord.ledger.entries import entries_at
@@ -78,6 +78,7 @@ class Feed:
         self._path: Path | None = None
         self._file: sqlite3.Connection | None = None
         self._numbers = _Numbers(None)
+        self._times = TimeText()
         self._begin = 0
         self.next = 0  # seq of the line that comes next
 
@@ -247,6 +248,7 @@ class Feed:
     def _write(self, file: sqlite3.Connection, events: list[tuple[Line, Event | None]]) -> None:
         rows: list[tuple[Cell, ...]] = []
         texts: list[tuple[int, str]] = []
+        times: list[tuple[int, str]] = []
         file.execute("BEGIN IMMEDIATE")
         try:
             for _, event in events:
@@ -254,8 +256,11 @@ class Feed:
                     rows.append(row_of(event, self._numbers))
                     if text := text_of(event):
                         texts.append((event.seq, text))
+                    if event.timestamp != self._times.of(parse_time(event.timestamp)):
+                        times.append((event.seq, event.timestamp))
             file.executemany(_INSERT, rows)
             file.executemany("INSERT INTO f(rowid, text) VALUES (?, ?)", texts)
+            file.executemany("INSERT INTO t VALUES (?, ?)", times)
             last = events[-1][0].data
             end = read_seq(last) + 1
             file.execute("INSERT OR REPLACE INTO m VALUES ('end', ?), ('digest', ?)", (end, digest_of(last)))

@@ -8,7 +8,8 @@ seq. It goes as a whole when it is too old; it is made again from the lines when
 
 A row is thin: what questions are asked by, and where the line is. Texts that occur again and again are numbers, which
 table `d` spells out; ids are their sixteen bytes. Times never decrease in a log, so a span of time is a span of `seq`
-and needs no index. Words are in an FTS5 table that keeps no text. Nothing here is evidence: that is the line itself.
+and needs no index. Table `t` has the text of a time that is not in the form that this product writes. Words are in an
+FTS5 table that keeps no text. Nothing here is evidence: that is the line itself.
 """
 
 import sqlite3
@@ -18,7 +19,7 @@ from pathlib import Path
 from onrecord.ledger.place import Home
 from onrecord.views.question import FILTERS, NUMBERS
 
-VERSION = 3  # of what follows; a file of another one is made again
+VERSION = 4  # of what follows; a file of another one is made again
 LARGEST = 1_000_000  # rows; a larger file takes twice the time to write
 IDS = ("call_id", "correlation_id", "trace_id", "approval_id")
 
@@ -39,6 +40,7 @@ _SCHEMA = f"""
 CREATE TABLE m(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
 CREATE TABLE d(id INTEGER PRIMARY KEY, v NOT NULL UNIQUE);
 CREATE TABLE e(seq INTEGER PRIMARY KEY, ts INTEGER NOT NULL, {", ".join(STORED)});
+CREATE TABLE t(seq INTEGER PRIMARY KEY, v NOT NULL);
 CREATE VIRTUAL TABLE f USING fts5(text, content='', columnsize=0, tokenize="{_WORDS}");
 {"".join(f"CREATE INDEX {name} ON {of};" for name, of in _INDEXES.items())}
 PRAGMA user_version = {VERSION};

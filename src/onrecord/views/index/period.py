@@ -110,7 +110,7 @@ class Period:
     def _said(self, question: Question, columns: Sequence[str]) -> Iterator[tuple[Value, ...]]:
         if (chosen := self._chosen(question)) is None:
             return
-        cells = ", ".join("e.ts" if name == "timestamp" else f"e.{name}" for name in columns) or "1"
+        cells = ", ".join(self._timestamp() if name == "timestamp" else f"e.{name}" for name in columns) or "1"
         spelled: list[Callable[[Any], Value]] = [self._reader(name) for name in columns]
         found = self._rows(f"SELECT {cells} FROM {chosen.rows} ORDER BY {chosen.place}", chosen.values)
         try:
@@ -121,10 +121,16 @@ class Period:
         except (TypeError, ValueError, OverflowError):
             raise self._unfit() from None  # a time that is none
 
+    def _timestamp(self) -> str:
+        """Return what has the text of a time: its own, where that is not how this product writes it."""
+        has_own = self._all("SELECT 1 FROM t LIMIT 1")
+        return "coalesce((SELECT v FROM t WHERE t.seq = e.seq), e.ts)" if has_own else "e.ts"
+
     def _reader(self, name: str) -> Callable[[Any], Value]:
         """Return what makes of the cells of a column what they say."""
         if name == "timestamp":
-            return TimeText().of
+            times = TimeText()
+            return lambda cell: cell if isinstance(cell, str) else times.of(cell)
         if name in ("seq", "ts"):
             return int
         known: dict[Cell, Value] = {}
