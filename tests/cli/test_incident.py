@@ -12,12 +12,15 @@ from markdown_it import MarkdownIt
 from tests.cli.test_access import accesses
 from tests.doors.session import onrecord, record
 from tests.views import incidents
+from tests.views.signalled import DAY, Record, attempt, new_id, other
 
-from onrecord.event.redacted import own_fact
+from onrecord.event.event import Event, encode
+from onrecord.event.redacted import Redacted, own_fact
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.ledger import Ledger
 from onrecord.ledger.place import Home
 from onrecord.ledger.pruning import delete
+from onrecord.ledger.spool import Spool
 
 FORMS = ("text", "json", "markdown", "html")
 HOSTILE = (
@@ -163,6 +166,28 @@ def test_what_is_not_on_the_record_is_said_and_recorded_without_a_name(hostile, 
     event = accesses(home)[-1]
     assert (event["action"], event["detail"]["count"]) == ("incident", "0")
     assert "nobody here" not in json.dumps(event)
+
+
+@pytest.mark.requirement("E2")
+@pytest.mark.parametrize("waited_s", [5, 3 * DAY, 40 * DAY])
+def test_an_event_is_found_by_its_id_however_long_it_waited_to_be_written(tmp_path, waited_s):
+    written = Record(tmp_path)
+    written.write([(0, other("heartbeat"))])
+    spool = Spool(lambda: own_fact("gap", event_id=new_id(), action="spooled"))
+    for fields in (attempt("before"), attempt("late"), attempt("after")):
+        event = Event(**{"event_id": new_id(), **fields})
+        spool.add(Redacted(event, encode(event)))
+    written.write([(second, attempt("meanwhile")) for second in (waited_s / 2, waited_s)])
+    spool.drain(written.ledger(), deadline_s=5)
+    written.write([(waited_s + n, attempt("later")) for n in range(9)])
+    written.close()
+    (late,) = [event for event in record(tmp_path) if event.get("tool_name") == "late"]
+
+    asked = onrecord(tmp_path, "incident", late["event_id"], "--format", "json")
+
+    assert asked.returncode == 0, asked.stderr
+    found = json.loads(asked.stdout)
+    assert [call["name"] for call in found["calls"] if not call["beside"]] == ["late"]
 
 
 @pytest.mark.parametrize(

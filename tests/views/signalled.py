@@ -26,7 +26,7 @@ _count = itertools.count()
 
 
 def new_id() -> str:
-    return uuid7(T0_US // 1000, next(_count).to_bytes(10, "big"))
+    return uuid7(T0_US // 1000, (next(_count) << 8).to_bytes(10, "big"))  # of the last byte two bits count
 
 
 def attempt(tool: str = "read_file", **fields: Any) -> dict[str, Any]:
@@ -72,11 +72,7 @@ class Record:
 
     def write(self, events: Iterable[tuple[float, dict[str, Any]]], log: str = "calls", wid: str = "w") -> list[str]:
         """Write events, each at its second, and return their ids."""
-        ledger = self._open.get(f"{log} {wid}")
-        if ledger is None:
-            signer = open_keys(self.home, log)[0].signer
-            ledger = Ledger.open(self.home, signer, log=log, wid=wid, clock=lambda: self._now_us)
-            self._open[f"{log} {wid}"] = ledger
+        ledger = self.ledger(log, wid)
         ids: list[str] = []
         for seconds, fields in events:
             self._now_us = max(self._now_us, T0_US + round(seconds * 1e6))
@@ -84,6 +80,15 @@ class Record:
             ledger.append(Redacted(event, encode(event)))
             ids.append(event.event_id)
         return ids
+
+    def ledger(self, log: str = "calls", wid: str = "w") -> Ledger:
+        """Return what writes a log."""
+        ledger = self._open.get(f"{log} {wid}")
+        if ledger is None:
+            signer = open_keys(self.home, log)[0].signer
+            ledger = Ledger.open(self.home, signer, log=log, wid=wid, clock=lambda: self._now_us)
+            self._open[f"{log} {wid}"] = ledger
+        return ledger
 
     def put(self, events: Iterable[Event]) -> None:
         """Put findings on the log `security`, as an evaluation does."""

@@ -9,6 +9,7 @@ the tools, the session's connection and security events, the policy's version. I
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 from onrecord.event.event import Event
@@ -27,7 +28,7 @@ _OF_CALL = 100  # events of one call
 _AT_ONCE = 200  # ids in one question
 _SECOND_US = 1_000_000
 _RETRY_US = 900 * _SECOND_US  # clients that retry do so within minutes
-_SLACK_US = 24 * 3600 * _SECOND_US  # by which a clock may have been set back, or a line have waited to be written
+_SLACK_US = 24 * 3600 * _SECOND_US  # by which a clock may have been set back, or most lines have waited
 _IDS: tuple[tuple[SubjectKind, str], ...] = (
     ("correlation", "correlation_id"),
     ("trace", "trace_id"),
@@ -38,6 +39,8 @@ _IDS: tuple[tuple[SubjectKind, str], ...] = (
 _ALARMS = (Condition(column="event_type", values=("security",)),)
 _OF_SESSION = ("connection", "authentication", "configuration")
 _MISSING = ("gap", "degraded", "log_recovered")
+_GAPS = (Condition(column="event_type", values=("gap",)),)
+_WRITING_US = 60 * _SECOND_US  # in which what has waited is written behind its gap
 
 
 class Asks(Protocol):
@@ -153,13 +156,21 @@ class _Gathering:
         near = Question(since_us=at_us - _SECOND_US, until_us=at_us + _SECOND_US)
         far = Question(since_us=at_us - _SLACK_US, until_us=at_us + _SLACK_US)
         found_later = Question(conditions=_ALARMS, since_us=at_us - _SLACK_US)
-        for question in (near, far, found_later):
-            for source in self._sources if question is not found_later else self._logs("security"):
-                for one in self._list(source, question, 1 << 62):
-                    if one.event.event_id == which:
-                        self._put([one])
-                        return True
+        looks = [(source, question) for question in (near, far) for source in self._sources]
+        looks += [(source, found_later) for source in self._logs("security")]
+        for source, question in chain(looks, self._behind_gaps(at_us)):
+            for one in self._list(source, question, 1 << 62):
+                if one.event.event_id == which:
+                    self._put([one])
+                    return True
         return False
+
+    def _behind_gaps(self, at_us: int) -> Iterator[tuple[Source, Question]]:
+        """Yield where an event may be that waited long to be written: what has waited comes behind a gap."""
+        for source in self._sources:
+            for gap in self._list(source, Question(conditions=_GAPS, since_us=at_us), 1 << 62, oldest_first=True):
+                begin_us = parse_time(gap.event.timestamp)
+                yield source, Question(since_us=begin_us, until_us=begin_us + _WRITING_US)
 
     def _logs(self, name: str) -> Iterator[Source]:
         return (source for source in self._sources if source.log == name)
