@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`onrecord sql`: what people ask, what they get, and what they are told where there is no answer."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 
@@ -47,6 +49,54 @@ def test_a_statement_over_the_record(home):
         ["echo", "2"],
     ]
     assert ask(home, text).stdout.splitlines()[0].split() == ["tool_name", "n"]
+
+
+def on_terminal(home, columns, *arguments):
+    """Return what a person sees of an answer on a terminal so wide: standard output, and the talk."""
+    mine, its = pty.openpty()
+    environ = {**os.environ, "ONRECORD_HOME": str(home), "COLUMNS": str(columns)}
+    command = [sys.executable, "-m", "onrecord.cli.main", "sql", *arguments]
+    process = subprocess.Popen(command, env=environ, stdout=its, stderr=subprocess.PIPE, text=True)
+    os.close(its)
+    seen = bytearray()
+    with contextlib.suppress(OSError):  # a terminal that nobody writes to any more ends so
+        while some := os.read(mine, 65536):
+            seen += some
+    os.close(mine)
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 0, talk
+    return seen.decode().splitlines(), talk
+
+
+def test_rows_that_are_wider_than_the_terminal_have_a_line_for_each_column_that_says_something(home):
+    everything = "SELECT * FROM audit_events WHERE tool_name = 'echo' ORDER BY seq LIMIT 2"
+    (one, other) = json.loads(ask(home, everything, "--json").stdout)
+
+    lines, talk = on_terminal(home, 80, everything)
+
+    heads = [number for number, line in enumerate(lines) if line.startswith("-[ row ")]
+    assert [lines[number].strip("-[] ") for number in heads] == ["row 1", "row 2"]
+    assert len(lines[0]) <= 80
+    for row, begin, end in ((one, 0, heads[1]), (other, heads[1], len(lines))):
+        said = dict(line.split(maxsplit=1) for line in lines[begin + 1 : end])
+        assert said == {name: str(value) for name, value in row.items() if value is not None}
+    assert "NULL has none" in talk
+
+
+def test_rows_that_fit_and_rows_for_programs_stay_rows(home):
+    everything = "SELECT * FROM audit_events ORDER BY seq LIMIT 2"
+    few = "SELECT seq, event_type FROM audit_events ORDER BY seq LIMIT 2"
+
+    lines, talk = on_terminal(home, 80, few)
+    assert (lines[0].split(), len(lines), talk) == (["seq", "event_type"], 3, "")
+    assert len(on_terminal(home, 100_000, everything)[0]) == 3
+    assert len(ask(home, everything).stdout.splitlines()) == 3  # in a pipe there is no width
+    for form in ("json", "ndjson"):
+        assert (
+            on_terminal(home, 80, everything, "--format", form)[0]
+            == ask(home, everything, "--format", form).stdout.splitlines()
+        )
+    assert "-[ row" not in "".join(on_terminal(home, 80, everything, "--format", "csv")[0])
 
 
 def test_a_statement_comes_on_standard_input(home):

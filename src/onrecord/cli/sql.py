@@ -44,7 +44,7 @@ def sql(options: Namespace) -> int:
             **recorded,
         )
     accessed(home, "sql", **recorded, count=str(len(found.rows)))
-    write_rows(found.names, found.rows, options.format)
+    write_rows(found.names, found.rows, options.format, expands=True)
     say_remarks(source)
     if found.more:
         say(f"there is more; this is the limit of {options.limit} rows that --limit changes")
