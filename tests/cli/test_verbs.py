@@ -121,6 +121,27 @@ def test_usage_errors_end_with_2_and_help_is_not_an_error(home):
     assert onrecord(home, "verify", "/no/such/place").returncode == 2
 
 
+@pytest.mark.parametrize("asked", [(), ("show", "--json"), ("rotate",), ("--log", "access"), ("--log", "security")])
+def test_keys_of_a_home_that_has_none_says_what_makes_one_and_makes_nothing(tmp_path, asked):
+    done = onrecord(tmp_path / "empty", "keys", *asked)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    (said,) = done.stderr.splitlines()
+    log = asked[1] if asked[:1] == ("--log",) else "calls"
+    assert said.startswith(f"onrecord: there is no key of the log {log} in {tmp_path / 'empty' / 'keys'} yet: ")
+    assert said.endswith("; or name another home with --home")
+    assert ("onrecord run -- COMMAND" in said) == (log == "calls")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_of_a_home_that_is_no_folder_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = onrecord(tmp_path / "file", "keys")
+
+    assert done.returncode == 2
+    assert "is no folder" in done.stderr
+
+
 def test_the_home_is_private(home):
     for path in [home / "keys", home / "ledger", *(home / "keys").iterdir()]:
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077
