@@ -253,10 +253,11 @@ class Feed:
         try:
             for _, event in events:
                 if event is not None:
-                    rows.append(row_of(event, self._numbers))
+                    at_us = parse_time(event.timestamp)
+                    rows.append(row_of(event, at_us, self._numbers))
                     if text := text_of(event):
                         texts.append((event.seq, text))
-                    if event.timestamp != self._times.of(parse_time(event.timestamp)):
+                    if event.timestamp != self._times.of(at_us):
                         times.append((event.seq, event.timestamp))
             file.executemany(_INSERT, rows)
             file.executemany("INSERT INTO f(rowid, text) VALUES (?, ?)", texts)

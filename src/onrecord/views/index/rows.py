@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onrecord.event.event import Event
-from onrecord.ledger.clock import parse_time
 from onrecord.views.columns import resource_of
 from onrecord.views.index.layout import IDS, SPELLED
 from onrecord.views.question import NUMBERS
@@ -23,8 +22,8 @@ _DASHED = tuple(name != "trace_id" for name in IDS)
 _json = msgspec.json.Encoder().encode
 
 
-def row_of(event: Event, spelled: Mapping[str | bytes, int | None]) -> tuple[Cell, ...]:
-    """Return the row of an event: `seq`, `ts`, and what `layout.STORED` names.
+def row_of(event: Event, at_us: int, spelled: Mapping[str | bytes, int | None]) -> tuple[Cell, ...]:
+    """Return the row of an event of the time `at_us`: `seq`, `ts`, and what `layout.STORED` names.
 
     `spelled` has the number of each text, and None for the empty one.
     """
@@ -32,7 +31,7 @@ def row_of(event: Event, spelled: Mapping[str | bytes, int | None]) -> tuple[Cel
     texts: tuple[Any, ...] = _texts(event)
     return (
         event.seq,
-        parse_time(event.timestamp),
+        at_us,
         *[id_cell(each, dashed=dashed) if each else None for each, dashed in zip(_ids(event), _DASHED, strict=True)],
         *_numbers(event),
         *[spelled[each] for each in texts],
