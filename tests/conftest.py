@@ -5,6 +5,7 @@ With `ONRECORD_PEERS=all`, as CI sets it, a test whose peer was not fetched fail
 """
 
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -24,7 +25,12 @@ def anyio_backend() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep compiled rules from one run to the next, and out of the user's own cache."""
+    """Keep compiled rules from one run to the next, and out of the user's own cache; and let Ctrl-C mean something.
+
+    A shell starts what runs in the background with SIGINT ignored, and so would every process that a test starts.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     assert config.cache is not None
     folder = config.cache.mkdir("onrecord")
     folder.chmod(0o700)

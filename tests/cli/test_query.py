@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.children import started
 from tests.cli.test_access import accesses, onrecord
 from tests.doors.session import Session, record
 from tests.ledger.logs import PATIENCE_S, wait_for
@@ -169,8 +170,7 @@ def test_that_nothing_is_counted_is_said(home):
 
 def test_an_index_that_is_followed_takes_in_a_record_that_is_begun_later(tmp_path):
     command = [sys.executable, "-m", "onrecord.cli.main", "index", "--follow", "--home", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as following:
-        assert following.stderr is not None
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as following:
         assert b"waiting for it" in following.stderr.readline()
         assert onrecord(tmp_path, "run", "--", "true").returncode == 0
         wait_for(lambda: list((tmp_path / "index" / "calls").glob("*.sqlite")))

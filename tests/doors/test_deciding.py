@@ -16,6 +16,7 @@ class Point(ThreadingHTTPServer):
     """A decision point that thinks about some tools until it is told to go on."""
 
     daemon_threads = True
+    request_queue_size = 128  # connections that come at once; of five, as it is else, some would be reset
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)

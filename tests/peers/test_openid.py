@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from joserfc.jwk import RSAKey
+from tests.children import started
 from tests.cli.test_login import Asking, kept
 from tests.doors.session import Session, onrecord, record
 
@@ -38,12 +39,10 @@ def provider(script, given):
     """Run a provider with a key of its own, and yield its URL."""
     key = {**RSAKey.generate_key(2048).as_dict(private=True), "kid": "k-1", "use": "sig", "alg": "RS256"}
     command = [str(NODE), str(HERE.parent / "openid" / script), str(PACKAGE), json.dumps({"keys": [key]}), given]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
-        assert child.stdout is not None
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
         line = child.stdout.readline().strip()
         assert line, "the provider did not start"
         yield line
-        child.kill()
 
 
 class Person:

@@ -13,6 +13,7 @@ import time
 from contextlib import closing, contextmanager
 
 import pytest
+from tests.children import started
 from tests.cli.test_access import accesses, onrecord
 from tests.ledger.logs import PATIENCE_S, log_in
 from tests.peers.stores import postgres
@@ -60,8 +61,7 @@ def test_a_feed_of_a_store_that_is_killed_misses_and_doubles_nothing(tmp_path, s
     chance = random.Random(5)
     for _ in range(4):
         command = [sys.executable, "-c", FEEDER, str(tmp_path), server.url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as feeder:
-            assert feeder.stdout is not None
+        with started(command, stdout=subprocess.PIPE) as feeder:
             for _ in range(chance.randrange(2, 9)):
                 feeder.stdout.readline()
             feeder.send_signal(signal.SIGKILL)
@@ -81,8 +81,7 @@ def test_a_store_that_goes_away_gets_what_it_missed_when_it_is_back(tmp_path, se
     log.write(3)
     command = [sys.executable, "-m", "onrecord.cli.main", "index", "--to", server.url, "--follow"]
     environ = os.environ | {"ONRECORD_HOME": str(tmp_path)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as follower:
-        assert follower.stderr is not None
+    with started(command, stderr=subprocess.PIPE, text=True, env=environ) as follower:
         until(lambda: counted(server) == len(events(log.home)))
         server.stop()
         log.write(3)
@@ -93,6 +92,7 @@ def test_a_store_that_goes_away_gets_what_it_missed_when_it_is_back(tmp_path, se
         assert "is back" in follower.stderr.readline()
         until(lambda: counted(server) == len(events(log.home)))
         follower.terminate()
+        follower.wait(PATIENCE_S)
     with answers(server) as stored:
         assert places(stored, ALL) == places(scan(log.home), ALL)
 
@@ -152,9 +152,10 @@ def test_a_self_test_sees_its_canary_in_the_store_and_says_where_it_does_not_get
     with answers(server) as stored:
         assert stored.count(ALL) == len(events(Home(tmp_path)))
     command = [sys.executable, "-m", "onrecord.cli.main", "index", "--to", "store", "--follow"]
-    with subprocess.Popen(command, env=os.environ | {"ONRECORD_HOME": str(tmp_path)}) as follower:
+    with started(command, env=os.environ | {"ONRECORD_HOME": str(tmp_path)}) as follower:
         until(lambda: "another process sends" in onrecord(tmp_path, "index", "--to", "store").stderr)
         assert delivered()["state"] == "ok"  # which waits for the one that sends
         follower.terminate()
+        follower.wait(PATIENCE_S)
     server.stop()
     assert (delivered()["state"], "cannot be reached" in delivered()["text"]) == ("fail", True)
