@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -13,8 +14,11 @@ from pathlib import Path
 
 import pytest
 from tests.doors.session import SERVER, Session, onrecord, record, results
+from tests.ledger.logs import wait_for
 
 from onrecord.doors import wire
+from onrecord.ledger.durable import FileLock
+from onrecord.ledger.place import Home
 
 pytestmark = pytest.mark.requirement("F2")
 
@@ -275,6 +279,31 @@ def test_signals_reach_the_server(tmp_path, number):
         assert session.receive()["method"] == "notifications/ready"
         session.child.send_signal(number)
         assert session.child.wait(60) == 41
+
+
+def heeds(pid, number):
+    """Say whether a process has said what to do at a signal."""
+    (caught,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(caught, 16) >> number - 1 & 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody sees which signals a process heeds")
+def test_a_signal_before_the_start_is_on_the_record_ends_it_in_order(tmp_path):
+    (tmp_path / "onrecord.toml").write_text('[ledger]\nappend_deadline = "300s"\n')
+    with Session(tmp_path) as session:
+        session.end()
+    log = Home(tmp_path).log()
+    before, lock = len(record(tmp_path)), FileLock(log.writer_lock)
+    lock.acquire(time.monotonic() + 60)
+    with Session(tmp_path, listed=False) as session:
+        wait_for(lambda: heeds(session.child.pid, signal.SIGTERM))
+        assert len(record(tmp_path)) == before
+        session.child.send_signal(signal.SIGTERM)
+        lock.close()
+        assert session.child.wait(60) == -signal.SIGTERM
+
+    kinds = [e["event_type"] for e in record(tmp_path)[before:]]
+    assert (kinds[0], kinds[-1]) == ("recorder_start", "recorder_stop")
 
 
 def test_the_end_of_input_and_the_exit_code_are_the_servers_own(tmp_path):

@@ -113,6 +113,7 @@ def run(
     to_client, to_server = Outbox(1, "to-client"), Outbox(server.stdin, "to-server")
     definitions = Definitions(recorder.pins, server_id)
     conversation = Conversation(actor, server_id, "stdio", recorder.guard.new_id, definitions)
+    server.pass_signals_on()  # before the start is on the record, so that an end is, too
     recorder.start(conversation.base(), command)
     recorder.guard.note_identity(conversation.connection)
     relay = Relay(
@@ -140,7 +141,6 @@ def run(
         codes.append(server.wait())
         ended.set()
 
-    server.pass_signals_on()
     for work in (carry_up, carry_down, await_end):
         Thread(target=_or_stop, args=(work, server, say), name=f"onrecord-{work.__name__}", daemon=True).start()
     while not ended.wait(SWEEP_S):
