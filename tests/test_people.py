@@ -42,7 +42,7 @@ def pair_of(uid):
         theirs.close()
         _, found, _, _ = socket.recv_fds(ours, 1, 2)
         ours.send(b"x")
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
     return [socket.socket(fileno=fd) for fd in found]
 
 
@@ -84,7 +84,7 @@ def test_a_client_of_another_account_is_recorded_as_that_account(tmp_path, keyst
             assert child.stdout is not None
             assert child.stdout.readline()
             ours.close()
-            child.wait(20)
+            child.wait(60)
     made = [e for e in record(tmp_path / "home") if e["event_type"] == "tool_call"]
     assert {(e["identity_source"], e["identity_assurance"]) for e in made} == {("peer_cred", "os_account")}
     home = Home(tmp_path / "home")

@@ -189,9 +189,9 @@ def test_while_it_is_kept_alive_no_token_expires(tmp_path, provider):
         assert child.stderr is not None
         first, second = child.stderr.readline(), child.stderr.readline()
         provider.wrong["/token"] = (503, {})
-        third = child.stderr.readline()
+        third = next(line for line in child.stderr if "refreshed" not in line)  # one may have been on its way
         child.send_signal(signal.SIGTERM)
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
         assert child.stderr.read() == ""
     assert "refreshed" in first
     assert "refreshed" in second
@@ -223,7 +223,7 @@ def test_a_refresh_that_is_killed_says_so_and_ends_at_worst_with_another_log_in(
 
     provider.wrong["/token"] = die
     child = subprocess.Popen([*ONRECORD, "login", "--refresh"], env={**os.environ, "ONRECORD_HOME": str(tmp_path)})
-    child.wait(20)
+    child.wait(60)
     del provider.wrong["/token"]
 
     assert reached[0] > 0  # noted before the question
@@ -246,17 +246,17 @@ def test_a_refresh_that_is_killed_says_so_and_ends_at_worst_with_another_log_in(
 def test_an_issuer_that_answers_too_late_may_have_used_the_token_up(tmp_path, here, provider, monkeypatch):
     settings(tmp_path, provider)
     logged_in(tmp_path, provider)
-    monkeypatch.setattr("onrecord.identity.provider.TIMEOUT_S", 2.0)
+    monkeypatch.setattr("onrecord.identity.provider.TIMEOUT_S", 6.0)
     gone = threading.Event()
 
     def wait(form):
-        gone.wait(30)
+        gone.wait(60)
 
     provider.wrong["/token"] = wait
     said = here("login", "--refresh")
     gone.set()
     assert said.returncode == 2
-    assert "did not answer within 2 s" in said.stderr
+    assert "did not answer within 6 s" in said.stderr
     assert json.loads(here("login", "--status", "--json").stdout)["cut_off_s"] > 0
     again = here("login", "--refresh")
     assert again.returncode == 1

@@ -7,6 +7,7 @@ that it must not differ from.
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def run(url: str, revision: str, folder: Path, *only: str) -> Outcome:
     unscored = {line.split()[1] for line in said.partition("\nNot scored for ")[2].splitlines()[1:] if "(" in line}
     outcome: Outcome = {}
     for file in sorted(folder.glob("server-*/checks.json")):
-        name = file.parent.name.removeprefix("server-").rpartition(f"-{time.strftime('%Y')}-")[0]
+        name = re.sub(r"-\d{4}-\d\d-\d\dT.*", "", file.parent.name.removeprefix("server-"))  # without the time, in UTC
         checks = Counter((check["id"], check["status"]) for check in json.loads(file.read_text()))
         kept = Counter({key: number for key, number in checks.items() if key[1] != "INFO"})
         outcome[name] = Scenario(kept, name not in unscored)

@@ -68,7 +68,7 @@ class Stage:
 ENFORCED = Stage()
 UNISSUED = Stage(tokens=False)
 """For servers that verify tokens of their own, which no scene needs."""
-OPEN = Stage(engine="none", timeout="3s")
+OPEN = Stage(engine="none", timeout="6s")  # longer than a machine pauses, and less than the slow tool takes
 STAGES = {"enforced": ENFORCED, "open": OPEN}
 
 

@@ -98,7 +98,7 @@ async def refuse() -> str:
 async def slow(ctx):
     """Say that it has begun, and take long."""
     await ctx.report_progress(1, 2, "begun")
-    await asyncio.sleep(6)
+    await asyncio.sleep(15)
     return "at last"
 
 
