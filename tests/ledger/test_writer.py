@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -104,6 +105,44 @@ def test_a_signed_entry_is_covered_by_a_signature_when_the_wait_is_over(
         ticket.wait()
         assert signed_size(log) > ticket.receipt.seq
     writer.close()
+
+
+def test_the_time_that_a_process_stands_still_is_not_the_disk_s(tmp_path: Path) -> None:
+    code = """
+import asyncio, os, sys, time
+from pathlib import Path
+from tests.ledger.logs import entry, log_in
+from onrecord.ledger.looping import LoopWriter
+log = log_in(Path(sys.argv[1]))
+real = os.fdatasync
+def fdatasync(fd):
+    for _ in range(30):  # of which a pause takes one at most
+        time.sleep(0.02)
+    real(fd)
+writer = log.writer()
+writer.append(entry(), "flushed").wait()
+os.fdatasync = fdatasync  # the world's edge: a device that takes its time
+writer.deadline_s = 6.0
+print("waiting", flush=True)
+if sys.argv[2] == "thread":
+    writer.append(entry(), "flushed").wait()
+else:
+    async def append():
+        await LoopWriter(writer).append(entry(), "flushed")
+    asyncio.run(append())
+print("well", flush=True)
+os.fdatasync = real
+writer.deadline_s = 60.0
+writer.close()
+"""
+    for way in ("thread", "loop"):
+        with child(code, tmp_path / way, way) as process:
+            assert said(process) == "waiting"
+            time.sleep(0.2)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(6.5)  # longer than it would wait
+            process.send_signal(signal.SIGCONT)
+            assert said(process) == "well"
 
 
 def test_one_flush_serves_many_who_wait(log: Log, writer: Writer) -> None:

@@ -94,7 +94,11 @@ class LoopWriter:
             except RuntimeError:
                 pass  # the loop is closed: nobody waits any more
 
-        timer = self._loop.call_later(limit_s, conclude)
+        def go_on() -> None:
+            nonlocal timer
+            timer = self._loop.call_later(limit_s / 2, conclude)
+
+        timer = self._loop.call_later(limit_s / 2, go_on)  # in halves, as in `Ticket.wait`
         settled = last.when_settled(wake)
 
 
