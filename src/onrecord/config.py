@@ -291,7 +291,7 @@ def build_redactor(digest_key: bytes, loaded: Loaded) -> Redactor:
         cut=redaction.cut,
         actions=redaction.actions,
         tenant=settings.tenant,
-        clock=time.monotonic_ns,
+        clock=time.thread_time_ns,  # what a busy machine takes for itself is none of the event's
         deadline_ns=redaction.deadline_ns,
     )
 
@@ -305,7 +305,7 @@ def build_policy(loaded: Loaded) -> Policy | None:
         engine,
         enforce=settings.mode == "enforce",
         deadline_ns=settings.timeout_ns,
-        clock=time.monotonic_ns,
+        clock=time.thread_time_ns if settings.engine == "cedar" else time.monotonic_ns,
         elsewhere=settings.engine != "cedar",
     )
 

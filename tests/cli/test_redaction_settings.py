@@ -2,10 +2,15 @@
 """`[redaction]` in onrecord.toml, rules of one's own, and the tags that one can ask for."""
 
 import json
+import signal
 import subprocess
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import pytest
 from tests.doors.session import ONRECORD, Session, onrecord, record
+from tests.rules.calls import attempted, call
 
 from onrecord.config import build_redactor
 from onrecord.errors import ConfigError
@@ -35,6 +40,34 @@ def loaded(home, settings, rules=None):
 
 def built(home, settings, rules=None):
     return build_redactor(b"k" * 32, loaded(home, settings, rules))
+
+
+@contextmanager
+def paused(after_s: float, for_s: float) -> Generator[list[float]]:
+    """Have this thread stand still for a while, as a busy machine has it; yield when that was."""
+    stood: list[float] = []
+
+    def stand(*_: object) -> None:
+        time.sleep(for_s)
+        stood.append(for_s)
+
+    before = signal.signal(signal.SIGALRM, stand)
+    signal.setitimer(signal.ITIMER_REAL, after_s)
+    try:
+        yield stood
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_machine_that_stands_still_has_nothing_withheld(tmp_path):
+    by = built(tmp_path, '[redaction]\ndeadline = "4s"\n')
+    texts = [f"the report of week {number} by {TOKEN}" for number in range(1_000)]
+    with paused(0.03, 5) as stood:
+        kept, _ = attempted(call({"v": texts}), by, classification="low")
+        took = len(stood)
+    assert took == 1
+    assert kept.event.input_summary.startswith('{"v":["the report of week 0 by [REDACTED:github-token')
 
 
 WITH_RULES = '[redaction]\nrules = ["mine.toml"]\n'

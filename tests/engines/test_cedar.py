@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.engines.questions import POLICIES, cedar, question
 
+from onrecord.config import build_policy
 from onrecord.doors.protocol import CALLS
 from onrecord.engines.cedar import Cedar
 from onrecord.engines.cedar_files import PolicyFile, context_read, rules_in
 from onrecord.errors import ConfigError
+from onrecord.ledger.place import Home
 from onrecord.rules.policy import DENIED, UNAPPROVED, UNDECIDED, Context, Policy, authzen
 from onrecord.rules.policy_input import Given
+from onrecord.settings import load
 
 pytestmark = pytest.mark.requirement("C2")
 
@@ -36,6 +39,27 @@ class Broken:
 
     def evaluate(self, question):
         raise MemoryError(f"no room for {question.resource.id}")
+
+
+class Paused:
+    """Cedar on a machine that stands still before it decides."""
+
+    def __init__(self, engine):
+        self.engine, self.name, self.version = engine, engine.name, engine.version
+
+    def evaluate(self, question):
+        time.sleep(1.5)
+        return self.engine.evaluate(question)
+
+
+def test_a_machine_that_stands_still_denies_nothing(tmp_path):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "team.cedar").write_text("permit (principal, action, resource);")
+    (tmp_path / "onrecord.toml").write_text('[policy]\nengine = "cedar"\ntimeout = "1s"\n')
+    built = build_policy(load(Home(tmp_path)))
+    assert built is not None
+    built._engine = Paused(built._engine)
+    assert built.decide(question()).decision == "allow"
 
 
 SCOPES = [((), ()), (("w",), ("w",)), (("w",), ("r", "w")), (("w",), ()), (("w", "x"), ("w",))]

@@ -96,7 +96,7 @@ class Redactor:
         """`digest_key` keys the digests of values; `cut` is how many characters of a text stay.
 
         `actions` are those of the settings, checked. `tenant` is whose record it is where an event does not
-        say. `clock` gives monotonic nanoseconds; without one, no event has a deadline. Raises ConfigError
+        say. `clock` gives nanoseconds and never goes back; without one, no event has a deadline. Raises ConfigError
         where `cut` is out of range.
         """
         check_cut(cut, "redaction.cut")
