@@ -125,7 +125,7 @@ def approvals(home):
     ids=["declined", "unticked", "dismissed", "sent off empty"],
 )
 def test_what_is_not_a_yes_never_reaches_the_server(tmp_path, era, answer, stands):
-    with Client(tmp_path, era, more='wait = "500ms"') as client:
+    with Client(tmp_path, era, more=f'wait = "{"500ms" if stands else "60s"}"') as client:
         told = client.answered(answer)
         client.end()
 

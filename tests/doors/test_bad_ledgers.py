@@ -118,7 +118,7 @@ def test_a_result_that_cannot_be_recorded_says_that_the_tool_ran(tmp_path):
 
 
 def test_a_lock_that_another_process_never_releases_refuses_in_bounded_time(tmp_path):
-    (tmp_path / "onrecord.toml").write_text('[ledger]\nappend_deadline = "300ms"\n')
+    (tmp_path / "onrecord.toml").write_text('[ledger]\nappend_deadline = "5s"\n')
     with Session(tmp_path) as session:
         session.call("store", text="before")
         with (tmp_path / "ledger" / "calls" / "writer.lock").open("rb") as held:
@@ -179,7 +179,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path):
 
 @pytest.mark.requirement("A4")
 def test_calls_of_a_recorder_that_started_without_a_ledger_and_was_killed_are_closed_too(tmp_path):
-    (tmp_path / "onrecord.toml").write_text('[ledger]\nappend_deadline = "300ms"\n')
+    (tmp_path / "onrecord.toml").write_text('[ledger]\nappend_deadline = "5s"\n')
     with Session(tmp_path) as session:
         session.end()
     with (tmp_path / "ledger" / "calls" / "writer.lock").open("rb") as held:

@@ -169,7 +169,7 @@ def test_no_secret_of_any_carrier_reaches_a_file_or_a_terminal(tmp_path, classif
     home.mkdir()
     declared = 'summary = ["/*"]\noutput_summary = ["/*"]\n' if classification == "medium" else ""
     (home / "onrecord.toml").write_text(
-        '[ledger]\nappend_deadline = "300ms"\nsegment = "16KiB"\n'
+        '[ledger]\nappend_deadline = "5s"\nsegment = "16KiB"\n'
         f'[[tool]]\nclassification = "{classification}"\ntier = 1\n{declared}'
     )
     plan.write_text(json.dumps({carrier: said(carrier) for carrier in (*OF_SERVER, *BY_METHOD)}))

@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
 def point(tmp_path):
     server = Point()
     host, port = server.server_address[:2]
-    policy = f'[policy]\nengine = "authzen"\nurl = "http://{host}:{port}"\ntimeout = "20s"\n'
+    policy = f'[policy]\nengine = "authzen"\nurl = "http://{host}:{port}"\ntimeout = "60s"\n'
     (tmp_path / "onrecord.toml").write_text(f'{policy}[[tool]]\ntool = "store"\ntier = 3\n')
     yield server
     server.go_on.set()

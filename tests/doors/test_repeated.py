@@ -146,7 +146,7 @@ def test_a_call_that_failed_may_have_taken_effect_and_is_not_made_again(tmp_path
 
 
 def test_a_call_that_could_not_be_recorded_and_so_was_not_made_may_be_made_again(tmp_path):
-    settings(tmp_path, '[ledger]\nappend_deadline = "200ms"\n[[tool]]\ntool = "pay"\ntier = 4\n')
+    settings(tmp_path, '[ledger]\nappend_deadline = "5s"\n[[tool]]\ntool = "pay"\ntier = 4\n')
     with Session(tmp_path, command=noting(tmp_path)) as session:
         with (tmp_path / "ledger" / "calls" / "writer.lock").open("r+b") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
