@@ -57,9 +57,12 @@ def list_tools(asked):
         refuse(asked, -32602)
     elif MODE == "lists-nothing":
         refuse(asked, -32601)
-    elif MODE == "dies-at-list":
+    elif MODE in ("dies-at-list", "closes-at-list"):
+        if MODE == "closes-at-list":
+            os.close(1)
+            time.sleep(0.5)
         print("out of \x1b[31mluck", file=sys.stderr, flush=True)
-        sys.exit(1)
+        os._exit(1)
     elif MODE == "endless":
         at = int(params.get("cursor", 0))
         answer(asked, tools=[{"name": f"t{at}"}], nextCursor=str(at + 1))

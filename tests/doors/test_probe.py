@@ -71,6 +71,7 @@ def test_all_pages_are_read() -> None:
         ("refuses", "the server refuses to begin: JSON-RPC error -32000"),
         ("lists-nothing", "the server lists no tools: JSON-RPC error -32601"),
         ("dies-at-list", "the server ended before it listed its tools; it said: out of \\x1b[31mluck"),
+        ("closes-at-list", "the server ended before it listed its tools; it said: out of \\x1b[31mluck"),
         ("endless", "does not end within 200 pages"),
     ],
 )

@@ -40,6 +40,7 @@ from onrecord.rules.neutral import neutral
 PATIENCE_S = 10.0  # for an answer to the first question; some servers leave it without one
 _TOLD = 5  # lines of its standard error that are shown where it failed
 _GRACE_S = 2.0  # from the end of its input to a signal, and from that to the next
+_LAST_WORDS_S = 5.0  # from the end of its output to that of its errors, which may say why
 
 
 class _Ended(Exception):
@@ -149,6 +150,8 @@ class _Conversation:
         except queue.Empty:
             raise _Late from None
         self._lines += 1
+        if line is None:
+            self._ears[1].join(_LAST_WORDS_S)
         if line is None or self._lines > MOST_MESSAGES:
             raise _Ended
         try:
