@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -181,3 +182,10 @@ def test_a_gateway_that_hands_a_credential_on_fails(tmp_path):
     with HttpClient(command(), time.monotonic() + 60, token="a.b.c") as client:
         answer = client.ask("tools/list", {})
     assert answer.error == {"code": -32600, "message": "the door handed a credential on"}
+
+
+def test_a_door_that_takes_seconds_to_end_is_not_made_to(tmp_path):
+    from onrecord.doors.client import Process
+
+    slow = "import sys, time; sys.stdin.read(); time.sleep(4)"
+    assert Process([sys.executable, "-c", slow], time.monotonic() + 60).end() == 0

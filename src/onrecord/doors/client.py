@@ -23,7 +23,7 @@ from onrecord.rules.neutral import neutral
 
 LONGEST = 1 << 20  # bytes of one line, and of all that is kept of standard error
 _TOLD = 3  # lines of standard error that a message of ours repeats
-_GRACE_S = 3.0  # from the end of its input to a signal, and from that to the next
+_GRACE_S = 10.0  # on a busy machine, too: from the end of its input to a signal, and from that to the next
 
 
 class Gone(Exception):
