@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -313,6 +314,18 @@ def test_a_session_is_taken_up_by_whoever_shows_its_token_and_by_nobody_else(ser
             seq = second.receive()["seq"]
             assert json.loads(lines(service.home)[seq])["wseq"] == 1
             assert first.receive()["op"] == "failed"  # it was given up
+
+
+def test_a_door_that_was_held_up_for_seconds_is_told_what_is_there_already(service):
+    with Wire(service.path) as first:
+        first.send(appending())
+        seq = first.receive()["seq"]
+        hello = {"op": "hello", "version": 1, "log": "calls", **{k: first.welcome[k] for k in ("wid", "token")}}
+    service.restart()
+    time.sleep(7)
+    with Wire(service.path, hello=False) as second:
+        second.send(hello)
+        assert second.receive()["recent"] == [json.loads(lines(service.home)[seq])["event_id"]]
 
 
 def test_a_second_service_of_the_same_home_does_not_start(service, place):

@@ -31,7 +31,7 @@ from onrecord.ledger.lines import lines_from
 from onrecord.ledger.place import Home, LogFolder
 from onrecord.ledger.smallfile import MAX_STATE, read_small
 
-RETURN_S = 5.0  # how long a door whose connection broke may take to come back
+RETURN_S = 15.0  # how long a door whose connection broke may take to come back, on a busy machine, too
 OPEN_CALLS = 4_096  # of one door; some 8 MB
 RECENT = 512  # ids of a door's newest events; more than it may have under way
 _SAVED_AFTER = 1_000  # lines of a door; as many are read again, at most, by a service that starts
