@@ -194,6 +194,25 @@ def test_people_are_known_by_the_names_that_their_tokens_give_them(tmp_path):
     assert "say which: u_" in ask(tmp_path, "query", "--user", "ada").stderr
 
 
+def test_people_are_known_by_name_in_the_tenant_that_their_tokens_name(tmp_path):
+    assert onrecord(tmp_path, "run", "--", "true").returncode == 0
+    (tmp_path / "onrecord.toml").write_text(
+        'tenant = "ours"\n'
+        '[identity]\nissuer = "https://id.example"\naudience = "a"\njwks = "keys"\ntenant_claim = "org"\n'
+    )
+    keystore = Keystore(Home(tmp_path), read_keys(Home(tmp_path)).digest_key)
+    person = keystore.pseudonym(tenant="acme", source="https://id.example", subject="ada")
+
+    known = ask(tmp_path, "query", "--user", "ada", "--tenant", "acme,other", "--count")
+    assert (known.returncode, known.stdout) == (0, "0\n")
+    assert person in (tmp_path / "ledger/access/log" / f"{0:018d}.ndjson").read_text()
+    missing = ask(tmp_path, "query", "--user", "ada", "--tenant", "ours", "--count")
+    assert missing.stderr == "onrecord: nobody called ada of the tenant ours is on this record\n"
+    untold = onrecord(tmp_path, "tail", "--user", "ada")
+    assert untold.returncode == 2
+    assert "say which with onrecord query --user NAME --tenant TENANT" in untold.stderr
+
+
 def test_a_range_without_data_is_said(home):
     asked = ask(home, "query", "--until", "2020-01-01")
 

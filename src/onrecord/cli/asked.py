@@ -42,13 +42,12 @@ def _conditions(options: Namespace, homes: Sequence[Home]) -> Iterator[Condition
                 raise OnRecordError(f"--{option} {each!r} is no text: it has bytes that are not UTF-8")
             if not all(values):
                 raise OnRecordError(f"--{option} {each!r} names nothing; leave it out to ask for all")
-            yield Condition(
-                column=name, values=tuple(said for value in values for said in _said(option, name, value, homes))
-            )
+            said = (each for value in values for each in _said(option, name, value, homes, options.tenant))
+            yield Condition(column=name, values=tuple(said))
 
 
-def _said(option: str, name: str, value: str, homes: Sequence[Home]) -> Iterator[str | int]:
-    """Yield what a column says where somebody asks for `value`."""
+def _said(option: str, name: str, value: str, homes: Sequence[Home], tenants: Sequence[str]) -> Iterator[str | int]:
+    """Yield what a column says where somebody asks for `value`; people are those of `tenants`, if any are given."""
     if name != "user_id":
         yield _value(option, name, value)
         return
@@ -56,7 +55,7 @@ def _said(option: str, name: str, value: str, homes: Sequence[Home]) -> Iterator
     known: set[str] = set()
     for home in homes:
         try:
-            known.add(pseudonym(home, value))
+            known.add(pseudonym(home, value, [each.strip() for given in tenants for each in given.split(",")]))
         except KeyFileError as e:
             missing = missing or e
     if missing is not None and not known:

@@ -6,7 +6,7 @@ import sys
 import time
 from argparse import Namespace
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from onrecord.cli.accessed import accessed
 from onrecord.cli.tag import read_tag
@@ -144,20 +144,28 @@ def _print(line: Line, event: Event, *, as_json: bool) -> None:
         put(one_line(event))
 
 
-def pseudonym(home: Home, name: str) -> str:
-    """Return the pseudonym of a person by the name of their account, or in tokens; a pseudonym stands for itself."""
+def pseudonym(home: Home, name: str, tenants: Sequence[str] = ()) -> str:
+    """Return the pseudonym of a person by the name of their account, or in tokens; a pseudonym stands for itself.
+
+    It is looked for among `tenants`, or without any in that of the settings.
+    """
     if name.startswith("u_"):
         return name
     keystore, settings = Keystore(home, read_keys(home).digest_key), load(home).settings
     issuers = filter(None, (settings.identity.issuer, settings.identity.call_issuer))
+    sources = ("os_account", *issuers)
+    asked = tenants or (settings.tenant,)
     found = {
         found
-        for source in ("os_account", *issuers)
-        if (found := keystore.find(tenant=settings.tenant, source=source, subject=name))
+        for tenant in asked
+        for source in sources
+        if (found := keystore.find(tenant=tenant, source=source, subject=name))
     }
     if not found:
-        whose = f" of the tenant {settings.tenant}" if settings.tenant else ""
-        raise KeyFileError(f"nobody called {name}{whose} is on this record")
+        whose = f" of the tenant {' or '.join(asked)}" if any(asked) else ""
+        claimed = settings.identity.tenant_claim and not tenants
+        other = "; tokens name the tenant here: say which with onrecord query --user NAME --tenant TENANT"
+        raise KeyFileError(f"nobody called {name}{whose} is on this record{other if claimed else ''}")
     if len(found) > 1:
-        raise KeyFileError(f"{name} is an account and somebody in tokens; say which: {' or '.join(sorted(found))}")
+        raise KeyFileError(f"several are called {name} on this record; say which: {' or '.join(sorted(found))}")
     return found.pop()
