@@ -4,6 +4,8 @@
 import io
 import shutil
 import stat
+import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -243,6 +245,26 @@ def test_a_file_in_a_zip_is_no_larger_than_it_can_be(
     monkeypatch.setattr(received, "MAX_MEMBERS", 3)
     with pytest.raises(NotVerified, match="3 is the most"):
         told(log, zipped)
+
+
+def test_a_zip_that_names_more_files_than_any_memory_holds_is_refused_before_they_are_read(
+    log: Log, tmp_path: Path
+) -> None:
+    out, count = tmp_path / "out.zip", 400_000
+    local = struct.pack("<4s2B4HL2L2H", b"PK\3\4", 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, 0) + b"e"
+    named = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, *[0] * 6) + b"e"
+    size = count * len(named)
+    end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, len(local))
+    end += struct.pack("<4sLQL", b"PK\6\7", 0, len(local) + size, 1)
+    end += struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    out.write_bytes(local + named * count + end)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotVerified, match="names more than 100000 files"):
+            told(log, out)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -7,6 +7,7 @@ write elsewhere, or to fill the disk. As everywhere, keys come from whoever veri
 """
 
 import errno
+import os
 import re
 import struct
 import tempfile
@@ -14,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from onrecord.errors import NotVerified
@@ -40,6 +42,7 @@ from onrecord.ledger.verify import Report, Verdict
 MAX_PROOF = 2 * MAX_LINE + MAX_NOTE  # bytes; the entry takes four thirds of its length
 MAX_UNPACKED = 1 << 32  # bytes; a bundle of some five million entries
 MAX_MEMBERS = 100_000  # files; tiles of some 25 million entries
+MAX_DIRECTORY = 1 << 24  # bytes; where a zip names its files, some 100 for each of ours
 
 _TILE = "tile/[0-7]/(?:x[0-9]{3}/){0,6}[0-9]{3}(?:\\.p/[0-9]{1,3})?"
 _LIMITS: Sequence[tuple[re.Pattern[str], int]] = tuple(
@@ -136,6 +139,18 @@ def _refused(verdict: Verdict, reason: str, seqs: tuple[int, ...]) -> Report:
 # zips
 
 
+class _Zipped(FileIO):
+    """A zip whose names are read at once by the standard library, however many there are: these are not."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return what is there. Raises NotVerified where more is asked for than the names of a bundle take."""
+        if size is None or size < 0:
+            size = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        if size > MAX_DIRECTORY:
+            raise NotVerified(f"the zip is damaged, or names more than {MAX_MEMBERS} files, the most that are unpacked")
+        return super().read(size)
+
+
 @contextmanager
 def unpacked(path: Path) -> Generator[LogFolder]:
     """Give the bundle in the zip at `path` as a folder, for as long as the block lasts.
@@ -144,7 +159,7 @@ def unpacked(path: Path) -> Generator[LogFolder]:
     """
     with tempfile.TemporaryDirectory(prefix="onrecord-") as scratch:
         try:
-            with zipfile.ZipFile(path) as packed:
+            with _Zipped(path) as file, zipfile.ZipFile(file) as packed:
                 _unpack(packed, Path(scratch))
         except _DAMAGED as e:
             raise NotVerified("the zip cannot be unpacked: it is damaged, or locked with a password") from e
