@@ -340,6 +340,30 @@ def test_a_compressed_segment_that_is_cut_off_is_altered(log: Log, tmp_path: Pat
         assert (code, json.loads(out)["verdict"]) == (1, "altered"), length
 
 
+def bomb(block: bytes) -> bytes:
+    """Return compressed frames that unpack to 160 GiB of `block`, without a table."""
+    frame = next(compress([block * ((1 << 24) // len(block))]))
+    return frame * 10_000
+
+
+def test_a_segment_that_unpacks_to_more_than_anybody_waits_for_gets_a_verdict_at_once(log: Log, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(log.folder.path, copy)
+    file = copy / "log" / log.file.name
+    data = file.read_bytes()
+    for block in (b"x", b"\n"):
+        compressed_form(file).write_bytes(next(compress([data])) + bomb(block))
+        code, out, _ = verified(log, copy)
+        assert (code, json.loads(out)["verdict"]) == (1, "altered")
+        assert "holds other lines" in json.loads(out)["reasons"][0]
+    file.unlink()
+    lines = data.split(b"\n")[:-1]
+    lines[100], lines[101] = lines[101], lines[100]
+    compressed_form(file).write_bytes(next(compress([b"".join(line + b"\n" for line in lines)])) + bomb(b"x"))
+    code, out, _ = verified(log, copy)
+    assert (code, json.loads(out)["verdict"], json.loads(out)["seqs"]) == (1, "altered", [100, 101])
+
+
 def test_a_segment_is_named_in_the_digits_of_ascii(log: Log, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(log.folder.path, copy)

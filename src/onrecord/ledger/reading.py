@@ -30,7 +30,6 @@ from onrecord.ledger.lines import (
     read_tombstone,
     segment_files,
     torn_bytes,
-    whole_lines,
 )
 from onrecord.ledger.merkle import Frontier
 from onrecord.ledger.place import LogFolder
@@ -230,10 +229,10 @@ class Reading:
         number, offset, place = self._at
         for file in segment_files(self._folder)[number:]:
             try:
-                for line in whole_lines(file, offset):
-                    if len(seqs) == _ORDERED:
+                for block in blocks(file, offset, sealed=is_compressed(file)):
+                    if len(seqs) + len(block) > _ORDERED:
                         return None
-                    seqs.append(_seq_of(line.data))
+                    seqs.extend(map(_seq_of, block))
             except NotVerified:
                 seqs.append(-1)  # it goes on without an end
             offset = 0
