@@ -26,6 +26,20 @@ def log(tmp_path: Path) -> Log:
     return log_in(tmp_path / "home")
 
 
+OPENED = """
+import sys
+from pathlib import Path
+from tests.ledger.logs import log_in
+from onrecord.errors import LedgerError
+try:
+    log_in(Path(sys.argv[1])).write(1)
+except LedgerError as e:
+    print(type(e).__name__, e, flush=True)
+else:
+    assert sys.argv[2] == "before"
+"""
+
+
 # Taken away
 
 
@@ -171,6 +185,31 @@ def test_a_folder_where_a_file_belongs_is_a_typed_error(log: Log) -> None:
         kept.rename(path)
     log.write(1)
     assert log.verify().verdict == "unanchored"
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("trap", [a_pipe, a_device], ids=lambda trap: trap.__name__)
+@pytest.mark.parametrize("name", ["writer.lock", "publish.lock", "checkpoints.ndjson"])
+def test_a_pipe_or_a_device_where_a_file_belongs_is_an_error_at_once(
+    tmp_path: Path, name: str, trap: Callable[[Path], None]
+) -> None:
+    with child(OPENED, tmp_path / "home", "before") as process:
+        assert process.wait(30) == 0
+    path = log_in(tmp_path / "home").folder.path / name
+    path.unlink(missing_ok=True)
+    trap(path)
+    with child(OPENED, tmp_path / "home", "after") as process:
+        told = said(process)
+        assert told.startswith("LedgerUnwritable")
+        assert told.endswith(f"{path}: it is no file")
+        assert process.wait(30) == 0
 
 
 # A device of our own

@@ -12,6 +12,7 @@ import errno
 import functools
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG: the limit of a process or a file system on one file
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 _FALLOC_FL_KEEP_SIZE = 1  # Linux <linux/falloc.h>
 _F_FULLFSYNC = 51  # macOS <fcntl.h>: fsync there does not reach the platter
 _SCRATCH = re.compile(r"\..+\.[0-9]+\.onrecord", re.DOTALL)  # of `replace_file`, which is done with it in no time
@@ -41,7 +43,8 @@ _LONG_NAP_S = 0.002  # for a holder that takes its time; short against a deadlin
 def disk_error(error: OSError, doing: str, path: Path) -> LedgerError:
     """Return the typed error for a failed system call on `path`."""
     kind = LedgerFull if error.errno in _NO_ROOM else LedgerUnwritable
-    return kind(f"cannot {doing} {path}: {os.strerror(error.errno or 0).lower()}")
+    why = "it is no file" if error.errno == errno.ENXIO else os.strerror(error.errno or 0).lower()
+    return kind(f"cannot {doing} {path}: {why}")
 
 
 def make_folder(path: Path, *, durable: bool = True) -> None:
@@ -62,9 +65,15 @@ def make_folder(path: Path, *, durable: bool = True) -> None:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open `path` and return its descriptor; a file that this creates is mode 0600 whatever the umask."""
+    """Open `path` and return its descriptor; a file that this creates is mode 0600 whatever the umask.
+
+    Raises OSError at once where a pipe or a device lies there, with which one could wait for ever.
+    """
     created = bool(flags & os.O_CREAT) and not path.exists()
-    fd = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), FILE_MODE)
+    fd = os.open(path, flags | _FLAGS, FILE_MODE)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(path))
     if created and hasattr(os, "fchmod"):
         os.fchmod(fd, FILE_MODE)
     return fd
