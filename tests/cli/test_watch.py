@@ -20,6 +20,7 @@ from onrecord.ledger import sealing, watcher
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.ledger import Ledger
 from onrecord.ledger.lines import lines_from, segment_files
+from onrecord.ledger.signing import verifier_file
 from onrecord.ledger.watcher import Watcher
 from onrecord.review import due_review
 
@@ -197,6 +198,21 @@ def test_a_log_that_was_emptied_is_an_alarm_at_the_first_look_too(log: Log) -> N
     out, err = watching(log.home.path, "--once", "--json").communicate(timeout=60)
     assert (json.loads(out)["log"], json.loads(out)["verdict"]) == ("calls", "empty")
     assert "Traceback" not in err
+
+
+@pytest.mark.requirement("D2")
+def test_a_log_whose_key_or_folder_was_taken_away_is_an_alarm(log: Log) -> None:
+    key = verifier_file(log.home)
+    kept = key.rename(log.home.path / "kept")
+    out, err = watching(log.home.path, "--once", "--json").communicate(timeout=60)
+    assert [json.loads(out)[name] for name in ("log", "verdict")] == ["calls", "unreadable"]
+    assert f"there is no key of this log in {key}" in json.loads(out)["reasons"][0]
+    assert not err
+    kept.rename(key)
+    shutil.rmtree(log.folder.path)
+    log.folder.path.write_bytes(b"")
+    out, _ = watching(log.home.path, "--once", "--json").communicate(timeout=60)
+    assert json.loads(out)["reasons"] == [f"cannot read {log.folder.checkpoint}: not a directory"]
 
 
 def test_a_recorder_that_lives_and_says_nothing_is_an_alarm(log: Log) -> None:

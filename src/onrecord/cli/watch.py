@@ -2,6 +2,7 @@
 """`onrecord watch`: verifies the logs of this home again and again, and raises the alarm."""
 
 import math
+import os
 import shlex
 import signal
 import subprocess
@@ -84,7 +85,7 @@ def watch(options: Namespace) -> int:
 
 def _say_what_is_there(home: Home, *, once: bool) -> None:
     """Say where there is nothing to look at yet. Raises OnRecordError where nobody would wait for it to come."""
-    if any(verifier_file(home, log).is_file() for log in LOGS):
+    if any(verifier_file(home, log).is_file() or home.log(log).path.exists() for log in LOGS):
         return
     missing = f"there is no log in {home.path} yet"
     if moved := read_moved(home):
@@ -162,11 +163,9 @@ class _Watching:
     def look(self) -> Iterator[Alert]:
         """Yield what has become wrong since the last look."""
         for log in LOGS:
-            if log not in self._watchers:
-                if not verifier_file(self._home, log).is_file():
-                    continue
+            if log not in self._watchers and verifier_file(self._home, log).is_file():
                 self._watchers[log] = self._watcher(log)
-            alert = self._look_at(log)
+            alert = self._look_at(log) if log in self._watchers else self._without_key(log)
             about = alert and (alert.verdict, alert.seqs)
             if alert is not None and self._said.get(log) != about:
                 yield alert
@@ -180,11 +179,20 @@ class _Watching:
             whole_s=self._whole_s,
         )
 
+    def _without_key(self, log: str) -> Alert | None:
+        """Return an alert where there is a log and nothing that tells whose it is."""
+        file = verifier_file(self._home, log)
+        if not self._home.log(log).path.exists() or file.exists():  # in this order: the key comes first
+            return None
+        return Alert(log, "unreadable", (f"there is no key of this log in {file}: nobody can tell who signed it",))
+
     def _look_at(self, log: str) -> Alert | None:
         try:
             report = self._watchers[log].look()
-        except (OnRecordError, OSError) as e:
+        except OnRecordError as e:
             return Alert(log, "unreadable", (str(e),))
+        except OSError as e:
+            return Alert(log, "unreadable", (f"cannot read {e.filename}: {os.strerror(e.errno or 0).lower()}",))
         if report is None:
             return self._silent() if log == "calls" else None
         if report.verdict == "empty" and not report.signed and log != "calls":
