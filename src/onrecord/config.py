@@ -19,7 +19,7 @@ from onrecord.engines.authzen import AuthZen
 from onrecord.engines.cedar import Cedar
 from onrecord.engines.cedar_files import read_policies
 from onrecord.engines.spicedb_files import open_spicedb
-from onrecord.errors import ConfigError, LedgerError, OnRecordError
+from onrecord.errors import ConfigError, LedgerError, OnRecordError, plainly
 from onrecord.event.call import Actor
 from onrecord.event.event import Event
 from onrecord.event.ids import uuid7
@@ -270,7 +270,7 @@ def review_when_due(home: Home, loaded: Loaded, say: Callable[[str], None]) -> N
         if event is not None:
             record_once(home, loaded, "access", event, {})
     except (OnRecordError, OSError) as e:
-        say(f"the daily review is not on the record: {e}")
+        say(f"the daily review is not on the record: {plainly(e)}")
 
 
 def build_redactor(digest_key: bytes, loaded: Loaded) -> Redactor:

@@ -30,6 +30,7 @@ Messages say what, where and why, in lower case, without a full stop. They never
 that came from outside: an error is a carrier like any other.
 """
 
+import re
 from typing import Literal
 
 
@@ -159,3 +160,20 @@ class RecorderAway(LedgerError):
 
 class LedgerRefused(LedgerError):
     """What lies on disk contradicts what was recorded before: rolled back, forked or altered."""
+
+
+_NUMBER = re.compile(r"\[Errno -?\d+\] ?")
+
+
+def plainly(error: BaseException, path: object = "") -> str:
+    """Return why something failed, in words: what the system says without its numbers, and of which file.
+
+    `path` is named already by whoever says it.
+    """
+    if not isinstance(error, OSError):
+        return str(error)
+    if isinstance(error, TimeoutError) and not error.errno:
+        return "it took too long"
+    said = _NUMBER.sub("", error.strerror or str(error) or type(error).__name__).lower()
+    known = error.filename is None or str(error.filename) == str(path)
+    return said if known else f"{said}: {error.filename}"

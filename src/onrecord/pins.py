@@ -23,7 +23,7 @@ from threading import Lock
 
 from msgspec.structs import replace
 
-from onrecord.errors import KeyFileError, LedgerError, NotVerified
+from onrecord.errors import KeyFileError, LedgerError, NotVerified, plainly
 from onrecord.event.call import Definition, Standing
 from onrecord.ledger.durable import FileLock, make_folder
 from onrecord.ledger.place import Home
@@ -240,7 +240,7 @@ class Pins:
                 try:
                     books.append(self._read(path))
                 except (NotVerified, OSError) as e:
-                    raise KeyFileError(f"{path}: {e}; the next listing sets it aside") from e
+                    raise KeyFileError(f"{path}: {plainly(e, path)}; the next listing sets it aside") from e
         return sorted(books, key=lambda book: book.server)
 
     def write(self, book: Book, seen: Book) -> None:

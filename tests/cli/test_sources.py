@@ -108,8 +108,13 @@ def test_homes_of_the_settings_are_asked(homes, tmp_path):
         (("--from", "mysql://host/db"), "clickhouse:// or postgresql://"),
         (("--from", "postgresql://me:" + "secret@localhost/db"), "holds no password"),
         (("--from", "store"), "no store is set"),
-        (("--from", "postgresql://me@/db?host=/nowhere"), "cannot be reached"),
-        (("--from", "clickhouse://127.0.0.1:9"), "cannot be reached"),
+        (
+            ("--from", "postgresql://me@/db?host=/nowhere"),
+            "cannot be reached: no such file or directory; does",
+        ),
+        (("--from", "postgresql://me@127.0.0.1:9/db"), "//127.0.0.1:9/db cannot be reached: connection refused; does"),
+        (("--from", "postgresql://me@no-such-host.invalid/db"), "/db cannot be reached: nobody knows an address"),
+        (("--from", "clickhouse://127.0.0.1:9"), "//127.0.0.1:9/default cannot be reached, or is no ClickHouse; does"),
         (("--from", "clickhouse://h/db?secure=0"), "no parameters"),
     ],
 )

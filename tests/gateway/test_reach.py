@@ -25,7 +25,18 @@ def test_a_server_that_is_not_there_is_told_once_without_what_may_be_a_key(tmp_p
         where = "http://127.0.0.1:1/mcp"
         assert told(gateway) == [("upstream_unreachable", "s", "upstream_unreachable", where)]
         assert gateway.said.count(f"onrecord: s: the server at {where} cannot be reached") == 1
+        assert "(connection refused: does it run there?)" in gateway.said
         assert "key=k" not in gateway.said
+        assert "Errno" not in gateway.said
+        (lost,) = [e for e in gateway.events(event_type="connection") if e["action"] == "upstream_unreachable"]
+        assert lost["detail"]["reason"] == "connection refused: does it run there?"
+
+
+def test_a_server_whose_name_nobody_knows_is_told_so(tmp_path):
+    with Gateway(tmp_path, {"s": "https://no-such-host.invalid/mcp"}) as gateway:
+        assert exchanged(gateway, modern("/s", LISTED)).status == 502
+        gateway.end()
+        assert "cannot be reached (nobody knows an address of that name)" in gateway.said
 
 
 def missing(connection, _):

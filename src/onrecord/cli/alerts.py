@@ -19,7 +19,7 @@ from onrecord.cli.read import log_of
 from onrecord.cli.terminal import one_line, print_json, put, say
 from onrecord.cli.times import instant_us
 from onrecord.config import record_once
-from onrecord.errors import CommandError, LedgerBusy, NotVerified, OnRecordError
+from onrecord.errors import CommandError, LedgerBusy, NotVerified, OnRecordError, plainly
 from onrecord.event.schema import read_event
 from onrecord.ledger.clock import now_us, parse_time
 from onrecord.ledger.durable import FileLock
@@ -137,7 +137,7 @@ def _look(home: Home, loaded: Loaded, rules: tuple[Rule, ...]) -> None:
     except LedgerBusy:
         say("another process looks at what is new; this is what was found so far")
     except (OnRecordError, PermissionError) as e:
-        say(f"what is new was not looked at: {e}; this is what was found before")
+        say(f"what is new was not looked at: {plainly(e)}; this is what was found before")
 
 
 def _telling() -> Callable[[int], None]:

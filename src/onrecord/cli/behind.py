@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from onrecord.cli.configured import Standing
 from onrecord.cli.gateway import missing
-from onrecord.errors import ConfigError
+from onrecord.errors import ConfigError, plainly
 from onrecord.event.call import Actor, Sender
 from onrecord.gateway_settings import UpstreamSettings
 from onrecord.gateways import build_upstream_auth, called_at
@@ -62,7 +62,7 @@ def _listening(host: str, port: int) -> Standing:
             if e.errno == errno.EADDRINUSE:
                 runs = _is_gateway(_ANYWHERE.get(host, host), port)
                 return ("ok", f"it runs at {where}") if runs else ("fail", f"something else listens at {where}")
-            return "fail", f"it cannot listen at {where}: {(e.strerror or str(e)).lower()}"
+            return "fail", f"it cannot listen at {where}: {plainly(e)}"
     return "ok", f"{where} is free; it does not run: onrecord gateway"
 
 

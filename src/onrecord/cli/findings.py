@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from onrecord.alerting import evaluation_of, rules_of
 from onrecord.cli.terminal import say
-from onrecord.errors import LedgerBusy, OnRecordError
+from onrecord.errors import LedgerBusy, OnRecordError, plainly
 from onrecord.event.event import Event
 from onrecord.ledger.clock import now_us
 from onrecord.ledger.lines import segment_files
@@ -49,9 +49,9 @@ class Signals:
         except LedgerBusy:
             return  # another process is at it
         except (OnRecordError, OSError) as e:
-            if self._said != str(e):
-                self._said = str(e)
-                say(f"signals are not looked for: {e}")
+            if self._said != (why := plainly(e)):
+                self._said = why
+                say(f"signals are not looked for: {why}")
 
 
 def facts_of(item: Item) -> dict[str, object]:

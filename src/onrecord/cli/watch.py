@@ -2,7 +2,6 @@
 """`onrecord watch`: verifies the logs of this home again and again, and raises the alarm."""
 
 import math
-import os
 import shlex
 import signal
 import subprocess
@@ -18,7 +17,7 @@ import msgspec
 from onrecord.cli.findings import Signals, summary_of
 from onrecord.cli.terminal import print_json, put, say
 from onrecord.config import build_anchor_plan, record_once, review_when_due
-from onrecord.errors import Contradicted, OnRecordError
+from onrecord.errors import Contradicted, OnRecordError, plainly
 from onrecord.event.event import Event
 from onrecord.ledger.anchoring import AnchorPlan, anchor
 from onrecord.ledger.clock import TimeText, now_us, parse_time
@@ -189,10 +188,8 @@ class _Watching:
     def _look_at(self, log: str) -> Alert | None:
         try:
             report = self._watchers[log].look()
-        except OnRecordError as e:
-            return Alert(log, "unreadable", (str(e),))
-        except OSError as e:
-            return Alert(log, "unreadable", (f"cannot read {e.filename}: {os.strerror(e.errno or 0).lower()}",))
+        except (OnRecordError, OSError) as e:
+            return Alert(log, "unreadable", (plainly(e),))
         if report is None:
             return self._silent() if log == "calls" else None
         if report.verdict == "empty" and not report.signed and log != "calls":

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from threading import Lock
 
-from onrecord.errors import KeyFileError, NotAuthenticated
+from onrecord.errors import KeyFileError, NotAuthenticated, plainly
 from onrecord.ledger.durable import make_folder, open_private
 
 _BUSY_S = 1.0
@@ -32,7 +32,7 @@ class UsedTokens:
             self._db.execute("pragma synchronous = off")  # a token does not outlive a power cut by much
             self._db.execute(_TABLE)
         except (OSError, sqlite3.Error) as e:
-            raise KeyFileError(f"cannot open the list of used tokens {path}: {e}") from e
+            raise KeyFileError(f"cannot open the list of used tokens {path}: {plainly(e, path)}") from e
 
     def close(self) -> None:
         """Close the list; its file stays."""

@@ -10,7 +10,7 @@ Nothing here signs or writes.
 
 from collections import OrderedDict
 
-from onrecord.errors import LedgerError, LedgerRefused, NotVerified
+from onrecord.errors import LedgerError, LedgerRefused, NotVerified, plainly
 from onrecord.ledger.lines import lines_from
 from onrecord.ledger.merkle import HASH_BYTES, HashReader, consistency_path, inclusion_path, leaf_hash, tree_root
 from onrecord.ledger.note import Checkpoint
@@ -96,7 +96,7 @@ class Growth:
                     return
                 self._edge.push(leaf_hash(line.data))
         except (OSError, NotVerified) as e:
-            raise LedgerError(f"cannot read {self._folder.path}: {e}") from e
+            raise LedgerError(f"cannot read {self._folder.path}: {plainly(e)}") from e
         if self._edge.size < size:
             raise LedgerRefused(f"rolled back: {self._folder.path} has {self._edge.size} entries, signed are {size}")
 

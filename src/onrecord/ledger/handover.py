@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from onrecord.errors import LedgerError, LedgerRefused, NotVerified
+from onrecord.errors import LedgerError, LedgerRefused, NotVerified, plainly
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import own_fact
 from onrecord.event.schema import read_event
@@ -94,5 +94,5 @@ class HandOver:
                 if found and (found.old, found.new) == (str(old.vkey), str(new.vkey)):
                     return event.seq
         except (OSError, NotVerified) as e:
-            raise LedgerError(f"cannot look for the hand-over of the key in {self.folder.path}: {e}") from e
+            raise LedgerError(f"cannot look for the hand-over of the key in {self.folder.path}: {plainly(e)}") from e
         return None

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from onrecord.errors import KeyFileError, LedgerError, NotVerified
+from onrecord.errors import KeyFileError, LedgerError, NotVerified, plainly
 from onrecord.ledger.durable import FileLock, make_folder, replace_file
 from onrecord.ledger.note import SignerKey, VerifierKey
 from onrecord.ledger.place import Home
@@ -64,7 +64,7 @@ def open_keys(home: Home, log: str = "calls") -> tuple[Keys, bool]:
     try:
         created = bool(_missing(home, log)) and _complete(home, log)
     except (LedgerError, OSError) as e:
-        raise KeyFileError(f"cannot make keys in {home.keys}: {e}") from e
+        raise KeyFileError(f"cannot make keys in {home.keys}: {plainly(e, home.keys)}") from e
     return read_keys(home, log), created
 
 
@@ -92,7 +92,7 @@ def open_digest_key(home: Home) -> bytes:
         finally:
             lock.close()
     except (LedgerError, OSError) as e:
-        raise KeyFileError(f"cannot make a key in {home.keys}: {e}") from e
+        raise KeyFileError(f"cannot make a key in {home.keys}: {plainly(e, home.keys)}") from e
     return _read_digest_key(_digest_file(home))
 
 

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Generator
 from pathlib import Path
 
-from onrecord.errors import KeyFileError
+from onrecord.errors import KeyFileError, plainly
 from onrecord.ledger.durable import make_folder, open_private
 from onrecord.ledger.place import Home
 
@@ -40,7 +40,7 @@ class Keystore:
             with self._connect() as db:
                 db.execute(_TABLE)
         except (OSError, sqlite3.Error) as e:
-            raise KeyFileError(f"cannot open the keystore {self._path}: {e}") from e
+            raise KeyFileError(f"cannot open the keystore {self._path}: {plainly(e, self._path)}") from e
 
     def pseudonym(self, *, tenant: str, source: str, subject: str) -> str:
         """Return the pseudonym of a subject, made now if it has none. Raises KeyFileError."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from onrecord.errors import LedgerError, LedgerMoved, NotVerified
+from onrecord.errors import LedgerError, LedgerMoved, NotVerified, plainly
 from onrecord.event.event import UNREADABLE, Event
 from onrecord.event.schema import read_event
 from onrecord.ledger.durable import FileLock, disk_error, make_folder
@@ -126,7 +126,7 @@ def open_attempts(folder: LogFolder, wid: str, seq: int) -> list[Event]:
             elif event.phase == "result":
                 attempts.pop((event.call_id, event.round), None)
     except (OSError, NotVerified) as e:
-        raise LedgerError(f"cannot look for open calls in {folder.path}: {e}") from e
+        raise LedgerError(f"cannot look for open calls in {folder.path}: {plainly(e)}") from e
     return list(attempts.values())
 
 

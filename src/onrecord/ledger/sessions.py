@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from onrecord.errors import LedgerBusy, LedgerError, LedgerMoved, NotVerified
+from onrecord.errors import LedgerBusy, LedgerError, LedgerMoved, NotVerified, plainly
 from onrecord.event.event import UNREADABLE, Event
 from onrecord.event.schema import read_event
 from onrecord.ledger.appending import Hand
@@ -220,4 +220,4 @@ def _read_back(log: LogFolder, sessions: dict[str, Session]) -> None:
                 for each in sessions.values():
                     each.open_calls.pop((brief.call_id, brief.round), None)
     except (OSError, NotVerified, *UNREADABLE) as e:
-        raise LedgerError(f"cannot look for open calls in {log.path}: {e}") from e
+        raise LedgerError(f"cannot look for open calls in {log.path}: {plainly(e)}") from e

@@ -17,7 +17,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from onrecord.errors import LedgerRefused, NotVerified
+from onrecord.errors import LedgerRefused, NotVerified, plainly
 from onrecord.event.event import UNREADABLE
 from onrecord.ledger.durable import FileLock, disk_error, make_folder, replace_file
 from onrecord.ledger.history import append_history, last_note, last_notes, signer_of, thin
@@ -52,7 +52,7 @@ def read_guard(path: Path) -> Guard | None:
         return None
     except (OSError, ValueError, NotVerified, *UNREADABLE) as e:
         raise LedgerRefused(
-            f"the size guard {path} cannot be read: {e}; "
+            f"the size guard {path} cannot be read: {plainly(e, path)}; "
             "run onrecord verify PATH, and remove the guard if the log is whole"
         ) from e
     return guard

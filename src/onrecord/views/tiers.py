@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from onrecord.errors import LedgerBusy, NotVerified, OnRecordError
+from onrecord.errors import LedgerBusy, NotVerified, OnRecordError, plainly
 from onrecord.ledger.clock import parse_time
 from onrecord.ledger.lines import first_seq, is_tombstone, read_header, segment_files, whole_lines
 from onrecord.ledger.place import Home
@@ -141,7 +141,7 @@ class _Tiers:
         try:
             make_parts(self._home, self._log, inside, told=self._told)
         except (OnRecordError, OSError) as e:
-            self.remarks.append(f"some Parquet files are missing, and the lines answer for them: {e}")
+            self.remarks.append(f"some Parquet files are missing, and the lines answer for them: {plainly(e)}")
 
     def _feed(self) -> None:
         if not self._fed:
@@ -151,7 +151,7 @@ class _Tiers:
             except (LedgerBusy, PermissionError):
                 pass  # somebody else feeds it, or it belongs to another account
             except (OnRecordError, OSError) as e:
-                self.remarks.append(f"the index lacks what is new, and the lines answer for it: {e}")
+                self.remarks.append(f"the index lacks what is new, and the lines answer for it: {plainly(e)}")
 
     def _indexed(self, begin: int, end: int) -> Iterator[Engine]:
         """Yield engines for the places from `begin` to before `end`: files of the index, and what there is else."""

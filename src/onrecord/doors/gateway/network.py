@@ -6,7 +6,11 @@ request leave together here: two small writes cost two packets, and two turns of
 """
 
 import asyncio
+import errno
+import os
+import re
 import select
+import socket
 import ssl
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -14,7 +18,10 @@ from typing import Any, cast
 
 import httpcore2
 
+from onrecord.errors import plainly
+
 KEPT = 256 * 1024  # bytes that nobody has read; past this the server has to wait
+_NUMBER = re.compile(r"\[Errno (\d+)\]")
 _STAGGER_S = 0.25  # between attempts at the addresses of one name (RFC 8305, 5)
 
 
@@ -186,7 +193,21 @@ def _failing(timed_out: type[Exception], failed: type[Exception]) -> Generator[N
     except TimeoutError as e:
         raise timed_out(str(e)) from e
     except OSError as e:  # ssl.SSLError is one, too
-        raise failed(str(e)) from e
+        raise failed(_why(e)) from e
+
+
+def _why(error: OSError) -> str:
+    """Return why a connection failed, in words. asyncio puts those of several addresses into one text."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "if its authority is your own, SSL_CERT_FILE names the file of it"
+        return f"its certificate does not hold: {error.verify_message}; {hint}"
+    if isinstance(error, ssl.SSLError):
+        return f"it cannot be spoken to in private: {error.reason or type(error).__name__}"
+    if isinstance(error, socket.gaierror):
+        return "nobody knows an address of that name"
+    numbers = [error.errno] if error.errno else [int(each) for each in _NUMBER.findall(str(error))]
+    said = " and ".join(dict.fromkeys(os.strerror(each).lower() for each in numbers)) or plainly(error)
+    return f"{said}: does it run there?" if errno.ECONNREFUSED in numbers else said
 
 
 async def _within(future: asyncio.Future[None], limit_s: float | None) -> None:

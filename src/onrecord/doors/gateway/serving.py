@@ -21,7 +21,7 @@ from onrecord.doors.gateway.bounded import Bounds, bounded
 from onrecord.doors.gateway.served import GONE, Served
 from onrecord.doors.gateway.talk import Pool
 from onrecord.doors.http_telling import Refusals
-from onrecord.errors import CommandError
+from onrecord.errors import CommandError, plainly
 
 SWEEP_S = 0.5  # between two looks at calls that nobody answers
 LAST_S = 2.0  # for answers to calls that were closed at the end
@@ -45,7 +45,7 @@ def listening_at(host: str, port: int) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as e:
         listening.close()
-        raise CommandError(f"cannot listen at {host}:{port}: {(e.strerror or str(e)).lower()}", 2) from e
+        raise CommandError(f"cannot listen at {host}:{port}: {plainly(e)}", 2) from e
     return listening
 
 

@@ -46,7 +46,10 @@ class Address:
     ca_file: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind}://{self.socket or self.host}/{self.database}"
+        """Return where it is. A port is named where it is another one than usual, and nobody's password is."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.socket or self.port in _PORT[self.kind] else f":{self.port}"
+        return f"{self.kind}://{self.socket or host}{port}/{self.database}"
 
     @property
     def digest(self) -> str:

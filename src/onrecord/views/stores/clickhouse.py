@@ -206,7 +206,7 @@ def failed(error: ClickHouseError, address: Address) -> OnRecordError:
     """Return what went wrong, in words of ours: what a server says can hold what stands in its rows."""
     code = error.code if isinstance(error, ServerError) else None
     if code is None:
-        return StoreAway(f"{address} cannot be reached, or does not answer as ClickHouse does")
+        return StoreAway(f"{address} cannot be reached, or is no ClickHouse; does it run there, and is its URL right?")
     name = error.name if isinstance(error, ServerError) and error.name else "error"
     if isinstance(error, OperationalError) or code in _LATER:
         return StoreAway(f"{address} cannot do it just now: {name} ({code})")

@@ -26,6 +26,7 @@ from onrecord.views.words import Phrase
 
 TIMEOUT_S = 60  # for one statement
 _CONNECT_S = 10
+_SERVER_SAYS = "FATAL:"  # begins what a server says before it ends a connection
 _ROWS = 2_000  # that are fetched at once
 
 _KEY = 100  # characters of a text that stand in an index; it holds 2,704 bytes
@@ -243,16 +244,24 @@ def _failed(error: psycopg.Error, address: Address) -> OnRecordError:
     if isinstance(error, UndefinedTable):
         return OnRecordError(f"{address} has no table of events; fill it with: onrecord index --to")
     if state is None:
-        return StoreAway(f"{address} cannot be reached: {_first_line(error)}")
+        return StoreAway(f"{address} {_unmet(error)}")
     name = error_of(state).__name__
     if isinstance(error, ReadOnlySqlTransaction) or state[:2] in _LATER:
         return StoreAway(f"{address} cannot do it just now: {name} ({state})")
     return OnRecordError(f"{address} refuses: {name} ({state})")
 
 
-def _first_line(error: psycopg.Error) -> str:
-    """Return what the library says of a connection that could not be had, which never holds a password."""
-    return str(error).partition("\n")[0][:200] or "the connection was lost"
+def _unmet(error: psycopg.Error) -> str:
+    """Return what became of a connection that could not be had; what the library says never holds a password."""
+    said = str(error).partition("\n")[0][:300]
+    if not said:
+        return "has ended the connection"
+    if said.startswith("failed to resolve host"):
+        return "cannot be reached: nobody knows an address of that name; is its URL right?"
+    said = said.rpartition(" failed: ")[2]
+    if said.startswith(_SERVER_SAYS):
+        return f"lets nobody in: {said.removeprefix(_SERVER_SAYS).strip()}"
+    return f"cannot be reached: {said.lower()}; does it run there, and is its URL right?"
 
 
 def _make(connection: Connection) -> None:
