@@ -54,6 +54,22 @@ def test_a_verb_that_is_none_is_told_in_two_lines_with_the_one_that_was_meant(ty
     assert "authenticators" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("query", "--tol", "x"), "unrecognized arguments: --tol x; did you mean --tool?"),
+        (("verify", "--allow-unanchord"), "--allow-unanchord; did you mean --allow-unanchored?"),
+        (("tail", "--zzz"), "unrecognized arguments: --zzz\n"),
+        (("tail", "extra"), "unrecognized arguments: extra\n"),
+    ],
+)
+def test_an_option_that_is_none_is_told_with_the_one_that_was_meant(typed, told):
+    done = onrecord(Path(), *typed)
+
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
 def test_an_action_that_is_none_is_told_with_those_that_there_are():
     assert "'acknowledge', 'close', 'reopen'" in onrecord(Path(), "alerts", "shut").stderr
 

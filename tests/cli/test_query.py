@@ -213,6 +213,13 @@ def test_people_are_known_by_name_in_the_tenant_that_their_tokens_name(tmp_path)
     assert "say which with onrecord query --user NAME --tenant TENANT" in untold.stderr
 
 
+def test_that_words_were_not_found_is_said_with_which_words_there_are(home):
+    (said,) = ask(home, "search", "xylophone").stderr.splitlines()
+
+    assert said.startswith("onrecord: nothing on the record is like that; of arguments and results only that has words")
+    assert 'classification = "low"' in said
+
+
 def test_a_range_without_data_is_said(home):
     asked = ask(home, "query", "--until", "2020-01-01")
 

@@ -27,6 +27,10 @@ _DEFAULT = ("timestamp", "seq", "event_type", "phase", "server_id", "tool_name",
 _LAST_DAYS = 14
 _WHOLE = 200  # characters: what a shipped question is about is not cut
 _NOTHING = "nothing on the record is like that"
+_NO_WORDS = (
+    f"{_NOTHING}; of arguments and results only that has words which a [[tool]] lets onto the record: "
+    'summary = ["/…"], or classification = "low"'
+)
 _RESULT = Condition(column="phase", values=("result",))
 _ATTEMPT = Condition(column="phase", values=("attempt",))
 
@@ -130,7 +134,7 @@ def _remark(source: Source, found: Sequence[Found], options: Namespace) -> None:
     if rebuilt := sum(not each.line for each in found):
         say(f"{rebuilt:,} of these are as the store says; their lines are not here, so nothing proves them")
     if not found:
-        say(_NOTHING)
+        say(_NO_WORDS if "words" in options else _NOTHING)
     elif len(found) == options.limit:
         say(f"there may be more; this is the limit of {options.limit} that --limit changes")
 

@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         """Read the command line of a verb, and leave nothing of it to be complained of by who knows no verb."""
         options, left = super().parse_known_args(args, namespace or argparse.Namespace())
         if left:
-            self.error(f"unrecognized arguments: {' '.join(left)}")
+            self.error(f"unrecognized arguments: {' '.join(left)}{self._meant(left)}")
         return options, left
 
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
@@ -68,6 +68,17 @@ class Parser(argparse.ArgumentParser):
             sys.stdout.write(message)
         else:
             super()._print_message(message, file)
+
+    def _meant(self, left: Sequence[str]) -> str:
+        """Return the option that the first of those that are none nearly is, as what follows in a message."""
+        typed = next((each.partition("=")[0] for each in left if each.startswith("--")), None)
+        if typed is None:
+            return ""
+        import re
+        from difflib import get_close_matches  # takes its time, and few need it
+
+        near = get_close_matches(typed, re.findall(r"--[a-z][a-z-]*", self.format_usage()), n=1)
+        return f"; did you mean {near[0]}?" if near else ""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, under a usage of a few lines, and end."""
