@@ -143,6 +143,19 @@ def test_a_person_is_found_by_name_and_by_pseudonym_within_a_time(tmp_path):
 
 
 @pytest.mark.requirement("E2")
+def test_a_finding_of_another_kind_is_no_sign_of_injection(tmp_path):
+    home = tmp_path / "home"
+    start = incidents.retried(home)
+    assert '"repeated-risky-call"' in onrecord(home, "alerts", "--json").stdout
+
+    injected = incidents.seen(home, start)["answers"][5]["statements"]
+    (other,) = [one for one in injected if "repeated-risky-call" in one["text"]]
+    assert (other["topic"], other["worth"]) == ("security", "fact")
+    assert other["text"].startswith("a finding of another kind, by the rule repeated-risky-call, medium: ")
+    assert [one for one in injected if one["worth"] == "sign"] == []
+
+
+@pytest.mark.requirement("E2")
 def test_what_a_rule_found_and_what_people_said_of_it_stand_in_the_report_and_lead_to_it(tmp_path):
     home = tmp_path / "home"
     start = incidents.injected(home)

@@ -11,6 +11,7 @@ from onrecord.views.incident.seen import Seen
 from onrecord.views.signals.finding import SIGNAL, is_finding
 
 _OF_REPEATS = ("repeated-call", "idempotency-key-reused")
+_ABOUT_INJECTION = frozenset({"mcp_prompt_injection", "mcp_tool_poisoning", "MCP03", "MCP06", "ASI01", "AML.T0051"})
 _UNCHECKED = "unchecked"
 
 
@@ -114,7 +115,10 @@ def _alarm(saying: Saying, one: Seen) -> None:
         what = f"{event.action.removeprefix(SIGNAL)}, {said.get('severity', 'of a severity that is withheld')}"
         told = [quoted(str(said[name])) for name in ("title", "why") if said.get(name)]
         why = ", ".join(told) or "why was withheld"
-        saying.say("finding", "sign", f"the rule {what}: {why}{known}", one)
+        if ids and _ABOUT_INJECTION.isdisjoint(ids):
+            saying.fact("security", f"a finding of another kind, by the rule {what}: {why}{known}", one)
+        else:
+            saying.say("finding", "sign", f"the rule {what}: {why}{known}", one)
         return
     reason = event.policy_reason or str(said.get("reason", ""))
     why = f": {quoted(reason)}" if reason else ""
