@@ -72,7 +72,7 @@ def test_with_no_record_at_all_each_verb_says_what_to_do(tmp_path):
         assert done.returncode == 2
         assert "onrecord run" in done.stderr
         assert "Traceback" not in done.stderr
-    assert onrecord(tmp_path, "keys").returncode == 1
+    assert onrecord(tmp_path, "keys").returncode == 2
     assert onrecord(tmp_path, "verify").returncode == 2
     assert onrecord(tmp_path, "doctor").returncode == 0
 
