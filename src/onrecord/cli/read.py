@@ -70,8 +70,10 @@ def show(options: Namespace) -> int:
                 put(text)
         found += 1
     if not found:
-        elsewhere = "".join(f"; the log {log} has it: --log {log}" for log in _other_logs(home, options))
-        say(f"nothing in the log {options.log} is called {options.which[:80]!r}{elsewhere}")
+        elsewhere = next(_other_logs(home, options), "")
+        where = f"in the log {options.log}" if elsewhere else "on the record"
+        hint = f"; the log {elsewhere} has it: --log {elsewhere}" if elsewhere else ""
+        say(f"nothing {where} is called {options.which[:80]!r}{hint}")
     return 0 if found else 1
 
 
