@@ -21,8 +21,9 @@ SOURCES = sorted(Path(onrecord.__file__).parent.rglob("*.py"))
         (PermissionError(errno.EACCES, "Permission denied", "/a/File"), "permission denied: /a/File"),
         (PermissionError(errno.EACCES, "Permission denied", "/a"), "permission denied"),
         (TimeoutError(), "it took too long"),
-        (OSError("[Errno -2] Name or service not known"), "name or service not known"),
-        (OSError(), "oserror"),
+        (OSError("[Errno -2] Name or service not known"), "Name or service not known"),
+        (OSError(), "OSError"),
+        (OSError("the server speaks before TLS"), "the server speaks before TLS"),
         (OnRecordError("the log Calls is Gone"), "the log Calls is Gone"),
     ],
 )

@@ -174,6 +174,6 @@ def plainly(error: BaseException, path: object = "") -> str:
         return str(error)
     if isinstance(error, TimeoutError) and not error.errno:
         return "it took too long"
-    said = _NUMBER.sub("", error.strerror or str(error) or type(error).__name__).lower()
+    said = error.strerror.lower() if error.strerror else _NUMBER.sub("", str(error)) or type(error).__name__
     known = error.filename is None or str(error.filename) == str(path)
     return said if known else f"{said}: {error.filename}"
