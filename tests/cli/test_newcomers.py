@@ -189,7 +189,10 @@ def test_an_option_that_is_none_is_told_with_the_usage_of_its_verb(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("quer",), "onrecord: error: argument VERB: invalid choice: 'quer'; did you mean query? (choose from"),
+        (
+            ("quer",),
+            "onrecord: error: argument VERB: invalid choice: 'quer'; did you mean query? onrecord --help lists them",
+        ),
         (("query", "--format", "ocfs"), "invalid choice: 'ocfs'; did you mean ocsf? (choose from 'table'"),
         (("query", "--limit", "many"), "onrecord query: error: argument --limit: invalid int value: 'many'"),
     ],

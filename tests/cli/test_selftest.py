@@ -271,7 +271,7 @@ mount -t tmpfs -o size=8m none {folder} && export ONRECORD_HOME={folder}/home ||
 def test_a_home_that_can_only_be_read_is_told_in_the_words_of_the_door(tmp_path):
     failed = on_device(tmp_path / "device", f"mount -o remount,ro {tmp_path}/device")
     assert "it ended with code 2 before it answered; it said: " in failed["door 2025"]
-    assert "Read-only file system" in failed["door 2025"]
+    assert "read-only file system" in failed["door 2025"]
     assert "nothing of the call is on the record" in failed["recorded"]
 
 
