@@ -208,6 +208,10 @@ def test_a_log_whose_key_or_folder_was_taken_away_is_an_alarm(log: Log) -> None:
     assert [json.loads(out)[name] for name in ("log", "verdict")] == ["calls", "unreadable"]
     assert f"there is no key of this log in {key}" in json.loads(out)["reasons"][0]
     assert not err
+    key.mkdir()
+    out, _ = watching(log.home.path, "--once", "--json").communicate(timeout=60)
+    assert json.loads(out)["verdict"] == "unreadable"
+    key.rmdir()
     kept.rename(key)
     shutil.rmtree(log.folder.path)
     log.folder.path.write_bytes(b"")

@@ -181,7 +181,7 @@ class _Watching:
     def _without_key(self, log: str) -> Alert | None:
         """Return an alert where there is a log and nothing that tells whose it is."""
         file = verifier_file(self._home, log)
-        if not self._home.log(log).path.exists() or file.exists():  # in this order: the key comes first
+        if not self._home.log(log).path.exists() or file.is_file():  # in this order: the key comes first
             return None
         return Alert(log, "unreadable", (f"there is no key of this log in {file}: nobody can tell who signed it",))
 
