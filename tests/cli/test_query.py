@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 from tests.children import started
@@ -171,8 +170,7 @@ def test_that_nothing_is_counted_is_said(home):
 
 def test_an_index_that_is_followed_takes_in_a_record_that_is_begun_later(tmp_path):
     command = [sys.executable, "-m", "onrecord.cli.main", "index", "--follow", "--home", str(tmp_path)]
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # who starts the tests in the background ignores it
-    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed) as following:
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as following:
         assert b"waiting for it" in following.stderr.readline()
         assert onrecord(tmp_path, "run", "--", "true").returncode == 0
         wait_for(lambda: list((tmp_path / "index" / "calls").glob("*.sqlite")))
