@@ -216,7 +216,7 @@ def test_a_log_whose_key_or_folder_was_taken_away_is_an_alarm(log: Log) -> None:
     shutil.rmtree(log.folder.path)
     log.folder.path.write_bytes(b"")
     out, _ = watching(log.home.path, "--once", "--json").communicate(timeout=60)
-    assert json.loads(out)["reasons"] == [f"cannot read {log.folder.checkpoint}: not a directory"]
+    assert json.loads(out)["reasons"] == [f"not a directory: {log.folder.checkpoint}"]
 
 
 def test_a_recorder_that_lives_and_says_nothing_is_an_alarm(log: Log) -> None:
