@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`onrecord login` and `onrecord logout`: a person logs in at the issuer, stays logged in, and logs out."""
 
-import signal
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
 from datetime import UTC, datetime
-from threading import Event as Flag
 from typing import TYPE_CHECKING
 
+from onrecord.cli.ending import Ends, heeding
 from onrecord.cli.terminal import print_json, put, say
 from onrecord.errors import IssuerAway, LedgerError, NotAuthenticated, NotLoggedIn
 from onrecord.logins import Parts, Status, build_login, status
@@ -61,18 +60,12 @@ def logout(options: Namespace) -> int:
 
 def _keep(parts: Parts) -> int:
     """Refresh the ID token before it expires, until this process is told to end. Raises NotLoggedIn."""
-    ended = Flag()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda _number, _frame: ended.set()) for number in numbers]
-    try:
+    with heeding() as ended:
         _keep_until(ended, parts)  # a refresh that was begun is brought to its end
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
     return 0
 
 
-def _keep_until(ended: Flag, parts: Parts) -> None:
+def _keep_until(ended: Ends, parts: Parts) -> None:
     wait_s = _AGAIN_S
     while not ended.is_set():
         try:
@@ -91,7 +84,7 @@ def _due(holding: "Holding", now_s: float) -> float:
     return now_s + min(max(min(left_s / 2, left_s - _EARLY_S), _SOONEST_S), _LATEST_S)
 
 
-def _until(due_s: float, ended: Flag, clock: Callable[[], float]) -> None:
+def _until(due_s: float, ended: Ends, clock: Callable[[], float]) -> None:
     while (left_s := due_s - clock()) > 0 and not ended.wait(min(left_s, _LOOK_S)):
         pass
 

@@ -3,10 +3,8 @@
 
 import math
 import shlex
-import signal
 import subprocess
 import sys
-import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from onrecord.cli.ending import Ending, Ends, heeding
 from onrecord.cli.findings import Signals, summary_of
 from onrecord.cli.terminal import print_json, put, say
 from onrecord.config import build_anchor_plan, record_once, review_when_due
@@ -43,13 +42,11 @@ class Alert(msgspec.Struct, frozen=True):
 
 def watch(options: Namespace) -> int:
     """Look until told to stop, and return 1 where there ever was an alarm."""
-    stop = threading.Event()
+    with heeding() as stop:
+        return _watch(options, stop)
 
-    def end(_number: int, _frame: object) -> None:
-        stop.set()
 
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
+def _watch(options: Namespace, stop: Ending) -> int:
     home = home_folder()
     loaded = load(home)
     _say_what_is_there(home, once=options.once)
@@ -97,7 +94,7 @@ def _say_what_is_there(home: Home, *, once: bool) -> None:
 def keep_watch(
     home: Home,
     loaded: Loaded,
-    stop: threading.Event,
+    stop: Ends,
     tell: Callable[[Alert], None],
     *,
     every_s: float,
