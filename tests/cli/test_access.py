@@ -82,3 +82,24 @@ def test_the_logs_of_a_home_have_one_form_and_keys_of_their_own(tmp_path: Path) 
     assert calls.name.rpartition("/")[0] == access.name.rpartition("/")[0]
     assert calls.public != access.public
     assert verify(Home(tmp_path).log("access"), [calls]).verdict == "wrong key"
+
+
+def test_an_event_of_the_access_log_is_said_to_be_there(home):
+    assert onrecord(home, "tail").returncode == 0
+    event = accesses(home)[-1]
+
+    shown = onrecord(home, "show", event["event_id"])
+
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert f"in the log calls is called '{event['event_id']}'; the log access has it" in shown.stderr
+
+
+def test_what_is_wrong_with_a_log_that_nobody_asked_about_is_no_answer(home):
+    assert onrecord(home, "tail").returncode == 0
+    (calls,) = (home / "ledger" / "calls" / "log").glob("*.ndjson")
+    calls.write_bytes(calls.read_bytes() + b"garbage of nobody\n")
+
+    shown = onrecord(home, "show", "--log", "access", "nobody")
+
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr == "onrecord: nothing on the record is called 'nobody'\n"

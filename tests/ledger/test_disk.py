@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.children import started
 from tests.ledger.logs import ROOT, Log, check_chain, child, entry, log_in, said
 
 from onrecord.errors import KeyFileError, LedgerBusy, LedgerError, LedgerMoved
+from onrecord.ledger.durable import open_private
 from onrecord.ledger.keys import open_keys
 from onrecord.ledger.ledger import Ledger
 from onrecord.ledger.place import Home
@@ -506,3 +508,28 @@ ledger.close()
 assert log.verify().verdict == "unanchored"
 """,
     )
+
+
+LEASED = """
+import fcntl, os, signal, sys, time
+fd = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+asked = []
+signal.signal(signal.SIGIO, lambda number, frame: asked.append(number))
+print("leased", flush=True)
+while not asked:
+    signal.pause()
+time.sleep(0.05)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+signal.pause()
+"""
+
+
+def test_a_file_that_a_file_server_has_a_lease_on_is_waited_for(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    with started([sys.executable, "-c", LEASED, str(path)], stdout=subprocess.PIPE) as server:
+        if server.stdout.readline() != b"leased\n":
+            pytest.skip("this file system has no leases")
+        fd = open_private(path, os.O_RDWR | os.O_CREAT)
+        os.close(fd)

@@ -12,6 +12,7 @@ import pytest
 from tests.ledger.logs import Log, child, log_in, said
 
 from onrecord.errors import KeyFileError, LedgerRefused
+from onrecord.ledger.durable import replace_file
 from onrecord.ledger.keys import open_keys, read_keys, read_verifiers, retire_signer
 from onrecord.ledger.place import Home
 from onrecord.ledger.signing import verifier_file
@@ -305,6 +306,16 @@ def test_what_a_killed_replacement_leaves_is_removed_a_day_later_and_nothing_els
         assert not any(file.exists() for file in left)
         assert all(file.exists() for file in (*others, *young))
     assert found >= {"keys", "guard", "calls", "log"}
+
+
+def test_nothing_is_removed_in_a_folder_of_somebodys_choice(tmp_path: Path) -> None:
+    theirs = tmp_path / ".notes.2024.onrecord"
+    theirs.touch()
+    os.utime(theirs, (0, 0))
+    replace_file(tmp_path / "proof", b"1", durable=False, theirs=True)
+    assert theirs.exists()
+    replace_file(tmp_path / "proof", b"2", durable=False)
+    assert not theirs.exists()
 
 
 def test_a_log_is_never_continued_with_another_key(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.views import incidents
 from onrecord.event.schema import read_event
 from onrecord.ledger.lines import lines_from
 from onrecord.ledger.place import Home
+from onrecord.views.incident.injected import is_of_injection
 
 SHEETS = tomllib.loads(Path(__file__).with_name("sheets.toml").read_text())
 QUESTIONS = ("who", "chosen", "allowed", "approved", "changed", "injected")
@@ -153,6 +154,12 @@ def test_a_finding_of_another_kind_is_no_sign_of_injection(tmp_path):
     assert (other["topic"], other["worth"]) == ("security", "fact")
     assert other["text"].startswith("a finding of another kind, by the rule repeated-risky-call, medium: ")
     assert [one for one in injected if one["worth"] == "sign"] == []
+
+
+@pytest.mark.parametrize("known", ["AML.T0051", "AML.T0051.001", "LLM01", "LLM01:2025", "mcp_tool_poisoning", "ASI01"])
+def test_an_attack_by_what_a_model_reads_has_several_names(known):
+    assert is_of_injection(["AML.T0048", known])
+    assert not is_of_injection(["AML.T0048", "LLM02:2025", "ASI02"])
 
 
 @pytest.mark.requirement("E2")

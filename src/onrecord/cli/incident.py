@@ -171,7 +171,7 @@ def _write(found: Incident, options: Namespace) -> None:
         return
     out = Path(options.out)
     text = "".join(f"{neutral(line)}\n" for line in _lines(found, options.format))
-    replace_file(out, text.encode(errors="backslashreplace"), durable=True)
+    replace_file(out, text.encode(errors="backslashreplace"), durable=True, theirs=True)
     put(str(out))
 
 

@@ -177,7 +177,7 @@ class _Steps:
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return
         if self._will(f"write {path}"):
-            replace_file(path, text.encode(), durable=True)
+            replace_file(path, text.encode(), durable=True, theirs=True)
             try:
                 path.chmod(_UNIT_MODE)
             except OSError as e:

@@ -141,9 +141,9 @@ def _write(file: Path, text: bytes, *, keep: bool) -> None:
     target = file.resolve()  # of a link, what it leads to
     if keep:
         kept = target.with_name(f"{target.name}.old")
-        replace_file(kept, target.read_bytes(), durable=True)
+        replace_file(kept, target.read_bytes(), durable=True, theirs=True)
         say(f"{kept}: what stood there before")
-    replace_file(target, text, durable=True)
+    replace_file(target, text, durable=True, theirs=True)
 
 
 def _print(server: str, grades: list[Grade]) -> None:

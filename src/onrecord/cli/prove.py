@@ -40,7 +40,7 @@ def prove(options: Namespace) -> int:
     out = Path(options.out or f"{seq}{SUFFIX}")
     if os.path.lexists(out):
         raise OnRecordError(f"{out} is there already; name another file with -o")
-    replace_file(out, data, durable=True)
+    replace_file(out, data, durable=True, theirs=True)
     if options.json:
         size = signed.checkpoint.size
         print_json({"file": str(out), "seq": seq, "leaf": leaf_hash(proof.extra).hex(), "size": size})

@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from onrecord.cli.accessed import accessed
 from onrecord.cli.tag import read_tag
@@ -17,7 +18,7 @@ from onrecord.event.schema import read_event
 from onrecord.ledger.keys import read_keys
 from onrecord.ledger.keystore import Keystore
 from onrecord.ledger.lines import Line, last_seq, lines_from, read_seq, read_tombstone, segment_files
-from onrecord.ledger.place import Home, LogFolder
+from onrecord.ledger.place import LOGS, Home, LogFolder
 from onrecord.settings import home_folder, load
 
 _POLL_S = 0.2
@@ -81,9 +82,10 @@ def _other_logs(home: Home, options: Namespace) -> Iterator[str]:
     """Yield the other logs that have what was asked for; a place is one of each log, and says nothing."""
     if _SEQ.fullmatch(options.which):
         return
-    for log in ("calls", "security"):
-        if log != options.log and any(True for _ in _find(home.log(log), options.which)):
-            yield log
+    for log in LOGS:
+        with suppress(OnRecordError, OSError):  # what is wrong with a log that nobody asked about is no answer
+            if log != options.log and any(True for _ in _find(home.log(log), options.which)):
+                yield log
 
 
 def _find(folder: LogFolder, which: str) -> Iterator[tuple[Line, Event]]:

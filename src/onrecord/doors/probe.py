@@ -151,7 +151,7 @@ class _Conversation:
             raise _Late from None
         self._lines += 1
         if line is None:
-            self._ears[1].join(_LAST_WORDS_S)
+            self._ears[1].join(max(0.0, min(_LAST_WORDS_S, self._ends - time.monotonic())))
         if line is None or self._lines > MOST_MESSAGES:
             raise _Ended
         try:

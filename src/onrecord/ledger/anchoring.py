@@ -211,7 +211,7 @@ def keep_copy(folder: LogFolder, log_keys: Sequence[VerifierKey], path: Path) ->
         if kept.size > checkpoint.size:
             raise _larger(kept.size, checkpoint, _signed_size(folder, log_keys, checkpoint.size), path)
         _check_extends(folder, checkpoint, kept, path)
-    replace_file(path, note, durable=True)
+    replace_file(path, note, durable=True, theirs=True)
     return checkpoint
 
 

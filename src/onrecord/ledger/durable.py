@@ -70,7 +70,12 @@ def open_private(path: Path, flags: int) -> int:
     Raises OSError at once where a pipe or a device lies there, with which one could wait for ever.
     """
     created = bool(flags & os.O_CREAT) and not path.exists()
-    fd = os.open(path, flags | _FLAGS, FILE_MODE)
+    try:
+        fd = os.open(path, flags | _FLAGS, FILE_MODE)
+    except BlockingIOError:  # a file server has a lease on the file, and gives it up for one who waits
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise
+        fd = os.open(path, (flags | _FLAGS) & ~os.O_NONBLOCK, FILE_MODE)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(path))
@@ -135,10 +140,11 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
-def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
+def replace_file(path: Path, data: bytes, *, durable: bool, theirs: bool = False) -> None:
     """Put `data` at `path` so that a reader sees the old bytes or the new ones, never a part.
 
-    `durable` says whether to return only once the new bytes are on the device. Raises LedgerError.
+    `durable` says whether to return only once the new bytes are on the device; `theirs`, that the folder is somebody's
+    choice, in which nothing is cleared up. Raises LedgerError.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.onrecord")
     try:
@@ -156,7 +162,8 @@ def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
         with contextlib.suppress(OSError):
             scratch.unlink()
         raise disk_error(e, "replace", path) from e
-    _clear_up(path.parent)
+    if not theirs:
+        _clear_up(path.parent)
 
 
 def _clear_up(folder: Path) -> None:
@@ -168,7 +175,8 @@ def _clear_up(folder: Path) -> None:
         for entry in entries:
             if _SCRATCH.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(OSError):
-                    if entry.stat(follow_symlinks=False).st_mtime < time.time() - _LEFT_S:
+                    about = entry.stat(follow_symlinks=False)
+                    if about.st_uid == os.geteuid() and about.st_mtime < time.time() - _LEFT_S:
                         os.unlink(entry.path)
 
 

@@ -83,10 +83,10 @@ def _write(folder: LogFolder, signed: Signed, chosen: Sequence[int], bundle: Log
         (bundle.path / ANCHORS, [view.line for view in outside]),
     ):
         if lines:
-            replace_file(path, b"".join(line + b"\n" for line in lines), durable=False)
-    replace_file(bundle.checkpoint, signed.note, durable=False)
+            replace_file(path, b"".join(line + b"\n" for line in lines), durable=False, theirs=True)
+    replace_file(bundle.checkpoint, signed.note, durable=False, theirs=True)
     manifest = Manifest(format=FORMAT, origin=checkpoint.origin, size=checkpoint.size, entries=len(seqs))
-    replace_file(bundle.path / MANIFEST, format_manifest(manifest), durable=False)
+    replace_file(bundle.path / MANIFEST, format_manifest(manifest), durable=False, theirs=True)
     return manifest
 
 
@@ -144,7 +144,7 @@ def _rebuild_tiles(folder: LogFolder, signed: Signed, needed: set[tuple[int, int
 def _write_tile(bundle: LogFolder, level: int, index: int, width: int, data: bytes) -> None:
     path = bundle.path / tile_path(level, index, width)
     make_folder(path.parent, durable=False)
-    replace_file(path, data, durable=False)
+    replace_file(path, data, durable=False, theirs=True)
 
 
 def _hands_over(folder: LogFolder, seq: int) -> bool:

@@ -22,6 +22,7 @@ from onrecord.errors import plainly
 
 KEPT = 256 * 1024  # bytes that nobody has read; past this the server has to wait
 _NUMBER = re.compile(r"\[Errno (\d+)\]")
+_UNKNOWN = (18, 19, 20, 21)  # of OpenSSL: what a certificate is signed by is not believed
 _STAGGER_S = 0.25  # between attempts at the addresses of one name (RFC 8305, 5)
 
 
@@ -199,10 +200,12 @@ def _failing(timed_out: type[Exception], failed: type[Exception]) -> Generator[N
 def _why(error: OSError) -> str:
     """Return why a connection failed, in words. asyncio puts those of several addresses into one text."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "if its authority is your own, SSL_CERT_FILE names the file of it"
-        return f"its certificate does not hold: {error.verify_message}; {hint}"
+        hint = "; if its authority is your own, SSL_CERT_FILE names a file with it and all others to believe"
+        return f"its certificate does not hold: {error.verify_message}{hint if error.verify_code in _UNKNOWN else ''}"
     if isinstance(error, ssl.SSLError):
         return f"it cannot be spoken to in private: {error.reason or type(error).__name__}"
+    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+        return "who knows the address of that name cannot be asked just now"
     if isinstance(error, socket.gaierror):
         return "nobody knows an address of that name"
     numbers = [error.errno] if error.errno else [int(each) for each in _NUMBER.findall(str(error))]

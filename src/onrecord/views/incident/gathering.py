@@ -167,10 +167,12 @@ class _Gathering:
 
     def _behind_gaps(self, at_us: int) -> Iterator[tuple[Source, Question]]:
         """Yield where an event may be that waited long to be written: what has waited comes behind a gap."""
+        later = Question(conditions=_GAPS, since_us=at_us + _SLACK_US - _WRITING_US)  # the rest was looked at
         for source in self._sources:
-            for gap in self._list(source, Question(conditions=_GAPS, since_us=at_us), 1 << 62, oldest_first=True):
-                begin_us = parse_time(gap.event.timestamp)
-                yield source, Question(since_us=begin_us, until_us=begin_us + _WRITING_US)
+            gaps, end_us = list(self._list(source, later, 1 << 62, oldest_first=True)), 0
+            for gap_us in (parse_time(gap.event.timestamp) for gap in gaps):
+                begin_us, end_us = max(gap_us, end_us), gap_us + _WRITING_US  # no line is read twice
+                yield source, Question(since_us=begin_us, until_us=end_us)
 
     def _logs(self, name: str) -> Iterator[Source]:
         return (source for source in self._sources if source.log == name)

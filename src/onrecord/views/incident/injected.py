@@ -5,14 +5,22 @@ A flag is a sign and proves nothing; that nothing was flagged proves nothing eit
 output is a fact. That it came because of it is known to nobody.
 """
 
+from collections.abc import Iterable
+
 from onrecord.event.event import Event
 from onrecord.views.incident.saying import MOST, Case, Saying, named, quoted, several, target, values
 from onrecord.views.incident.seen import Seen
 from onrecord.views.signals.finding import SIGNAL, is_finding
 
 _OF_REPEATS = ("repeated-call", "idempotency-key-reused")
-_ABOUT_INJECTION = frozenset({"mcp_prompt_injection", "mcp_tool_poisoning", "MCP03", "MCP06", "ASI01", "AML.T0051"})
+# by OWASP and MITRE ATLAS; a year or a part of one may follow, as in LLM01:2025 and AML.T0051.001
+_ABOUT_INJECTION = ("mcp_prompt_injection", "mcp_tool_poisoning", "MCP03", "MCP06", "ASI01", "LLM01", "AML.T0051")
 _UNCHECKED = "unchecked"
+
+
+def is_of_injection(ids: Iterable[str]) -> bool:
+    """Say whether one of these is the id of an attack by what a model reads."""
+    return any(each.startswith(_ABOUT_INJECTION) for each in ids)
 
 
 def answer_injected(case: Case, saying: Saying) -> None:
@@ -115,7 +123,7 @@ def _alarm(saying: Saying, one: Seen) -> None:
         what = f"{event.action.removeprefix(SIGNAL)}, {said.get('severity', 'of a severity that is withheld')}"
         told = [quoted(str(said[name])) for name in ("title", "why") if said.get(name)]
         why = ", ".join(told) or "why was withheld"
-        if ids and _ABOUT_INJECTION.isdisjoint(ids):
+        if ids and not is_of_injection(ids):
             saying.fact("security", f"a finding of another kind, by the rule {what}: {why}{known}", one)
         else:
             saying.say("finding", "sign", f"the rule {what}: {why}{known}", one)

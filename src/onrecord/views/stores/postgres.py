@@ -261,7 +261,7 @@ def _unmet(error: psycopg.Error) -> str:
     said = said.rpartition(" failed: ")[2]
     if said.startswith(_SERVER_SAYS):
         return f"lets nobody in: {said.removeprefix(_SERVER_SAYS).strip()}"
-    return f"cannot be reached: {said.lower()}; does it run there, and is its URL right?"
+    return f"cannot be reached: {said[:1].lower()}{said[1:]}; does it run there, and is its URL right?"
 
 
 def _make(connection: Connection) -> None:
