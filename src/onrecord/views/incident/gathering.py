@@ -18,6 +18,7 @@ from onrecord.ledger.deletions import ranges_of
 from onrecord.views.answers import Found
 from onrecord.views.incident.model import Gone, SubjectKind
 from onrecord.views.incident.seen import Gathered, Seen
+from onrecord.views.incident.spans import spans_behind
 from onrecord.views.question import Condition, Listing, Question
 from onrecord.views.signals.finding import is_finding
 
@@ -169,9 +170,8 @@ class _Gathering:
         """Yield where an event may be that waited long to be written: what has waited comes behind a gap."""
         later = Question(conditions=_GAPS, since_us=at_us + _SLACK_US - _WRITING_US)  # the rest was looked at
         for source in self._sources:
-            gaps, end_us = list(self._list(source, later, 1 << 62, oldest_first=True)), 0
-            for gap_us in (parse_time(gap.event.timestamp) for gap in gaps):
-                begin_us, end_us = max(gap_us, end_us), gap_us + _WRITING_US  # no line is read twice
+            gaps = self._list(source, later, 1 << 62, oldest_first=True)
+            for begin_us, end_us in spans_behind((parse_time(gap.event.timestamp) for gap in gaps), _WRITING_US):
                 yield source, Question(since_us=begin_us, until_us=end_us)
 
     def _logs(self, name: str) -> Iterator[Source]:
