@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from soak.table import print_table
 from soak.writers import PATIENCE_S, Process, Receipt, read_events
 
 from onrecord.errors import OnRecordError
@@ -61,21 +62,19 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-class Feeder:
-    """A process that brings the index up to date, again and again."""
+class Beside:
+    """A process beside the writers, that does one part."""
 
-    def __init__(self, home: Path, part: str = "feed") -> None:
+    def __init__(self, home: Path, part: str) -> None:
         self.child = subprocess.Popen(
             [sys.executable, "-m", "soak.asking", "--home", str(home), "--part", part],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        self.killed = False
 
     def kill(self) -> str:
         """End it the hard way, and return what it complained of."""
-        self.killed = True
         ended = self.child.poll()
         self.child.kill()
         _, errors = self.child.communicate()
@@ -83,7 +82,7 @@ class Feeder:
         return said if ended is None else f"ended by itself with {ended}: {said}"
 
 
-class Asker(Feeder):
+class Asker(Beside):
     """A process that asks what it is told to ask."""
 
     def __init__(self, home: Path) -> None:
@@ -113,7 +112,7 @@ class Storm:
         self._over = threading.Event()
         self._said: list[Process] = []  # each writer that ever was
         self._writers = [self._writer() for _ in range(WRITERS)]
-        self._feeders = [Feeder(home) for _ in range(FEEDERS)]
+        self._feeders = [Beside(home, "feed") for _ in range(FEEDERS)]
         self._askers = [Asker(home) for _ in range(ASKERS)]
 
     def run(self, kills: int) -> None:
@@ -163,7 +162,7 @@ class Storm:
             case "feeders":
                 place = self._chance.randrange(FEEDERS)
                 self._complain(self._feeders[place].kill())
-                self._feeders[place] = Feeder(self._home)
+                self._feeders[place] = Beside(self._home, "feed")
             case _:
                 place = self._chance.randrange(ASKERS)
                 before, self._askers[place] = self._askers[place], Asker(self._home)
@@ -286,7 +285,7 @@ def main() -> int:
 
 
 def say(outcome: Outcome) -> None:
-    """Print the outcome for a person, as the table that docs/benchmarks.md shows."""
+    """Print the outcome for a person."""
     kills = ", ".join(f"{number} {kind}" for kind, number in outcome.kills.items())
     rows = {
         "kills": f"{sum(outcome.kills.values())} ({kills}) in {outcome.seconds:.0f} s",
@@ -296,11 +295,7 @@ def say(outcome: Outcome) -> None:
         "counts of everything": f"{outcome.counts:,}",
         "wrong, failed or differing": f"{len(outcome.problems)}" if outcome.problems else "nothing",
     }
-    print("| kill -9 beside questions | |\n|---|---|")
-    for name, text in rows.items():
-        print(f"| {name} | {text} |")
-    for problem in outcome.problems:
-        print(f"PROBLEM: {problem}")
+    print_table("kill -9 beside questions", rows, outcome.problems)
 
 
 if __name__ == "__main__":

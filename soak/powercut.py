@@ -38,6 +38,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from soak.table import print_table
 from soak.writers import Process, Receipt, missing, new_id, read_events, verifier_keys
 
 from onrecord.errors import OnRecordError
@@ -285,7 +286,7 @@ def obstacle() -> str:
 
 
 def say(outcome: Outcome) -> None:
-    """Print the outcome for a person, as the table that docs/benchmarks.md shows."""
+    """Print the outcome for a person."""
     kinds = ", ".join(f"{count:,} {name}" for name, count in sorted(outcome.acknowledged.items()))
     verdicts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.verdicts.items()))
     rows = {
@@ -298,11 +299,7 @@ def say(outcome: Outcome) -> None:
         "control without a flush": f"{outcome.control_lost:,} of {outcome.control_acknowledged:,} lost",
         "missing": f"{outcome.lost:,}; {len(outcome.problems)} problems" if outcome.problems else "nothing",
     }
-    print("| power cut | |\n|---|---|")
-    for name, text in rows.items():
-        print(f"| {name} | {text} |")
-    for problem in outcome.problems:
-        print(f"PROBLEM: {problem}")
+    print_table("power cut", rows, outcome.problems)
 
 
 if __name__ == "__main__":

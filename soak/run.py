@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from soak.table import print_table
 from soak.writers import PATIENCE_S, Process, Receipt, missing, read_events, verifier_keys
 
 from onrecord.ledger.keys import open_keys
@@ -223,7 +224,7 @@ def main() -> int:
 
 
 def say(outcome: Outcome) -> None:
-    """Print the outcome for a person, as the table that docs/benchmarks.md shows."""
+    """Print the outcome for a person."""
     kinds = ", ".join(f"{count:,} {name}" for name, count in sorted(outcome.acknowledged.items()))
     rows = {
         "kills": f"{outcome.kills:,} in {outcome.seconds:.0f} s",
@@ -237,11 +238,7 @@ def say(outcome: Outcome) -> None:
         "verdict": outcome.verdict,
         "missing": f"{len(outcome.problems)} problems" if outcome.problems else "nothing",
     }
-    print("| kill -9 | |\n|---|---|")
-    for name, text in rows.items():
-        print(f"| {name} | {text} |")
-    for problem in outcome.problems:
-        print(f"PROBLEM: {problem}")
+    print_table("kill -9", rows, outcome.problems)
 
 
 if __name__ == "__main__":

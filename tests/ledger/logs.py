@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.children import started
+
 from onrecord.event.event import Event, encode
 from onrecord.event.ids import uuid7
 from onrecord.event.redacted import Redacted, own_fact
@@ -173,21 +175,13 @@ def wait_for(fact: Callable[[], object]) -> None:
 @contextmanager
 def child(code: str, *arguments: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run Python `code` in another process; `sys.argv[1:]` are `arguments`. It is gone when the block ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        **options,
-    )
-    try:
-        with process:
-            yield process
-            if process.stdin is not None and not process.stdin.closed:
-                process.stdin.close()
-    finally:
-        process.kill()
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, **options) as process:
+        yield process
+        if not process.stdin.closed:
+            process.stdin.close()
+        process.stdout.close()
+        process.wait()
 
 
 def said(process: subprocess.Popen[str]) -> str:
